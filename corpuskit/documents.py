@@ -1,0 +1,157 @@
+"""From raw files to batches of documents: ids, typed columns, and every raw record counted, kept or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from corpuskit import step as steps_module
+from corpuskit.arrow import Batch
+from corpuskit.dropped import DroppedWriter
+from corpuskit.errors import InputError
+from corpuskit.sources.base import SourceFile
+from corpuskit.step import Bad, Skip, Step
+from corpuskit.unit import Work
+
+RECORD_BITS = 20
+"""Low bits of a document id: the number of the record in its block."""
+
+SHOWN_FAULTS = 5
+
+
+def read_documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
+    """Batches of the documents of one unit's raw files, in file order; see `step.source` for what readers yield.
+
+    Raises:
+        InputError: after everything readable was read, if a record was unreadable and `on_error` is `fail`.
+    """
+    reference = work.run["reader"]
+    reader = steps_module.resolve(reference["reference"], ("source",), base)
+    params = reader.validate(reference["params"])
+    limit = work.spec["reader"]["max_doc_bytes"]
+    faults: list[str] = []
+    for entry in work.inputs:
+        file = SourceFile(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
+        numbering = Numbering(work, entry)
+        yield from _Reading(work, dropped, reader, params, numbering, faults).batches(file)
+        work.read.append({**entry, "blocks": numbering.blocks, "records": numbering.records, "digest": file.digest})
+    if faults and work.run["on_error"] == "fail":
+        shown = "\n".join(f"    {fault}" for fault in faults[:SHOWN_FAULTS])
+        more = f"\n    and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+        raise InputError(
+            f"{len(faults)} unreadable record(s) in source `{work.spec['source']}`:\n{shown}{more}",
+            f"mend the file, or set `on_error: drop` at the source `{work.spec['source']}` to count and leave them out",
+        )
+
+
+class Numbering:
+    """Gives document ids: 44 bits of the hash of (source, path, block), 20 bits of the record within the block."""
+
+    def __init__(self, work: Work, entry: dict[str, Any]) -> None:
+        from corpuskit.graph import block_hash
+
+        self._hash = block_hash
+        self._place = work.spec["reader"]["salt"], work.spec["source"], entry["relative"]
+        self._first = entry["block"]
+        self.records = 0
+        self.blocks: list[int] = []
+
+    def next(self) -> int:
+        """The id of the next raw record."""
+        block, record = divmod(self.records, 1 << RECORD_BITS)
+        if record == 0:
+            self.blocks.append(self._hash(*self._place, self._first + block))
+        self.records += 1
+        return self.blocks[-1] | record
+
+
+class _Reading:
+    """One raw file being read: collects records into batches, counts what is no document."""
+
+    def __init__(
+        self,
+        work: Work,
+        dropped: DroppedWriter,
+        reader: Step,
+        params: dict[str, Any],
+        numbering: Numbering,
+        faults: list[str],
+    ) -> None:
+        self.work, self.dropped, self.reader, self.params = work, dropped, reader, params
+        self.numbering, self.faults = numbering, faults
+        self.domain: str = work.spec["domain"]
+        self.columns = reader.output_columns(params)
+        self.rows: list[dict[str, Any]] = []
+        self.bytes = 0
+        self.unread: tuple[list[int], list[str], list[str | None]] = [], [], []
+
+    def batches(self, file: SourceFile) -> Iterator[Batch]:
+        try:
+            for record in self.reader.function(file, **self.params):
+                self._take(file, record)
+                if self.bytes >= self.work.batch_bytes or len(self.rows) >= 65536:
+                    yield self._batch()
+        except InputError as error:
+            # what was read before the damage is kept; whether the unit may stand is for on_error to say
+            self._take(file, Bad(error.message, ""))
+        except (OSError, EOFError) as error:
+            self._take(file, Bad(f"{file.path}: {type(error).__name__}: {error}", ""))
+        yield self._batch()
+
+    def _take(self, file: SourceFile, record: Any) -> None:
+        doc = self.numbering.next()
+        self.work.count(self.domain, "read", 1)
+        if isinstance(record, Bad):
+            self._unread(doc, "unreadable", f"{record.where}: {record.reason}" if record.where else record.reason)
+            self.faults.append(f"{file.path}: {record.where}: {record.reason}" if record.where else record.reason)
+            self.work.count(self.domain, "unreadable", 1)
+        elif isinstance(record, Skip):
+            self._unread(doc, f"read: {record.reason}", None)
+            self.work.count(self.domain, f"rule: read: {record.reason}", 1)
+        elif not (text := record.pop("text")).strip():
+            self._unread(doc, "empty", None)
+            self.work.count(self.domain, "empty", 1)
+        else:
+            self.rows.append({**record, "doc": doc, "text": text})
+            self.bytes += len(text)
+
+    def _unread(self, doc: int, rule: str, reason: str | None) -> None:
+        for column, value in zip(self.unread, (doc, rule, reason), strict=True):
+            column.append(value)  # type: ignore[attr-defined]
+
+    def _batch(self) -> Batch:
+        self.dropped.write_unread(*self.unread)
+        batch = record_batch(self.rows, self.columns, self.domain)
+        self.rows, self.bytes, self.unread = [], 0, ([], [], [])
+        return batch
+
+
+def record_batch(records: list[dict[str, Any]], columns: Mapping[str, str], domain: str) -> Batch:
+    """Records as a batch: `doc`, `text`, `domain`, the reader's typed columns, everything else as JSON in `meta`."""
+    own = ("doc", "text", "domain", "meta")
+    # sorted: the order of a table in a recipe is in no key
+    fields = {name: pa.type_for_alias(alias) for name, alias in sorted(columns.items()) if name not in own}
+    first = [("doc", pa.uint64()), ("text", pa.string()), ("domain", pa.string())]
+    schema = pa.schema([*first, *fields.items(), ("meta", pa.string())])
+    rows = []
+    for record in records:
+        rest = {name: value for name, value in record.items() if name not in schema.names}
+        if isinstance(record.get("meta"), dict):
+            rest |= record["meta"]
+        elif record.get("meta") is not None:
+            rest["meta"] = record["meta"]
+        meta = orjson.dumps(rest, default=str, option=orjson.OPT_NON_STR_KEYS).decode() if rest else None
+        rows.append(
+            {
+                **{name: record.get(name) for name in fields},
+                "doc": record.get("doc"),
+                "text": record["text"],
+                "domain": domain,
+                "meta": meta,
+            }
+        )
+    return pa.RecordBatch.from_pylist(rows, schema=schema)

@@ -1,0 +1,58 @@
+"""Errors a user can meet: each says what, where, why, and the next command.
+
+Every class carries the exit code of the command line: 1 a unit failed, 2 the recipe or the arguments are wrong, 3 an
+`expect` failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CorpuskitError(Exception):
+    """Base of all errors that are the user's to mend.
+
+    Args:
+        message: what is wrong, naming file and line (or document).
+        hint: the next command, or the nearest valid name; printed on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
+        return type(self), (self.message, self.hint)
+
+
+class UsageError(CorpuskitError):
+    """The recipe or the arguments are wrong; nothing was run."""
+
+    exit_code = 2
+
+
+class InputError(CorpuskitError):
+    """A raw file cannot be read to its end, or changed while it was read; what came before it is not lost."""
+
+
+class UnitFailed(CorpuskitError):
+    """One or more units failed; all others are committed."""
+
+
+class ExpectFailed(CorpuskitError):
+    """The run is complete, but an `expect` of the recipe does not hold."""
+
+    exit_code = 3
+
+
+def did_you_mean(word: str, valid: Iterable[str]) -> str | None:
+    """Name the valid word nearest to `word`, as a sentence, or None where nothing is near."""
+    close = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else None

@@ -1,0 +1,175 @@
+"""Vector and bit instructions that numba does not offer: the one place where LLVM code is written by hand.
+
+A mask function reads 64 bytes at `data[index]` and returns one bit for each, so that a kernel handles 64 bytes with a
+few 64-bit operations. All loads are unaligned; callers guarantee 64 readable bytes beyond the last one they mean
+(`corpuskit.arrow.utf8` does). LLVM lowers the vectors to what the machine has (AVX-512, AVX2, NEON).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+BIT, BYTE, WORD, WIDE = ir.IntType(1), ir.IntType(8), ir.IntType(64), ir.IntType(128)
+BYTES = ir.VectorType(BYTE, 64)
+
+
+_instruction: Any = intrinsic  # kernels call it without the typing context that its signature begins with
+
+
+def _splat(value: int) -> Any:
+    return ir.Constant(BYTES, [value] * 64)
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, target: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+
+
+def _load(builder: Any, pointer: Any) -> Any:
+    value = builder.load(pointer)
+    value.align = 1
+    return value
+
+
+def _equal(builder: Any, vector: Any, value: int) -> Any:
+    return builder.icmp_unsigned("==", vector, _splat(value))
+
+
+def _between(builder: Any, vector: Any, first: int, last: int) -> Any:
+    return builder.icmp_unsigned("<", builder.sub(vector, _splat(first)), _splat(last - first + 1))
+
+
+def _any(builder: Any, *masks: Any) -> Any:
+    result = masks[0]
+    for mask in masks[1:]:
+        result = builder.or_(result, mask)
+    return result
+
+
+def _is_space(builder: Any, v: Any) -> Any:
+    return _any(builder, _equal(builder, v, 0x20), _between(builder, v, 0x09, 0x0D), _between(builder, v, 0x1C, 0x1F))
+
+
+def _is_punctuation(builder: Any, v: Any) -> Any:
+    ranges = ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E))
+    return _any(builder, *(_between(builder, v, first, last) for first, last in ranges))
+
+
+def _is_word(builder: Any, v: Any) -> Any:
+    letter = _between(builder, builder.or_(v, _splat(0x20)), 0x61, 0x7A)
+    return _any(builder, letter, _between(builder, v, 0x30, 0x39), _equal(builder, v, 0x5F))
+
+
+def _is_high(builder: Any, v: Any) -> Any:
+    return builder.icmp_unsigned(">=", v, _splat(0x80))
+
+
+def _mask_function(test: Callable[[Any, Any], Any]) -> Any:
+    @_instruction
+    def mask(_context: Any, array: Any, _index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], BYTES)
+            return builder.bitcast(test(builder, _load(builder, pointer)), WORD)
+
+        return types.uint64(array, types.int64), generate
+
+    return mask
+
+
+mask_space = _mask_function(_is_space)
+"""uint64: which of 64 bytes are ASCII white space as `str.isspace` has it (9 to 13, 28 to 31, 32)."""
+
+mask_punctuation = _mask_function(_is_punctuation)
+"""uint64: which of 64 bytes are in `string.punctuation`."""
+
+mask_word = _mask_function(_is_word)
+r"""uint64: which of 64 bytes are ASCII `\w`."""
+
+mask_high = _mask_function(_is_high)
+"""uint64: which of 64 bytes are not ASCII."""
+
+
+@_instruction
+def load64(_context: Any, array: Any, _index: Any) -> Any:
+    """uint64: eight bytes at `array[index]`, little-endian."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _load(builder, _pointer(context, builder, signature.args[0], arguments[0], arguments[1], WORD))
+
+    return types.uint64(array, types.int64), generate
+
+
+@_instruction
+def trailing_zeros(_context: Any, _value: Any) -> Any:
+    """int64: number of the lowest set bit of a non-zero uint64."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(BIT, 1))
+
+    return types.int64(types.uint64), generate
+
+
+@_instruction
+def count_ones(_context: Any, _value: Any) -> Any:
+    """int64: number of set bits of a uint64."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@_instruction
+def fold_multiply(_context: Any, _a: Any, _b: Any) -> Any:
+    """uint64: the two halves of the 128-bit product of two uint64, exclusive-ored."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        product = builder.mul(builder.zext(arguments[0], WIDE), builder.zext(arguments[1], WIDE))
+        high = builder.trunc(builder.lshr(product, ir.Constant(WIDE, 64)), WORD)
+        return builder.xor(builder.trunc(product, WORD), high)
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+def _lower(builder: Any, v: Any) -> Any:
+    return builder.select(_between(builder, v, 0x41, 0x5A), builder.or_(v, _splat(0x20)), v)
+
+
+@_instruction
+def store_lower(_context: Any, source: Any, _index: Any, target: Any, _at: Any) -> Any:
+    """Write 64 bytes from `source[index]`, ASCII letters lower-cased, to `target[at]`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, index, target, at = arguments
+        value = _load(builder, _pointer(context, builder, signature.args[0], source, index, BYTES))
+        builder.store(_lower(builder, value), _pointer(context, builder, signature.args[2], target, at, BYTES), 1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64), generate
+
+
+@_instruction
+def store_compressed(_context: Any, source: Any, _index: Any, target: Any, _at: Any, _keep: Any) -> Any:
+    """Write those of 64 bytes whose bit in `keep` is set to `target[at]`, lower-cased, white space as a blank.
+
+    Bytes of the target behind the kept ones, up to 64 in all, are overwritten with anything.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, index, target, at, keep = arguments
+        value = _lower(builder, _load(builder, _pointer(context, builder, signature.args[0], source, index, BYTES)))
+        value = builder.select(_is_space(builder, value), _splat(0x20), value)
+        flags = ir.VectorType(BIT, 64)
+        compress = builder.module.declare_intrinsic(
+            "llvm.experimental.vector.compress.v64i8", (), ir.FunctionType(BYTES, [BYTES, flags, BYTES])
+        )
+        packed = builder.call(compress, [value, builder.bitcast(keep, flags), ir.Constant(BYTES, ir.Undefined)])
+        builder.store(packed, _pointer(context, builder, signature.args[2], target, at, BYTES), 1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64, types.uint64), generate

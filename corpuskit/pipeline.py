@@ -1,0 +1,427 @@
+"""The bodies of the document stages: read, apply steps, summarize, hold out, write the corpus.
+
+Signals are columns and are stored apart from what filters decide: a unit that runs again with other thresholds loads
+the stored values and scores only documents that have none. Every row that leaves a stage is counted in its books.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpuskit import step as steps_module
+from corpuskit.arrow import Batch, ParquetPart, PartReader, PartWriter, set_column, split_batches
+from corpuskit.columns import ColumnStore
+from corpuskit.documents import read_documents
+from corpuskit.dropped import DroppedWriter
+from corpuskit.errors import UsageError
+from corpuskit.step import Kind, Step
+from corpuskit.unit import Work
+
+STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit")
+
+SAMPLE_OF_DROPPED = 64
+"""One in this many dropped documents, by hash of its id, keeps its text in `dropped/` (all with `keep_dropped`)."""
+
+
+class AppliedStep:
+    """A step of the recipe, made again from its reference in the process that runs it."""
+
+    def __init__(self, described: dict[str, Any], base: Path, work: Work | None = None) -> None:
+        self.step: Step = steps_module.resolve(described["reference"], STEP_KINDS, base)
+        self.params = self.step.validate(described["params"])
+        self.name: str = described["name"]
+        self.store: ColumnStore | None = None
+        if work is not None and described["signal"] is not None:
+            self.store = ColumnStore(work.root, self.step.name, described["signal"], work.origin)
+        self.arguments = dict(self.params)
+        if work is not None and described["state"] is not None:
+            self.arguments["state"] = load_state(work.receipts(described["state"])[0].parts["state"].path)
+
+    def columns(self, batch: Batch) -> dict[str, pa.Array]:
+        """Compute a signal's columns on a batch.
+
+        Raises:
+            UsageError: the step gave another number of rows, or no Arrow array.
+        """
+        seen = batch if self.step.reads else batch.select([n for n in batch.schema.names if n not in self.foreign])
+        result = self.step.function(seen, **self.arguments)
+        columns = result if isinstance(result, dict) else {self.output: result}
+        for name, values in columns.items():
+            columns[name] = _array(values, batch.num_rows, f"`{self.name}`")
+        return columns
+
+    @property
+    def output(self) -> str:
+        """The column of a signal that returns one array."""
+        declared = self.step.output_columns(self.params)
+        return next(iter(declared)) if declared else self.step.name
+
+    foreign: frozenset[str] = frozenset()
+
+    def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None]:
+        """Which rows a filter keeps, bool[n], and its reasons for the others, if it gives any."""
+        result = self.step.function(batch, **self.arguments)
+        mask, reasons = result if isinstance(result, tuple) else (result, None)
+        mask = _array(mask, batch.num_rows, f"`{self.name}`")
+        return pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool), reasons
+
+    def edited(self, batch: Batch) -> Batch:
+        """The batch as an edit leaves it.
+
+        Raises:
+            UsageError: the edit changed the number of rows or the ids.
+        """
+        result = self.step.function(batch, **self.arguments)
+        if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
+            raise UsageError(
+                f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"
+            )
+        return set_column(result, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
+
+
+def _array(values: Any, rows: int, what: str) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if not isinstance(values, pa.Array):
+        values = pa.array(values)
+    if len(values) != rows:
+        raise UsageError(f"{what} gave {len(values)} values for a batch of {rows} documents")
+    return values
+
+
+def segment(work: Work) -> None:
+    """Body: documents of one unit through a stretch of steps; the last stretch writes the corpus."""
+    base = Path(work.run["base"])
+    applied = [AppliedStep(described, base, work) for described in work.run["steps"]]
+    signals: set[str] = set()
+    for one in applied:
+        one.foreign = frozenset(signals)
+        if one.step.kind == "signal":
+            signals |= set(one.step.output_columns(one.params)) or {one.step.name}
+    with DroppedWriter(work, every=1 if work.spec["keep_dropped"] else SAMPLE_OF_DROPPED) as dropped:
+        decide = Decisions(work, dropped)
+        with Output(work) as write:
+            for whole in _documents(work, base, dropped):
+                for batch in split_batches(whole, work.batch_bytes):
+                    left = decide(batch, write.held_out)
+                    for place, one in enumerate(applied, start=2):
+                        left = _apply(one, left, dropped, place)
+                    write.kept(left)
+    for one in applied:
+        if one.store is not None:
+            scored = one.store.save(work.scratch)
+            work.facts.setdefault("scored", {})[one.name] = scored
+
+
+def _documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
+    if "reader" in work.spec:
+        yield from read_documents(work, base, dropped)
+    else:
+        yield from PartReader(work.receipt("docs").parts["docs"].path)
+
+
+def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -> Batch:
+    if batch.num_rows == 0 and one.step.kind != "signal":
+        return batch
+    if one.step.kind == "signal":
+        columns = one.store.columns(batch, one.columns) if one.store is not None else one.columns(batch)
+        for name, values in columns.items():
+            batch = set_column(batch, name, values)
+        return batch
+    if one.step.kind == "edit":
+        batch = one.edited(batch)
+        blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch.column("text"))), 0).to_numpy(
+            zero_copy_only=False
+        )
+        if blank.any():
+            dropped.write(place, batch, blank, np.full(batch.num_rows, "empty", object))
+            batch = batch.filter(pa.array(~blank))
+        return batch
+    mask, reasons = one.mask(batch)
+    if not mask.all():
+        rules = np.full(batch.num_rows, f"rule: {one.name}", object)
+        if one.step.name == "where" and reasons is not None:
+            rules[reasons.is_valid().to_numpy(zero_copy_only=False)] = f"rule: {one.name}: no value"
+        dropped.write(place, batch, ~mask, rules, reasons)
+        batch = batch.filter(pa.array(mask))
+    return batch
+
+
+class Decisions:
+    """Applies what barriers decided (`minhash`: removed; `holdout`: held out, contaminated) to each batch."""
+
+    def __init__(self, work: Work, dropped: DroppedWriter | None) -> None:
+        self.work = work
+        self.dropped = dropped
+        self.domain: str = work.spec["domain"]
+        self.steps: list[Callable[[Batch, Callable[[Batch], None]], Batch]] = []
+        for decision in work.spec["apply"]:
+            if decision["barrier"] == "minhash":
+                self._removed = Lookup(work.receipts("choose")[0].parts["removed"].path, "kind")
+                self.steps.append(self._minhash)
+            else:
+                receipt = work.receipts("holdout")[0]
+                self._chosen = Lookup(receipt.parts["chosen"].path)
+                self._index = load_state(receipt.parts["index"].path) if "index" in receipt.parts else None
+                self.steps.append(self._holdout)
+
+    def __call__(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:
+        """The documents that stay; held-out ones go to `held_out`."""
+        for decide in self.steps:
+            if batch.num_rows:
+                batch = decide(batch, held_out)
+        return batch
+
+    def _minhash(self, batch: Batch, _held_out: Callable[[Batch], None]) -> Batch:
+        found, kinds = self._removed(batch.column("doc"))
+        if self.dropped is not None:
+            for kind in ("exact", "near"):
+                self.work.count(self.domain, kind, int((kinds == kind).sum()))
+        return batch.filter(pa.array(~found))
+
+    def _holdout(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:
+        found, _ = self._chosen(batch.column("doc"))
+        if found.any():
+            self.work.count(self.domain, "held_out", int(found.sum()))
+            held_out(batch.filter(pa.array(found)))
+            batch = batch.filter(pa.array(~found))
+        if self._index is not None and batch.num_rows:
+            from corpuskit.steps.holdout import contaminated
+
+            bad = contaminated(batch.column("text"), self._index)
+            if bad.any() and self.dropped is not None:
+                self.dropped.write(1, batch, bad, np.full(batch.num_rows, "contaminated", object))
+                batch = batch.filter(pa.array(~bad))
+        return batch
+
+
+class Lookup:
+    """Documents of a part that is sorted by id, found by binary search; 8 bytes a document in memory."""
+
+    def __init__(self, path: Path, column: str | None = None) -> None:
+        reader = PartReader(path, ["doc", column] if column else ["doc"])
+        table = pa.Table.from_batches(list(reader), reader.schema)
+        self._docs = table.column("doc").combine_chunks().to_numpy()
+        self._column = table.column(column).combine_chunks() if column else None
+
+    def __call__(self, docs: pa.Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+        """For uint64[n] ids: which are there, bool[n], and their values (None where absent)."""
+        wanted = docs.to_numpy()
+        place = np.searchsorted(self._docs, wanted)
+        place[place == len(self._docs)] = 0
+        found = self._docs[place] == wanted if len(self._docs) else np.zeros(len(wanted), bool)
+        values = np.full(len(wanted), None, object)
+        if self._column is not None and found.any():
+            values[found] = self._column.take(pa.array(place[found])).to_pylist()
+        return found, values
+
+
+class Output:
+    """Where the documents of a segment go: one Arrow part, or, in the last segment, Parquet for the corpus."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.final = bool(work.spec.get("final"))
+        self.writers: dict[str, PartWriter | ParquetPart] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and not self.final and not self.writers:
+            self._writer("docs", pa.schema([("doc", pa.uint64()), ("text", pa.string())]))
+        for name, writer in self.writers.items():
+            writer.__exit__(kind, value, trace)
+            self.work.facts[name] = {"rows": writer.rows, "bytes": writer.bytes}
+            self.work.rows(name, writer.rows)
+
+    def kept(self, batch: Batch) -> None:
+        """Write documents that are alive at the end of the segment."""
+        if not self.final:
+            self._writer("docs", batch.schema).write(batch)
+        else:
+            self.work.count(self.work.spec["domain"], "kept", batch.num_rows)
+            self._publish("corpus", batch)
+
+    def held_out(self, batch: Batch) -> None:
+        """Write documents that are held out for validation."""
+        self._publish("holdout", batch)
+
+    def _publish(self, name: str, batch: Batch) -> None:
+        # the domain is the folder's name, as Hive partitioning has it; a column of that name would clash with it
+        if batch.num_rows:
+            batch = batch.drop_columns(["domain"])
+            batch = set_column(batch, "source", pa.array([self.work.spec["source"]] * batch.num_rows))
+            self._writer(name, batch.schema).write(batch)
+
+    def _writer(self, name: str, schema: pa.Schema) -> PartWriter | ParquetPart:
+        if name not in self.writers:
+            if name == "docs":
+                self.writers[name] = PartWriter(self.work.put("docs", ".arrow"), schema)
+            else:
+                publish = f"{name}/domain={self.work.spec['domain']}/{self.work.key}.parquet"
+                self.writers[name] = ParquetPart(self.work.put(name, ".parquet", publish=publish), schema)
+        return self.writers[name]
+
+
+# -- steps that need to have seen everything -----------------------------------------------------------------------
+
+
+def summary(work: Work) -> None:
+    """Body: `summarize` of a step over the documents of one unit; the state is merged batch by batch."""
+    step, params = _summarized(work)
+    state = None
+    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+        one = step.summarize_function(batch, **params)
+        state = one if state is None else step.merge_function(state, one)
+    save_state(state, work.put("state", ".pickle"))
+
+
+def state(work: Work) -> None:
+    """Body: merge the states of all units, in the order of their sources and numbers."""
+    step, _ = _summarized(work)
+    merged = None
+    for source in work.spec["sources"]:
+        for receipt in work.receipts(source):
+            one = load_state(receipt.parts["state"].path)
+            if one is not None:
+                merged = one if merged is None else step.merge_function(merged, one)
+    save_state(merged, work.put("state", ".pickle"))
+
+
+def _summarized(work: Work) -> tuple[Any, dict[str, Any]]:
+    step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
+    if step.merge_function is None:
+        raise UsageError(f"`{step.name}` has `summarize` but no `merge`", f"add @{step.name}.merge")
+    return step, step.validate(work.run["params"])
+
+
+def save_state(value: Any, path: Path) -> None:
+    """Write a state; it is read by this same run only."""
+    path.write_bytes(pickle.dumps(value, protocol=5))
+
+
+def load_state(path: Path) -> Any:
+    """Read what `save_state` wrote."""
+    return pickle.loads(path.read_bytes())
+
+
+# -- validation documents ------------------------------------------------------------------------------------------
+
+
+def candidates(work: Work) -> None:
+    """Body: the documents of one unit that may be held out, by keyed hash of the normalized text."""
+    from corpuskit.steps import holdout as method
+
+    decide = Decisions(work, None)
+    found = None
+    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+        left = decide(batch, _nowhere)
+        if left.num_rows:
+            one = method.select(left.column("doc"), left.column("text"), **_selection(work.spec["holdout"]))
+            found = one if found is None else method.merge(found, one)
+    save_state(found, work.put("state", ".pickle"))
+
+
+def _nowhere(_batch: Batch) -> None:
+    raise AssertionError("documents are held out once")
+
+
+def _selection(params: dict[str, Any]) -> dict[str, Any]:
+    return {"tokens": params["tokens"], "seed": params["seed"]}
+
+
+def holdout(work: Work) -> None:
+    """Body: choose the held-out documents of each domain; index their shingles for `dedup_train`."""
+    from corpuskit.steps import holdout as method
+
+    by_domain: dict[str, Any] = {}
+    for source, domain in sorted(work.spec["sources"].items()):
+        for receipt in work.receipts(f"candidates:{source}"):
+            one = load_state(receipt.parts["state"].path)
+            if one is not None:
+                by_domain[domain] = one if domain not in by_domain else method.merge(by_domain[domain], one)
+    chosen, warnings = [], []
+    for domain, found in sorted(by_domain.items()):
+        docs, warning = method.chosen(found)
+        chosen.append(docs)
+        if warning:
+            warnings.append(f"{domain}: {warning}")
+    docs = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.uint64)
+    with PartWriter(work.put("chosen", ".arrow"), pa.schema([("doc", pa.uint64())])) as writer:
+        writer.write(pa.RecordBatch.from_arrays([pa.array(docs, pa.uint64())], names=["doc"]))
+    work.rows("chosen", len(docs))
+    work.facts["warnings"] = warnings
+    if work.spec["holdout"]["dedup_train"]:
+        save_state(method.build_index(_texts(work, docs)), work.put("index", ".pickle"))
+
+
+def _texts(work: Work, docs: npt.NDArray[np.uint64]) -> pa.Array:
+    """Texts of the chosen documents, in the order of sources, units and rows."""
+    wanted = pa.array(docs, pa.uint64())
+    found = []
+    for source in sorted(work.spec["sources"]):
+        for receipt in work.receipts(f"docs:{source}"):
+            reader = PartReader(receipt.parts["docs"].path, ["doc", "text"])
+            found += [batch.filter(pc.is_in(batch.column("doc"), wanted)).column("text") for batch in reader]
+    return pa.chunked_array(found, pa.string()).combine_chunks()
+
+
+# -- evidence ------------------------------------------------------------------------------------------------------
+
+
+def duplicates(work: Work) -> None:
+    """Body: publish the witness of every removed document, and what became of the witness afterwards."""
+    removed = _part_table(work.receipts("choose")[0].parts["removed"].path)
+    later = _dropped_later(work, removed.column("kept_doc"))
+    kept = removed.column("kept_doc").to_pylist()
+    columns = {
+        "doc": removed.column("doc"),
+        "kept_doc": removed.column("kept_doc"),
+        "kept_root": pa.nulls(removed.num_rows, pa.string()),
+        "jaccard": removed.column("jaccard"),
+        "kind": removed.column("kind"),
+        "domain": removed.column("domain"),
+        "kept_domain": removed.column("kept_domain"),
+        "kept_dropped_by": pa.array([later.get(doc) for doc in kept], pa.string()),
+    }
+    table = pa.table(columns)
+    with ParquetPart(
+        work.put("duplicates", ".parquet", publish=f"duplicates/{work.key}.parquet"), table.schema
+    ) as part:
+        for batch in table.to_batches():
+            part.write(batch)
+    work.rows("duplicates", table.num_rows)
+
+
+def _dropped_later(work: Work, kept: pa.ChunkedArray) -> dict[int, str]:
+    """Of the witnesses, those that left after `minhash` had kept them, and by which rule (or `held_out`)."""
+    witnesses = kept.unique()
+    later: dict[int, str] = {}
+    for name in work.spec["segments"]:
+        for receipt in work.receipts(name):
+            if "dropped" in receipt.parts:
+                table = pq.read_table(receipt.parts["dropped"].path, columns=["doc", "rule"])
+                table = table.filter(pc.is_in(table.column("doc"), witnesses))
+                later |= zip(table.column("doc").to_pylist(), table.column("rule").to_pylist(), strict=True)
+            if "holdout" in receipt.parts:
+                docs = pq.read_table(receipt.parts["holdout"].path, columns=["doc"]).column("doc")
+                later |= dict.fromkeys(docs.filter(pc.is_in(docs, witnesses)).to_pylist(), "held_out")
+    return later
+
+
+def _part_table(path: Path) -> pa.Table:
+    reader = PartReader(path)
+    return pa.Table.from_batches(list(reader), reader.schema)

@@ -1,0 +1,469 @@
+"""From a recipe to the plan: a DAG of stages cut at barriers, each of many units; and the identity of each.
+
+Documents flow through one chain of stages a source, cut where a step must have seen everything; dedup, the held-out
+documents, tokens and shards are stages over all sources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
+from corpuskit.recipe import Recipe, Source, StepCall
+from corpuskit.step import File, fingerprint_value
+
+GROUP_BYTES = 64 << 20
+"""Expected raw bytes of a unit that groups small files; also the size of a range of a splittable file."""
+
+PARTITION_BYTES = 4 << 30
+"""Raw bytes for each unit of the global stages of dedup (rounded up to a power of two of units)."""
+
+SHARD_BYTES = 4 << 30
+"""Raw bytes for each unit that writes shards (likewise)."""
+
+BLOCKS_PER_RANGE = 64
+"""Document-id blocks set aside for a range of a splittable file: room for one-byte records."""
+
+MIN_FILE_BYTES = 16 << 10
+"""A file counts at least this much towards its group, so that a group holds about 4,096 files at most."""
+
+
+def plain(value: Any) -> Any:
+    """A validated parameter as JSON that validates to the same again, in another process."""
+    if isinstance(value, pydantic.BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, File | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def make(recipe: Recipe, *, sample: float | None = None) -> Plan:
+    """List the raw files and lay out all stages and units of a recipe; runs nothing.
+
+    Args:
+        recipe: validated.
+        sample: take about this share of the reading units, chosen by the hash of their paths.
+
+    Raises:
+        UsageError: a pattern matches no file, two blocks have the same id, a model exceeds the memory budget.
+    """
+    return _Planner(recipe, sample).make()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a barrier decided about documents: the stage that holds it, and how the next segment applies it."""
+
+    stage: str
+    spec: dict[str, Any]
+
+
+class _Planner:
+    """Holds what grows while the steps are walked: per source, the stage that its documents come from."""
+
+    def __init__(self, recipe: Recipe, sample: float | None) -> None:
+        self.recipe = recipe
+        self.sample = sample
+        self.stages: dict[str, Stage] = {}
+        self.docs: dict[str, str | None] = dict.fromkeys(recipe.sources)
+        self.pending: dict[str, list[StepCall]] = {name: [] for name in recipe.sources}
+        self.chain: dict[str, list[dict[str, Any]]] = {}
+        self.decisions: dict[str, list[Decision]] = {name: [] for name in recipe.sources}
+        self.state_of: dict[tuple[str, str], str] = {}
+        self.raw_units: dict[str, list[Unit]] = {}
+        self.raw_bytes = 0
+
+    def make(self) -> Plan:
+        recipe = self.recipe
+        self._refuse_large_models()
+        self._list_files()
+        for source in recipe.sources.values():
+            self.chain[source.name] = [_reader_identity(recipe, source)]
+            if source.step.extract:
+                self._segment(f"read-{source.name}", source, final=False)
+        for call in recipe.steps:
+            sources = [s for s in recipe.sources.values() if call.only is None or s.domain in call.only]
+            if call.step.kind == "barrier":
+                self._barrier(call, sources)
+            else:
+                if call.step.summarize_function is not None:
+                    self._summary(call, sources)
+                for source in sources:
+                    self.pending[source.name].append(call)
+        for source in recipe.sources.values():
+            self._segment(f"corpus-{source.name}", source, final=True)
+        if "choose" in self.stages:
+            self._duplicates()
+        if recipe.mix is not None:
+            self._mix()
+        plan = Plan(
+            recipe.name, self.stages, recipe.memory, recipe.batch_bytes, self.raw_bytes, recipe.expect, recipe.warnings
+        )
+        plan.stages = {name: self.stages[name] for name in plan.order()}
+        return plan
+
+    # -- raw files -------------------------------------------------------------------------------------------------
+
+    def _list_files(self) -> None:
+        from corpuskit.sources.listing import list_files
+
+        blocks: dict[int, tuple[str, str, int]] = {}
+        for source in self.recipe.sources.values():
+            files = list_files(source.path, self.recipe.base)
+            self.raw_bytes += sum(file.size for file in files)
+            units = [self._raw_unit(source, group) for group in _group(files, splittable=source.step.splittable)]
+            if self.sample is not None:
+                units = _sampled(units, self.sample)
+            self.raw_units[source.name] = units
+            for unit in units:
+                for file in unit.inputs:
+                    place = (source.name, file["relative"], file["block"])
+                    other = blocks.setdefault(block_hash(self.recipe.salt, *place), place)
+                    if other != place:
+                        raise UsageError(
+                            f"blocks {other} and {place} have the same document ids",
+                            "set another `salt:` in the recipe (any text): all document ids change",
+                        )
+
+    def _raw_unit(self, source: Source, inputs: list[dict[str, Any]]) -> Unit:
+        identity = digest([{k: file[k] for k in ("relative", "size", "identity", "start", "end")} for file in inputs])
+        first, rest = inputs[0], len(inputs) - 1
+        label = first["path"] + (f" [{first['start']}:{first['end']}]" if first["start"] is not None else "")
+        size = sum(file["size"] if file["start"] is None else file["end"] - file["start"] for file in inputs)
+        return Unit(
+            digest([source.name, identity]), label + (f" and {rest} more" if rest else ""), inputs, identity, size
+        )
+
+    # -- documents: read, filter, edit, score ----------------------------------------------------------------------
+
+    def _segment(self, name: str, source: Source, *, final: bool) -> None:
+        """Add the stage that applies a source's pending steps; the last one writes the corpus."""
+        recipe, upstream = self.recipe, self.docs[source.name]
+        calls, self.pending[source.name] = self.pending[source.name], []
+        decisions, self.decisions[source.name] = self.decisions[source.name], []
+        needs: dict[str, Need] = {}
+        spec: dict[str, Any] = {"version": 1, "domain": source.domain, "source": source.name}
+        run: dict[str, Any] = {"base": str(recipe.base), "on_error": source.on_error}
+        if upstream is None:
+            spec["reader"] = self.chain[source.name][0]
+            run["reader"] = {"reference": source.read, "params": plain(source.params)}
+        else:
+            needs["docs"] = Need(upstream, "each")
+        for decision in decisions:
+            needs[decision.stage] = Need(decision.stage, "all")
+        spec["apply"] = [decision.spec for decision in decisions]
+        described = []
+        run["steps"] = []
+        for call in calls:
+            identity = call.step.fingerprint(call.params)
+            described.append({"rule": call.name, **identity})
+            run["steps"].append(
+                {
+                    "reference": call.reference,
+                    "params": plain(call.params),
+                    "name": call.name,
+                    "signal": self._signal_key(source, call, identity),
+                    "state": self.state_of.get((source.name, call.name)),
+                }
+            )
+            state = self.state_of.get((source.name, call.name))
+            if state is not None:
+                needs[state] = Need(state, "all")
+        spec["steps"] = described
+        if final:
+            spec["final"] = True
+        if not (final or calls or decisions or upstream is None):
+            return  # nothing to do: the documents stand in the stage above
+        spec["keep_dropped"] = recipe.keep_dropped
+        self.docs[source.name] = name
+        units = self.raw_units[source.name] if upstream is None else None
+        self._add(Stage(name, "corpuskit.pipeline:segment", spec, run, needs), like=upstream, raw=units)
+
+    def _signal_key(self, source: Source, call: StepCall, identity: dict[str, Any]) -> str | None:
+        """The key under which a signal's columns are stored: the reader and the edits above it, never filters."""
+        chain = self.chain[source.name]
+        state = self.state_of.get((source.name, call.name))
+        described = {**identity, "state": self.stages[state].key} if state else identity
+        above = [link for link in chain if call.step.reads or link["kind"] != "signal"]
+        if call.step.kind in ("signal", "edit"):
+            chain.append(described)
+        return digest([above, described]) if call.step.kind == "signal" else None
+
+    def _flush(self, sources: list[Source], before: str) -> None:
+        """End the segments of `sources`, so that a barrier sees their documents as a stage."""
+        for source in sources:
+            first = self.docs[source.name] is None or self.docs[source.name] == f"read-{source.name}"
+            self._segment(f"filter-{source.name}" if first else f"before-{before}-{source.name}", source, final=False)
+
+    # -- barriers --------------------------------------------------------------------------------------------------
+
+    def _barrier(self, call: StepCall, sources: list[Source]) -> None:
+        if call.step.name == "minhash":
+            self._flush(sources, "minhash")
+            self._minhash(call, sources)
+        else:
+            # what minhash decided is applied while candidates are read: the documents are not written once more
+            self._flush([s for s in sources if self.pending[s.name] or self.docs[s.name] is None], "holdout")
+            self._holdout(call, sources)
+
+    def _minhash(self, call: StepCall, sources: list[Source]) -> None:
+        params = call.step.function(**call.params)
+        keep: list[str] = params["keep"]
+        ranked = [
+            {
+                "source": source.name,
+                "domain": source.domain,
+                "priority": keep.index(source.domain) if source.domain in keep else len(keep),
+            }
+            for source in sources
+        ]
+        docs = {f"docs:{source.name}": Need(_known(self.docs[source.name]), "all") for source in sources}
+        signatures: dict[str, Need] = {}
+        for place in ranked:
+            name, upstream = f"signatures-{place['source']}", _known(self.docs[place["source"]])
+            # the order of priority is no matter of a signature: a changed `keep` computes none again
+            unordered = {name: value for name, value in params.items() if name != "keep"}
+            spec = {"version": 1, "minhash": unordered, "domain": place["domain"]}
+            body = "corpuskit.dedup.stages:signatures"
+            self._add(Stage(name, body, spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
+            signatures[f"signatures:{place['source']}"] = Need(name, "all")
+        spec = {"version": 1, "minhash": params, "sources": ranked}
+        partitions = 1 << max(0, (self.raw_bytes // PARTITION_BYTES).bit_length())
+        needs: dict[str, Need] = dict(signatures)
+        for body, units in (("exact", partitions), ("bands", partitions), ("verify", partitions), ("choose", 1)):
+            if body == "verify":
+                needs |= docs
+            stage = Stage(body, f"corpuskit.dedup.stages:{body}", spec, {}, dict(needs))
+            self._add(stage, count=units)
+            needs[body] = Need(body, "all")
+        for source in sources:
+            self.decisions[source.name].append(Decision("choose", {"barrier": "minhash"}))
+
+    def _holdout(self, call: StepCall, sources: list[Source]) -> None:
+        params = call.step.function(**call.params)
+        needs: dict[str, Need] = {}
+        for source in sources:
+            name, upstream = f"candidates-{source.name}", _known(self.docs[source.name])
+            each: dict[str, Need] = {"docs": Need(upstream, "each")}
+            decisions = self.decisions[source.name]
+            each |= {decision.stage: Need(decision.stage, "all") for decision in decisions}
+            spec: dict[str, Any] = {"version": 1, "holdout": params, "domain": source.domain}
+            spec["apply"] = [decision.spec for decision in decisions]
+            self._add(Stage(name, "corpuskit.pipeline:candidates", spec, {}, each), like=upstream)
+            needs[f"candidates:{source.name}"] = Need(name, "all")
+            needs[f"docs:{source.name}"] = Need(upstream, "all")
+        domains = {source.name: source.domain for source in sources}
+        spec = {"version": 1, "holdout": params, "sources": domains}
+        self._add(Stage("holdout", "corpuskit.pipeline:holdout", spec, {}, needs), count=1)
+        for source in sources:
+            self.decisions[source.name].append(Decision("holdout", {"barrier": "holdout", "holdout": params}))
+
+    def _summary(self, call: StepCall, sources: list[Source]) -> None:
+        """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""
+        self._flush(sources, call.step.name)
+        label = _safe(call.name)
+        needs: dict[str, Need] = {}
+        spec = {"version": 1, "step": call.step.fingerprint(call.params)}
+        run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
+        for source in sources:
+            name, upstream = f"summary-{label}-{source.name}", _known(self.docs[source.name])
+            stage = Stage(name, "corpuskit.pipeline:summary", spec, run, {"docs": Need(upstream, "each")})
+            self._add(stage, like=upstream)
+            needs[source.name] = Need(name, "all")
+        merged = f"state-{label}"
+        self._add(Stage(merged, "corpuskit.pipeline:state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
+        for source in sources:
+            self.state_of[source.name, call.name] = merged
+
+    # -- after the corpus ------------------------------------------------------------------------------------------
+
+    def _duplicates(self) -> None:
+        needs = {"choose": Need("choose", "all")}
+        for source in self.recipe.sources:
+            for name in self.after_minhash(source):
+                needs[name] = Need(name, "all")
+        spec = {"version": 1, "segments": sorted(needs.keys() - {"choose"})}
+        self._add(Stage("duplicates", "corpuskit.pipeline:duplicates", spec, {}, needs), count=1)
+
+    def after_minhash(self, source: str) -> list[str]:
+        """Segments of a source that come after the choice of `minhash`: they may drop a kept document."""
+        found, name = [], _known(self.docs[source])
+        while "choose" in {need.stage for stage in [self.stages[name]] for need in self._above(stage)}:
+            found.append(name)
+            upstream = self.stages[name].needs.get("docs")
+            if upstream is None:
+                break
+            name = upstream.stage
+        return found
+
+    def _above(self, stage: Stage) -> Iterable[Need]:
+        """Needs of a stage and, one to one, of those it descends from."""
+        for need in stage.needs.values():
+            yield need
+            if need.how == "each":
+                yield from self._above(self.stages[need.stage])
+
+    def _mix(self) -> None:
+        mix = self.recipe.mix
+        if mix is None:
+            return
+        corpus = {f"corpus:{source}": Need(_known(stage), "all") for source, stage in sorted(self.docs.items())}
+        sources = [{"source": s.name, "domain": s.domain} for _, s in sorted(self.recipe.sources.items())]
+        module = "corpuskit.shards.stages"
+        tokenizer = mix_tokenizer(mix.tokenizer)
+        spec: dict[str, Any] = {"version": 1, "tokenizer": fingerprint_value(tokenizer), "sources": sources}
+        self._add(Stage("tokenizer", f"{module}:tokenizer", spec, {"tokenizer": plain(tokenizer)}, corpus), count=1)
+        tokens: dict[str, Need] = {}
+        for source in self.recipe.sources.values():
+            name, upstream = f"tokens-{source.name}", _known(self.docs[source.name])
+            needs = {"corpus": Need(upstream, "each"), "tokenizer": Need("tokenizer", "all")}
+            self._add(
+                Stage(name, f"{module}:tokens", {"version": 1, "domain": source.domain}, {}, needs), like=upstream
+            )
+            tokens[f"tokens:{source.name}"] = Need(name, "all")
+        tokens["tokenizer"] = Need("tokenizer", "all")
+        spec = {"version": 1, "mix": plain(mix_parameters(mix)), "sources": sources}
+        self._add(Stage("mixture", f"{module}:mixture", spec, {}, dict(tokens)), count=1)
+        count = 1 << max(0, (self.raw_bytes // SHARD_BYTES).bit_length())
+        needs = {**tokens, "mixture": Need("mixture", "all")}
+        self._add(Stage("shards", f"{module}:shards", spec, {}, needs), count=count)
+        train = self.recipe.train
+        if train is not None:
+            spec = {"version": 1, "train": plain(train_parameters(train))}
+            run = {"processes": train.processes}
+            needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
+            self._add(Stage("train", "corpuskit.training:train", spec, run, needs), count=1)
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def _add(
+        self, stage: Stage, *, like: str | None = None, raw: list[Unit] | None = None, count: int | None = None
+    ) -> None:
+        """Give a stage its key and its units: over raw files, one per unit of the stage `like`, or `count`."""
+        needs = {label: self.stages[need.stage].key for label, need in stage.needs.items()}
+        stage.key = digest({"body": stage.body, "spec": stage.spec, "needs": needs})
+        if stage.name in self.stages:
+            raise UsageError(f"two stages would be named `{stage.name}`", "rename a source or a rule of the recipe")
+        everything = [
+            [label, [unit.key for unit in self.stages[need.stage].units]]
+            for label, need in sorted(stage.needs.items())
+            if need.how == "all"
+        ]
+        together = digest([stage.key, everything])
+        if raw is not None:
+            stage.units = [dataclasses.replace(unit, key=digest([together, unit.key])) for unit in raw]
+        elif like is not None:
+            one_to_one = [self.stages[need.stage].units for need in stage.needs.values() if need.how == "each"]
+            stage.units = [
+                dataclasses.replace(
+                    unit,
+                    inputs=[],
+                    key=digest([together, unit.origin, *(units[number].key for units in one_to_one)]),
+                )
+                for number, unit in enumerate(self.stages[like].units)
+            ]
+        else:
+            total = sum(unit.bytes for need in stage.needs.values() for unit in self.stages[need.stage].units)
+            stage.units = [
+                Unit(digest([together, number, count]), f"part {number + 1} of {count}", [], "", total // (count or 1))
+                for number in range(count or 1)
+            ]
+        self.stages[stage.name] = stage
+
+    def _refuse_large_models(self) -> None:
+        for call in self.recipe.steps:
+            for name, value in call.params.items():
+                if isinstance(value, File) and Path(value).stat().st_size > self.recipe.memory:
+                    size = Path(value).stat().st_size
+                    raise UsageError(
+                        f"{self.recipe.path}:{call.line}: `{name}: {value}` of `{call.name}` is {size:,} bytes; "
+                        f"`memory` allows a worker {self.recipe.memory:,}",
+                        "raise `memory:` in the recipe, or take a smaller model",
+                    )
+
+
+def _known(name: str | None) -> str:
+    assert name is not None
+    return name
+
+
+def _safe(name: str) -> str:
+    """A rule's name as part of a folder's name."""
+    clean = "".join(c if c.isalnum() or c in "._" else "_" for c in name)[:40]
+    return clean if clean == name else f"{clean}-{digest(name, 6)}"
+
+
+def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:
+    return {
+        **source.step.fingerprint(source.params),
+        "source": source.name,
+        "max_doc_bytes": recipe.max_doc_bytes,
+        "salt": recipe.salt,
+    }
+
+
+def _group(files: list[Any], *, splittable: bool) -> list[list[dict[str, Any]]]:
+    """Cut the sorted list of files into units.
+
+    A border lies behind a file where the hash of its path says so, with a probability in proportion to its size: so a
+    new file moves the borders of one group only. A large splittable file is cut into ranges instead.
+    """
+    groups: list[list[dict[str, Any]]] = []
+    current: list[dict[str, Any]] = []
+    for file in files:
+        entry = {"path": file.path, "relative": file.relative, "size": file.size, "identity": file.identity}
+        if splittable and file.size > GROUP_BYTES and not file.compressed:
+            for number, start in enumerate(range(0, file.size, GROUP_BYTES)):
+                end = min(start + GROUP_BYTES, file.size)
+                groups.append([{**entry, "start": start, "end": end, "block": number * BLOCKS_PER_RANGE}])
+            continue
+        current.append({**entry, "start": None, "end": None, "block": 0})
+        chance = max(file.size, MIN_FILE_BYTES) / GROUP_BYTES
+        if int(hashlib.sha256(file.relative.encode()).hexdigest()[:8], 16) < chance * 2**32:
+            groups.append(current)
+            current = []
+    if current:
+        groups.append(current)
+    return groups
+
+
+def _sampled(units: list[Unit], share: float) -> list[Unit]:
+    """About `share` of the units, by the hash of their paths; at least one."""
+    ranked = sorted(units, key=lambda unit: digest([unit.inputs[0]["relative"], unit.inputs[0]["start"]]))
+    return [unit for unit in units if unit in ranked[: max(1, round(share * len(units)))]]
+
+
+def mix_tokenizer(tokenizer: Any) -> Any:
+    """The recipe's `mix.tokenizer`; a local file gets its digest into the key."""
+    if isinstance(tokenizer, str) and Path(tokenizer).is_file():
+        return File(tokenizer)
+    return tokenizer
+
+
+def mix_parameters(mix: Any) -> dict[str, Any]:
+    """What the mixture depends on."""
+    return {
+        "weights": mix.weights,
+        "tokens": mix.tokens,
+        "max_epochs": mix.max_epochs,
+        "seq_len": mix.shards.seq_len,
+        "seed": mix.shards.seed,
+        "packing": mix.shards.packing,
+    }
+
+
+def train_parameters(train: Any) -> dict[str, Any]:
+    """What a trained model depends on; the number of processes is not part of it."""
+    return {name: value for name, value in plain(train).items() if name not in ("processes", "line")}

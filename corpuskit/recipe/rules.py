@@ -1,0 +1,150 @@
+"""Rules against columns: a `where` may read only what is computed above it, for each domain that it applies to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+
+from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.recipe.calls import Placed, guarded, is_where
+from corpuskit.recipe.faults import Faults
+from corpuskit.recipe.models import Source
+from corpuskit.recipe.tree import Node
+
+Columns = Mapping[str, str | None]
+"""Names with Arrow type names, None where the type is known only when the step runs."""
+
+_DOCUMENT: Columns = {"doc": "uint64", "text": "string", "domain": "string", "meta": "string"}
+
+
+def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed], faults: Faults) -> None:
+    """Check every `where`: that it parses, that its columns are there, and that it fits their types.
+
+    Args:
+        sources: with the columns of their readers; none, to check only that rules parse.
+        placed: the steps in order.
+        faults: to add to.
+    """
+    outputs = [_outputs(one, faults) for one in placed]
+    reads = [_reads(one, faults) for one in placed]
+    lacking: list[dict[str, list[str]]] = [{} for _ in placed]
+    everything: set[str] = set()
+    for source, of_reader in sources:
+        columns = {**_DOCUMENT, **of_reader}
+        for number, one in enumerate(placed):
+            if not _applies(one, source.domain):
+                continue
+            columns |= outputs[number]
+            known = {name.lower() for name in columns}
+            missing = [name for name in sorted(reads[number]) if name.lower() not in known]
+            for name in missing:
+                lacking[number].setdefault(name, []).append(source.domain)
+            if reads[number] and not missing:
+                _types(one, reads[number], columns, faults)
+        everything |= set(columns)
+    for number, names in enumerate(lacking):
+        for name, domains in names.items():
+            _lack(placed[number], name, domains, list(zip(placed, outputs, strict=True)), everything, faults)
+
+
+def warnings(sources: Iterable[Source], placed: list[Placed]) -> Iterator[str]:
+    """What is allowed but seldom meant."""
+    barrier = next((one for one in placed if one.call.step.name == "minhash"), None)
+    for one in placed[placed.index(barrier) + 1 :] if barrier is not None else []:
+        if one.rule:
+            yield f"{one.span}: `{one.call.name}` comes after `minhash`: it can drop the last copy of a cluster"
+        elif one.call.step.kind == "edit":
+            yield f"{one.span}: `{one.call.name}` comes after `minhash`: it changes texts that were compared before"
+    domains = dict.fromkeys(source.domain for source in sources)
+    seen: set[tuple[str, str]] = set()
+    for domain in domains:
+        made: dict[str, Placed] = {}
+        for one in placed:
+            if one.call.step.kind != "signal" or not _applies(one, domain):
+                continue
+            for name in outputs_of(one):
+                first = made.setdefault(name, one)
+                same = first.call.step is one.call.step and first.call.params == one.call.params
+                if not same and (first.call.name, one.call.name) not in seen:
+                    seen.add((first.call.name, one.call.name))
+                    yield (
+                        f"{one.span}: `{one.call.name}` computes the column `{name}` anew, otherwise than line "
+                        f"{first.call.line}; rules below read the later values"
+                    )
+                made[name] = one
+
+
+def _applies(one: Placed, domain: str) -> bool:
+    return one.call.only is None or domain in one.call.only
+
+
+def outputs_of(one: Placed) -> dict[str, str | None]:
+    """Columns that a step adds; a signal that declares none adds one of its own name."""
+    declared = one.call.step.output_columns(one.call.params)
+    return {**declared} if declared or one.call.step.kind != "signal" else {one.call.step.name: None}
+
+
+def _outputs(one: Placed, faults: Faults) -> dict[str, str | None]:
+    return guarded(lambda: outputs_of(one), one.call.step, one.span, faults) or {}
+
+
+def _reads(one: Placed, faults: Faults) -> set[str]:
+    """Columns that a `where` reads; none, and a fault, if its SQL does not parse."""
+    if not is_where(one.call.step):
+        return set()
+    from corpuskit.steps.where import columns_of
+
+    try:
+        return columns_of(one.call.params["expr"])
+    except UsageError as error:
+        faults.add(_expression(one).span, error.message, error.hint)
+        return set()
+
+
+def _expression(one: Placed) -> Node:
+    return one.params.get("expr") or one.params
+
+
+def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> None:
+    """Bind the rule to its columns' types, where all are known."""
+    from corpuskit.steps.where import check_types
+
+    wanted = {name.lower() for name in names}
+    fields = []
+    for name, alias in columns.items():
+        if name.lower() in wanted:
+            try:
+                fields.append((name, pa.type_for_alias(alias or "")))
+            except ValueError:  # no type, or a nested one, which has no alias
+                return
+    try:
+        check_types(one.call.params["expr"], pa.schema(fields))
+    except UsageError as error:
+        faults.add(_expression(one).span, error.message, error.hint)
+
+
+def _lack(
+    one: Placed,
+    name: str,
+    domains: list[str],
+    steps: list[tuple[Placed, dict[str, str | None]]],
+    everything: set[str],
+    faults: Faults,
+) -> None:
+    """Say that a rule reads a column that is not there, and what would help."""
+    for other, outputs in steps:
+        if name.lower() in {output.lower() for output in outputs}:
+            here = [domain for domain in domains if _applies(other, domain)]
+            place = f"`{other.call.name}` on line {other.call.line}"
+            if here:
+                hint = f"{place} computes it, but below: move it up"
+            else:
+                domains_there = ", ".join(other.call.only or [])
+                hint = f"{place} computes it for {domains_there} only; add `only` here, or domains there"
+            break
+    else:
+        hint = did_you_mean(name, sorted(everything)) or f"columns: {', '.join(sorted(everything))}"
+    where = ", ".join(f"`{domain}`" for domain in dict.fromkeys(domains))
+    reason = f"the rule `{one.call.name}` reads the column `{name}`, which nothing computes for {where}"
+    faults.add(_expression(one).span, reason, hint)

@@ -1,0 +1,275 @@
+"""Runs a plan: the units that have no receipt, wave by wave; then seals the root, checking that the books balance."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpuskit.engine import Failure, Task, make_engine
+from corpuskit.errors import CorpuskitError, InputError, UnitFailed
+from corpuskit.graph import Plan, Stage
+from corpuskit.store import Root, publish
+from corpuskit.unit import Work
+
+CORPUS_FOLDERS = ("corpus", "holdout", "dropped", "duplicates")
+
+
+def execute(plan: Plan, root: Root, task: Task) -> None:
+    """Run one unit and commit it; does nothing if its receipt is there.
+
+    Raises:
+        InputError: a raw file is damaged, or changed since it was listed.
+    """
+    stage = plan.stages[task.stage]
+    if root.receipt(stage, task.unit) is not None:
+        return
+    unit = stage.units[task.unit]
+    scratch = root.folder(stage) / "scratch" / f"{unit.key}-{os.getpid()}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    needs = {label: need.stage for label, need in stage.needs.items()}
+    work = Work(
+        root=root.path,
+        stage=stage.name,
+        spec=stage.spec,
+        run=stage.run,
+        unit=task.unit,
+        units=len(stage.units),
+        key=unit.key,
+        inputs=unit.inputs,
+        memory=plan.memory,
+        batch_bytes=plan.batch_bytes,
+        scratch=scratch,
+        receipts_of=lambda name: root.receipts(plan.stages[name]),
+        needs=needs,
+        receipt_of=lambda name, number: root.receipt(plan.stages[name], number),
+        origin=unit.origin,
+    )
+    try:
+        wall, cpu = time.monotonic(), _cpu_seconds()
+        module, _, name = stage.body.partition(":")
+        getattr(importlib.import_module(module), name)(work)
+        _check_unchanged(work)
+        root.commit(stage, work, time.monotonic() - wall, _cpu_seconds() - cpu, _peak_bytes())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cpu_seconds() -> float:
+    usage, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process since it started, in bytes (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _check_unchanged(work: Work) -> None:
+    if not work.inputs:
+        return
+    from corpuskit.sources.listing import identity
+
+    for entry in work.inputs:
+        now = identity(entry["path"])
+        if now != (entry["size"], entry["identity"]):
+            raise InputError(
+                f"{entry['path']} changed while it was read", "run again: the plan takes the file as it is now"
+            )
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    ran: int = 0
+    complete: int = 0
+    failures: list[tuple[Task, Failure]] = field(default_factory=list)
+
+
+def wave(plan: Plan, root: Root, wanted: set[str], failed: set[Task]) -> list[Task]:
+    """All units that can run now: no receipt yet, everything they need complete, not failed in this run."""
+    ready = []
+    done = {name: len(root.complete(stage)) == len(stage.units) for name, stage in plan.stages.items()}
+    for name, stage in plan.stages.items():
+        if name not in wanted or done[name]:
+            continue
+        if not all(done[need.stage] for need in stage.needs.values() if need.how == "all"):
+            continue
+        each = [plan.stages[need.stage] for need in stage.needs.values() if need.how == "each"]
+        for number in range(len(stage.units)):
+            task = Task(name, number)
+            if task in failed or root.receipt(stage, number) is not None:
+                continue
+            if all(root.receipt(upstream, number) is not None for upstream in each):
+                ready.append(task)
+    # the largest first, so that the last unit of a wave is a small one
+    return sorted(ready, key=lambda task: -plan.stages[task.stage].units[task.unit].bytes)
+
+
+def run(
+    plan: Plan,
+    root: Root,
+    folder: Path,
+    *,
+    engine: str = "local",
+    workers: int | None = None,
+    until: str | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Outcome:
+    """Run all units that are not complete, then seal.
+
+    Args:
+        plan: what to run. root: where.
+        folder: of this run, for its log; it holds plan.json, which workers read.
+        engine, workers: `inline` or `local` with this many processes.
+        until: stop after this stage.
+        report: told a line of progress now and then.
+
+    Raises:
+        UnitFailed: after all other units were committed, naming each failed unit and how to run it again.
+    """
+    wanted = plan.until(until) if until is not None else set(plan.stages)
+    root.describe(plan)
+    outcome = Outcome(complete=sum(len(root.complete(plan.stages[name])) for name in wanted))
+    failed: set[Task] = set()
+    sealed: set[str] = set()
+    with make_engine(engine, workers, plan, root, folder) as run_units, (folder / "log.jsonl").open("ab") as log:
+        while True:
+            seal_ready(plan, root, sealed, report)
+            tasks = wave(plan, root, wanted, failed)
+            if not tasks:
+                break
+            report(f"{_names(tasks)}: {len(tasks)} unit(s)")
+            for task, failure in run_units(tasks):
+                label = plan.stages[task.stage].units[task.unit].label
+                entry = {"time": time.time(), "stage": task.stage, "unit": task.unit, "label": label}
+                if failure is None:
+                    outcome.ran += 1
+                else:
+                    failed.add(task)
+                    outcome.failures.append((task, failure))
+                    report(f"failed: {task.stage}:{task.unit} ({label})")
+                    entry |= {"error": failure.message, "traceback": failure.traceback}
+                log.write(orjson.dumps(entry) + b"\n")
+                log.flush()
+    return outcome
+
+
+def _names(tasks: Iterable[Task]) -> str:
+    return ", ".join(sorted({task.stage for task in tasks}))
+
+
+def failure_report(outcome: Outcome, plan: Plan, recipe: str, options: str) -> UnitFailed:
+    """The error that names every failed unit, with the command to try again and the one to debug it."""
+    lines = []
+    for task, failure in outcome.failures:
+        unit = plan.stages[task.stage].units[task.unit]
+        lines.append(f"{task.stage}:{task.unit} ({unit.label})\n    " + failure.message.replace("\n", "\n    "))
+    first = outcome.failures[0][0]
+    return UnitFailed(
+        f"{len(lines)} unit(s) failed; all others are committed\n" + "\n".join(lines),
+        f"try again: corpuskit run {recipe}{options}\n"
+        f"  debug one: corpuskit run {recipe}{options} --unit {first.stage}:{first.unit} --pdb",
+    )
+
+
+# -- sealing -------------------------------------------------------------------------------------------------------
+
+
+def corpus_stages(plan: Plan) -> list[Stage]:
+    """The stages that decide what is in the corpus."""
+    later = ("tokenizer", "mixture", "shards", "train")
+    return [s for name, s in plan.stages.items() if name not in later and not name.startswith("tokens-")]
+
+
+def seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str], None]) -> None:
+    """Publish each group of folders whose stages are all complete: the corpus, the tokens and shards."""
+    corpus = corpus_stages(plan)
+    if "corpus" not in sealed and all(len(root.complete(s)) == len(s.units) for s in corpus):
+        check_conservation(books(root, corpus))
+        publish(root, corpus, CORPUS_FOLDERS, {"recipe": plan.recipe})
+        _write_files(root, plan)
+        sealed.add("corpus")
+        report("sealed: corpus/")
+    shards = [s for name, s in plan.stages.items() if s not in corpus and name != "train"]
+    if shards and "shards" not in sealed and all(len(root.complete(s)) == len(s.units) for s in shards):
+        publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe})
+        sealed.add("shards")
+        report("sealed: shards/")
+    if sealed:
+        from corpuskit.views import rebuild
+
+        rebuild(root, plan)
+
+
+def books(root: Root, stages: Iterable[Stage]) -> dict[str, Counter[str]]:
+    """Counts by domain and category over the complete units of `stages`."""
+    total: dict[str, Counter[str]] = {}
+    for stage in stages:
+        for receipt in root.complete(stage):
+            for domain, counts in receipt.books.items():
+                total.setdefault(domain, Counter()).update(counts)
+    return total
+
+
+def check_conservation(found: dict[str, Counter[str]]) -> None:
+    """Every record that was read is unreadable, empty, dropped by a rule, a duplicate, held out or kept.
+
+    Raises:
+        CorpuskitError: the books of a domain do not balance.
+    """
+    for domain, counts in sorted(found.items()):
+        read, rest = counts["read"], sum(counts.values()) - counts["read"]
+        if read != rest:
+            shown = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
+            raise CorpuskitError(
+                f"the books of `{domain}` do not balance: {read:,} read, {rest:,} accounted for ({shown})",
+                "this is a fault of corpuskit or of a step; nothing was published",
+            )
+
+
+def _write_files(root: Root, plan: Plan) -> None:
+    """`files.parquet`: from a block of document ids back to its raw file."""
+    rows: dict[str, list[Any]] = {
+        name: []
+        for name in ("source", "domain", "path", "relative", "size", "identity", "digest", "records", "blocks", "start")
+    }
+    owners: dict[int, tuple[str, str]] = {}
+    for stage in plan.stages.values():
+        if "reader" not in stage.spec:
+            continue
+        for receipt in root.receipts(stage):
+            for entry in receipt.inputs:
+                place = (stage.spec["source"], f"{entry['relative']} {entry['start']}")
+                for block in entry["blocks"]:
+                    if owners.setdefault(block, place) != place:
+                        raise CorpuskitError(
+                            f"{place} and {owners[block]} have documents of the same ids",
+                            "set another `salt:` in the recipe",
+                        )
+                for name, column in rows.items():
+                    column.append({**entry, **stage.spec}.get(name))
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("source", "domain", "path", "relative")]
+        + [("size", pa.int64()), ("identity", pa.string()), ("digest", pa.string()), ("records", pa.int64())]
+        + [("blocks", pa.list_(pa.uint64())), ("start", pa.int64())]
+    )
+    table = pa.table(rows, schema=schema).sort_by(
+        [("source", "ascending"), ("relative", "ascending"), ("start", "ascending")]
+    )
+    waiting = root.path / ".files.parquet"
+    pq.write_table(table, waiting, compression="zstd")
+    waiting.replace(root.path / "files.parquet")

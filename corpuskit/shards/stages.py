@@ -1,0 +1,267 @@
+"""The stages from corpus to shards: `tokenizer`, `tokens`, `mixture`, `shards`.
+
+Each body is a pure function of its spec and of the parts it needs. Domains are streams: their token parts in order of
+source name, then unit number; that order, and not the one in the recipe, fixes every block.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpuskit.arrow import split_batches, text_bytes
+from corpuskit.errors import CorpuskitError
+from corpuskit.shards import megatron
+from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total
+from corpuskit.shards.pack import PIECE, Blocks, write_best_fit
+from corpuskit.shards.plan import Indices, Plan
+from corpuskit.shards.sample import SAMPLE_BYTES, Sample
+from corpuskit.shards.stream import Domain, TokenPart, write_documents
+from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load, train
+from corpuskit.shards.write import write_shard
+from corpuskit.unit import Receipt, Work
+
+FILE_TOKENS = 1 << 28
+ROWS = 256
+"""Documents read from Parquet at a time."""
+ENCODE_BYTES = 1 << 20
+"""Text encoded at a time: the library's objects take about 110 bytes for each byte of text."""
+
+Source = dict[str, str]
+
+
+def tokenizer(work: Work) -> None:
+    """Train or load the tokenizer.
+
+    Spec: `tokenizer`: {train: {vocab_size}}, or a file, folder or hub name; `run.tokenizer` stands for it where the key
+    holds a digest and not the path. `sources`: [{source, domain}].
+    Needs `corpus:<source>` of all sources. Part `tokenizer`; facts: identity and vocabulary.
+    """
+    wanted = work.run.get("tokenizer", work.spec["tokenizer"])
+    if isinstance(wanted, str):
+        name, loaded = Path(wanted).name if Path(wanted).exists() else wanted, load(wanted)
+    else:
+        name, loaded = "trained on a sample of the corpus", train(_sample(work), wanted["train"]["vocab_size"])
+    work.put("tokenizer", ".json", publish="tokens/tokenizer.json").write_bytes(loaded.content)
+    work.facts |= {
+        "name": name,
+        "sha256": loaded.sha256,
+        "vocab_size": loaded.vocab_size,
+        "eos": loaded.eos,
+        "eos_token": loaded.end,
+        "dtype": megatron.token_dtype(loaded.vocab_size),
+    }
+
+
+def _sample(work: Work) -> Iterator[str]:
+    """Documents to train on: `SAMPLE_BYTES` of text, shared among domains by their stored text."""
+    files: dict[str, list[Path]] = {}
+    for source in _sorted(work.spec["sources"]):
+        parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source['source']}")]
+        files.setdefault(source["domain"], []).extend(part.path for part in parts if part is not None)
+    sizes = {domain: sum(_stored_text(path) for path in paths) for domain, paths in files.items()}
+    total = sum(sizes.values())
+    if not total:
+        msg = "there is no text to train a tokenizer on: the corpus kept no document"
+        raise CorpuskitError(msg, "`corpuskit stats` shows what dropped them")
+    work.facts["sample"] = {}
+    for domain in sorted(files):
+        sample = Sample(-(-SAMPLE_BYTES * sizes[domain] // total))
+        for path in files[domain]:
+            for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=["doc", "text"]):
+                sample.add(batch)
+        texts = list(sample)
+        work.facts["sample"][domain] = {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
+        yield from texts
+
+
+def _stored_text(path: Path) -> int:
+    """Bytes of the text column before compression, from the metadata of a Parquet file."""
+    metadata = pq.read_metadata(path)
+    names = [metadata.schema.column(k).name for k in range(metadata.num_columns)]
+    column = names.index("text")
+    groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
+    return sum(group.column(column).total_uncompressed_size for group in groups)
+
+
+def tokens(work: Work) -> None:
+    """Encode the documents of one corpus unit: Megatron `.bin` and `.idx`, and a table of documents, per split.
+
+    Spec: `domain`. Needs `corpus` one to one (parts `corpus` and `holdout`) and `tokenizer`. Parts: bin, idx, docs;
+    validation_bin, validation_idx, validation_docs; those of a split without documents are absent. Facts: documents,
+    tokens and UTF-8 bytes by split.
+    """
+    chosen = work.receipts("tokenizer")[0]
+    loaded = from_json(chosen.parts["tokenizer"].path.read_text(encoding="utf-8"), "tokens/tokenizer.json")
+    corpus = work.receipt("corpus").parts
+    for split, part, prefix in (("train", "corpus", ""), ("validation", "holdout", "validation_")):
+        work.facts[split] = {"documents": 0, "tokens": 0, "bytes": 0}
+        if part in corpus and pq.read_metadata(corpus[part].path).num_rows:
+            work.facts[split] = _encode_split(work, loaded, corpus[part].path, split, prefix)
+
+
+def _encode_split(work: Work, loaded: LoadedTokenizer, path: Path, split: str, prefix: str) -> dict[str, int]:
+    published = f"tokens/split={split}/domain={work.spec['domain']}/{work.key}"
+    dtype = megatron.token_dtype(loaded.vocab_size)
+    ids, sizes, lengths = [], [], []
+    with work.put(f"{prefix}bin", ".bin", publish=f"{published}.bin").open("wb") as stream:
+        for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=["doc", "text"]):
+            ids.append(batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64))
+            sizes.append(text_bytes(batch.column("text")))
+            for piece in split_batches(batch, min(work.batch_bytes, ENCODE_BYTES)):
+                texts = [text or "" for text in piece.column("text").to_pylist()]
+                for encoded in loaded.encode(texts):
+                    stream.write(np.append(encoded, loaded.eos).astype(dtype).data)
+                    lengths.append(len(encoded) + 1)
+    counts = np.array(lengths, np.int32)
+    table = pa.table({"doc": np.concatenate(ids), "bytes": np.concatenate(sizes), "tokens": counts})
+    rows = table.num_rows
+    work.rows(f"{prefix}bin", rows)
+    megatron.write_index(work.put(f"{prefix}idx", ".idx", publish=f"{published}.idx", rows=rows), counts, dtype)
+    target = work.put(f"{prefix}docs", ".docs.parquet", publish=f"{published}.docs.parquet", rows=rows)
+    pq.write_table(table, target, row_group_size=1 << 16, compression="zstd")
+    total_bytes = int(table["bytes"].to_numpy().sum())
+    return {"documents": rows, "tokens": int(counts.sum(dtype=np.int64)), "bytes": total_bytes}
+
+
+def mixture(work: Work) -> None:
+    """Fix blocks, weights, budget and order: the plan of the shards, their index, and the manifest of the tokens.
+
+    Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing: concat | best_fit};
+    `sources`; `file_tokens`: most tokens of a train file. Needs `tokenizer`, and `tokens:<source>` of all sources.
+    Parts: plan, index, manifest; `train-DOMAIN` and `validation-DOMAIN`, the borders and numbers of its documents
+    (16 bytes a document); for best_fit `blocks-DOMAIN` (8 bytes a block) and `pieces-DOMAIN` (12 bytes a piece: a
+    document, or a part of a long one).
+
+    Raises:
+        Infeasible: the budget or the weights cannot be drawn from the corpus.
+    """
+    receipts = _token_receipts(work)
+    chosen = work.receipts("tokenizer")[0].facts
+    mix, dtype = work.spec["mix"], chosen["dtype"]
+    blocks = {name: _make_blocks(work, name, group, mix, dtype) for name, group in receipts.items()}
+    plan = make_plan(receipts, blocks, mix, chosen["sha256"], work.spec.get("file_tokens", FILE_TOKENS))
+    work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
+    manifest = make_manifest(receipts, chosen)
+    work.put("manifest", ".json", publish="tokens/manifest.json").write_bytes(readable(manifest))
+    index = make_index(receipts, plan, chosen, manifest["fingerprint"])
+    work.put("index", ".json", publish="shards/index.json").write_bytes(readable(index))
+    work.facts |= {name: plan[name] for name in ("tokens", "sequences", "files")}
+
+
+def shards(work: Work) -> None:
+    """Write a contiguous share of the train files; unit 0 also writes the validation files.
+
+    Needs `mixture` and `tokens:<source>` of all sources; what a file holds depends on the plan alone, not on the number
+    of units. Parts `bin-FILE` and their sidecars `docs-FILE`. Facts: sequences; tokens by domain.
+    """
+    parts = work.receipts("mixture")[0].parts
+    plan = json.loads(parts["plan"].path.read_bytes())
+    index = json.loads(parts["index"].path.read_bytes())
+    receipts = _token_receipts(work)
+    order = Plan.from_json(plan)
+    domains = [_open_domain(parts, name, receipts[name], plan, index["dtype"]) for name in order.names]
+
+    def locate(numbers: Indices) -> tuple[Indices, Indices]:
+        domain, _, block = order.locate(numbers)
+        return domain, block
+
+    files, each = plan["files"], plan["sequences_per_file"]
+    totals: Counter[str] = Counter()
+    sequences = 0
+    for number in range(work.unit * files // work.units, (work.unit + 1) * files // work.units):
+        span = (number * each, min((number + 1) * each, plan["sequences"]))
+        totals += _put_shard(work, f"train-{number:05d}", domains, locate, span, index)
+        sequences += span[1] - span[0]
+    work.facts |= {"sequences": sequences, "tokens": dict(sorted(totals.items()))}
+    if work.unit == 0:
+        for name in index["validation"]:
+            held_out = _open_validation(parts, name, receipts[name], index)
+            whole = (0, len(held_out.blocks))
+            _put_shard(work, f"validation-{name}", [held_out], lambda n: (np.zeros_like(n), n), whole, index)
+
+
+def _put_shard(
+    work: Work, name: str, domains: list[Domain], locate: Any, span: tuple[int, int], index: dict[str, Any]
+) -> Counter[str]:
+    rows = span[1] - span[0]
+    target = work.put(f"bin-{name}", ".bin", publish=f"shards/{name}.bin", rows=rows)
+    sidecar = work.put(f"docs-{name}", ".parquet", publish=f"shards/{name}.docs.parquet", rows=rows)
+    return write_shard(target, sidecar, domains, locate, span, index["dtype"], index["pad"])
+
+
+def _sorted(sources: list[Source]) -> list[Source]:
+    return sorted(sources, key=lambda source: source["source"])
+
+
+def _token_receipts(work: Work) -> Receipts:
+    """(source, receipt) of all token units by domain, sorted by domain; in stream order within one."""
+    found: dict[str, list[tuple[str, Receipt]]] = {source["domain"]: [] for source in work.spec["sources"]}
+    for source in _sorted(work.spec["sources"]):
+        name = source["source"]
+        found[source["domain"]] += [(name, receipt) for receipt in work.receipts(f"tokens:{name}")]
+    return dict(sorted(found.items()))
+
+
+def _parts(group: list[tuple[str, Receipt]], split: str) -> list[TokenPart]:
+    prefix = "" if split == "train" else "validation_"
+    return [
+        TokenPart(
+            receipt.parts[f"{prefix}bin"].path,
+            receipt.parts[f"{prefix}idx"].path,
+            receipt.parts[f"{prefix}docs"].path,
+            receipt.facts[split]["tokens"],
+            receipt.facts[split]["documents"],
+        )
+        for _, receipt in group
+        if receipt.facts[split]["documents"]
+    ]
+
+
+def _make_blocks(work: Work, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any], dtype: str) -> Blocks:
+    """Write the document indexes of a domain, and pack it."""
+    length, size = mix["seq_len"] + 1, total(group, "train", "tokens")
+    held_out, documents = _parts(group, "validation"), total(group, "train", "documents")
+    if held_out:
+        write_documents(work.put(f"validation-{name}", ".idx"), held_out, dtype)
+    path = work.put(f"train-{name}", ".idx", rows=documents)
+    write_documents(path, _parts(group, "train"), dtype)
+    if mix["packing"] == "concat":
+        return Blocks(size, length)
+    if mix["packing"] != "best_fit":
+        msg = f"packing is `{mix['packing']}`; known: concat, best_fit"
+        raise CorpuskitError(msg)
+    first, pieces = work.put(f"blocks-{name}", ".idx"), work.put(f"pieces-{name}", ".idx")
+    write_best_fit(np.memmap(path, "<i8", "r", 0, (documents + 1,)), length, first, pieces)
+    return _packed(size, length, first, pieces)
+
+
+def _packed(tokens: int, length: int, first: Path, pieces: Path) -> Blocks:
+    borders = np.memmap(first, "<i8", "r")
+    packed = np.memmap(pieces, PIECE, "r") if pieces.stat().st_size else np.zeros(0, PIECE)
+    return Blocks(tokens, length, borders, packed)
+
+
+def _open_domain(
+    parts: dict[str, Any], name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str
+) -> Domain:
+    length, size = plan["seq_len"] + 1, total(group, "train", "tokens")
+    blocks = Blocks(size, length)
+    if plan["packing"] == "best_fit":
+        blocks = _packed(size, length, parts[f"blocks-{name}"].path, parts[f"pieces-{name}"].path)
+    return Domain(name, _parts(group, "train"), parts[f"train-{name}"].path, blocks, dtype)
+
+
+def _open_validation(
+    parts: dict[str, Any], name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]
+) -> Domain:
+    blocks = Blocks(total(group, "validation", "tokens"), index["seq_len"] + 1)
+    path = parts[f"validation-{name}"].path
+    return Domain(name, _parts(group, "validation"), path, blocks, index["dtype"])

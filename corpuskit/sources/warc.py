@@ -1,0 +1,283 @@
+"""WARC files: the main text of HTML responses, and WET conversion records as they are.
+
+Records are framed here, not by a library, so that damage costs the damaged record alone: reading goes on at the next
+gzip member, or at the next record header in an uncompressed file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from corpuskit import step
+from corpuskit.sources.base import SourceFile
+from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
+from corpuskit.sources.lines import too_large
+from corpuskit.step import Bad, Skip
+
+HEADER_BYTES = 1 << 20
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+_COLUMNS = {"url": "string", "date": "string", "record_id": "string", "language": "string", "status": "int64"}
+_KNOWN = {"warcinfo", "request", "metadata", "revisit", "resource", "continuation"}
+
+
+@step.source(columns=_COLUMNS, extract=True, libraries=("resiliparse", "fastwarc"))
+def warc(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
+    """Read WARC and WET, plain, per-record gzip, whole-file gzip or zstd.
+
+    Kept: the main text (resiliparse) of `response` records with status 200 and HTML content, and `conversion` records.
+    All others are counted by their kind. A damaged record is `Bad`, with its number and raw offset.
+
+    Raises:
+        InputError: ARC files; damaged zstd.
+    """
+    for record in _records(file):
+        if isinstance(record, Bad):
+            yield record
+        elif record.type == "response":
+            yield _response(record, file.max_doc_bytes)
+        elif record.type == "conversion":
+            yield _conversion(record)
+        else:
+            yield Skip(f"{record.type} record" if record.type in _KNOWN else "record of an unknown type")
+
+
+@dataclass(frozen=True)
+class _Record:
+    where: str
+    head: bytes
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def type(self) -> str:
+        return self.headers.get("warc-type", "").lower()
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "url": self.headers.get("warc-target-uri", "").strip("<>") or None,
+            "date": self.headers.get("warc-date"),
+            "record_id": self.headers.get("warc-record-id"),
+        }
+
+
+def _response(record: _Record, limit: int) -> dict[str, Any] | Bad | Skip:
+    from fastwarc.warc import WarcRecord
+
+    content_type = record.headers.get("content-type", "").lower()
+    if not content_type.startswith("application/http"):
+        return Skip("response without HTTP")
+    try:
+        parsed = WarcRecord.from_bytes(record.head + record.body)
+        parsed.parse_http(auto_decode="all")
+        http = parsed.http_headers
+        if http is None:
+            return Bad("the HTTP header cannot be read", record.where)
+        status, mime = http.status_code, (parsed.http_content_type or "").lower()
+        language = http.get("content-language")
+        if status != 200:
+            return Skip(f"HTTP status {status}" if status and 100 <= status < 600 else "HTTP status unknown")
+        if mime and not mime.startswith(HTML_TYPES):
+            return Skip("not HTML")
+        content = parsed.reader.read(limit + 1)
+    except (OSError, ValueError, EOFError, UnicodeError) as error:
+        return Bad(f"the HTTP message cannot be decoded: {error}", record.where)
+    if len(content) > limit:
+        return Bad(too_large(limit), record.where)
+    if not mime and not any(sign in content[:1024].lower() for sign in (b"<html", b"<!doctype html")):
+        return Skip("not HTML")
+    text = main_text(content, parsed.http_charset)
+    return {"text": text, **record.columns(), "language": language, "status": status}
+
+
+def main_text(content: bytes, charset: str | None) -> str:
+    """The main text of an HTML page, without navigation and the like.
+
+    The encoding is, in this order: a byte-order mark, UTF-8 if it decodes, what the HTTP header says, what the page
+    says, or what it looks like.
+    """
+    from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.html import HTMLTree
+
+    tree = HTMLTree.parse(decode_html(content, charset))
+    text: str = extract_plain_text(tree, main_content=True, preserve_formatting=True, alt_texts=False)
+    return text.encode("utf-8", "replace").decode()
+
+
+def decode_html(content: bytes, charset: str | None = None) -> str:
+    """Decode a page; see `main_text`."""
+    from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+
+    if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            pass
+    named = map_encoding_to_html5(charset) if charset else None
+    if not named or named == "utf-8":  # it is not: see above
+        named = detect_encoding(content, from_html_meta=True)
+    text: str = bytes_to_str(content, named or "windows-1252")
+    return text
+
+
+def _conversion(record: _Record) -> dict[str, Any] | Bad:
+    try:
+        text = record.body.decode()
+    except UnicodeDecodeError as error:
+        return Bad(f"invalid UTF-8 at byte {error.start} of the record", record.where)
+    language = record.headers.get("warc-identified-content-language")
+    return {"text": text, **record.columns(), "language": language}
+
+
+def _records(file: SourceFile) -> Iterator[_Record | Bad]:
+    with file.raw() as raw:
+        head = raw.take(10)
+        raw.unread(head)
+        if codec_of(head) == "gzip":
+            yield from _Framer(file, gzip_members(raw, resume_at=b"WARC/")).records()
+        else:
+            yield from _Framer(file, (Member(-1, data) for data in decompressed(raw))).records()
+
+
+class _Lost(Exception):
+    """The data broke off: the record at hand is gone."""
+
+
+class _Framer:
+    """Cuts decompressed data into records.
+
+    Holds the data of the record at hand: `_data` from `_at` on. `_passed` counts the bytes before `_data`; `_member` is
+    the raw offset of the gzip member that the record began in, or -1 without gzip.
+    """
+
+    def __init__(self, file: SourceFile, events: Iterator[Member | Damage]) -> None:
+        self._file, self._events = file, events
+        self._data, self._at, self._passed = b"", 0, 0
+        self._member = -1
+        self._ended = False
+
+    def records(self) -> Iterator[_Record | Bad]:
+        number = 0
+        while True:
+            where = ""
+            number += 1
+            try:
+                if not self._skip_blank():
+                    return
+                where = f"record {number} at byte {self._passed + self._at if self._member < 0 else self._member}"
+                yield self._record(where)
+            except _Lost as lost:
+                yield Bad(str(lost), where or f"record {number}")
+
+    def _record(self, where: str) -> _Record | Bad:
+        head = self._header()
+        if not head.startswith(b"WARC/"):
+            if head.startswith(b"filedesc:"):
+                hint = f"convert it once: warcio recompress {self._file.path} converted.warc.gz"
+                raise self._file.damaged("an ARC file, the format before WARC", hint)
+            self._resync()
+            return Bad(f"no WARC header: {head[:40]!r}", where)
+        headers = _headers(head)
+        length = headers.get("content-length", "")
+        if not length.isdecimal():
+            self._resync()
+            return Bad(f"Content-Length is {length[:40]!r}", where)
+        if int(length) > self._file.max_doc_bytes:
+            self._pass_over(int(length))
+            return Bad(too_large(self._file.max_doc_bytes), where)
+        body = b"".join(self._pieces(int(length)))
+        after = self._data[self._at : self._at + 5]
+        if after and after[:1] not in b"\r\n" and not b"WARC/".startswith(after):
+            self._resync()
+            return Bad("the record is longer than its Content-Length", where)
+        return _Record(where, head, headers, body)
+
+    def _fill(self) -> bool:
+        """Get more data; False at the end of the file."""
+        event = None if self._ended else next(self._events, None)
+        if event is None:
+            self._ended = True
+            return False
+        left = self._data[self._at :]
+        self._passed += self._at
+        self._at = 0
+        if isinstance(event, Damage):
+            self._data = b""
+            raise _Lost(f"damaged gzip member at byte {event.offset}: {event.reason}")
+        if not left:
+            self._member = event.offset
+        self._data = left + event.data
+        return True
+
+    def _skip_blank(self) -> bool:
+        while True:
+            while self._data[self._at : self._at + 1] in (b"\r", b"\n"):
+                self._at += 1
+            if self._at < len(self._data):
+                return True
+            if not self._fill():
+                return False
+
+    def _header(self) -> bytes:
+        """Everything to the empty line, with it; at most HEADER_BYTES where there is none."""
+        searched = 0
+        while True:
+            begin, end = self._at + max(0, searched - 3), self._at + HEADER_BYTES
+            found = [(self._data.find(mark, begin, end), len(mark)) for mark in (b"\r\n\r\n", b"\n\n")]
+            found = [(position, length) for position, length in found if position >= 0]
+            searched = len(self._data) - self._at
+            if found:
+                stop = sum(min(found))
+            elif searched < HEADER_BYTES and self._fill():
+                continue
+            else:
+                stop = min(len(self._data), self._at + HEADER_BYTES)
+                if self._data.startswith(b"WARC/", self._at) and self._ended:
+                    self._at = stop
+                    raise _Lost("the file is cut inside a record's header")
+            head = self._data[self._at : stop]
+            self._at = stop
+            return head
+
+    def _pieces(self, count: int) -> Iterator[bytes]:
+        """The next `count` bytes."""
+        left = count
+        while left:
+            if self._at == len(self._data) and not self._fill():
+                raise _Lost(f"the file is cut: {left:,} of {count:,} bytes of the record are missing")
+            piece = self._data[self._at : self._at + left]
+            self._at += len(piece)
+            left -= len(piece)
+            yield piece
+
+    def _pass_over(self, count: int) -> None:
+        for _ in self._pieces(count):
+            pass
+
+    def _resync(self) -> None:
+        """Go to the next `WARC/` at the start of a line."""
+        self._at = max(0, self._at - 1)  # the line end before it may have been read
+        while True:
+            position = self._data.find(b"\nWARC/", self._at)
+            if position >= 0:
+                self._at = position + 1
+                return
+            self._at = max(self._at, len(self._data) - 5)
+            if not self._fill():
+                self._at = len(self._data)
+                return
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """Named fields of a record's header, names in lower case; the first of a name counts; folded lines are joined."""
+    headers: dict[str, str] = {}
+    name = ""
+    for line in head.decode("utf-8", "replace").split("\n")[1:]:
+        if line[:1] in (" ", "\t") and name:
+            headers[name] += " " + line.strip()
+            continue
+        name, _, value = line.partition(":")
+        name = name.strip().lower()
+        headers.setdefault(name, value.strip())
+    return headers

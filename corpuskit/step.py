@@ -1,0 +1,364 @@
+"""Steps: plain functions on a batch of documents, made usable by name from a recipe.
+
+A step is a function with keyword parameters; its annotations validate the recipe. Nothing to subclass:
+
+    from corpuskit import step
+    import pyarrow.compute as pc
+
+    @step.filter
+    def no_lorem(batch, *, max_hits: int = 0):
+        return pc.less_equal(pc.count_substring(batch["text"], "lorem ipsum"), max_hits)
+
+Kinds, with what the function gets and gives (n rows in, n rows out, row by row: a step must give the same for a row
+whatever rows stand beside it):
+
+    source   (file, **params)   -> iterator of dict | Bad | Skip, one item a raw record, in file order
+    signal   (batch, **params)  -> Array[n], or {column: Array[n]}
+    filter   (batch, **params)  -> BooleanArray[n] (true keeps), or (mask, StringArray[n] of reasons)
+    edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was)
+    preset   (**params)         -> list of recipe steps that it stands for
+    barrier  (**params)         -> its validated parameters; the plan knows how to run it
+
+A signal, filter or edit that needs to have seen everything adds `.summarize` and `.merge` (exact and order-free), and
+then gets the merged state as the keyword argument `state`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import types
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import pydantic
+
+from corpuskit.errors import UsageError, did_you_mean
+
+Kind = Literal["source", "signal", "filter", "edit", "preset", "barrier"]
+
+
+class File(str):
+    """A parameter that names a file: resolved against the recipe's folder, its content digest enters the key."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A raw record that could not be read: counted as unreadable, with its reason and place.
+
+    `where` is what a person needs to find it: `line 17`, `record at byte 4096`, a member's path.
+    """
+
+    reason: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A raw record that is no document by nature (a redirect, a WARC request): counted as the rule `read: REASON`."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class Step:
+    """A function with a name, a kind and a version; made by the decorators of this module."""
+
+    function: Callable[..., Any]
+    kind: Kind
+    name: str
+    version: int = 1
+    columns: Mapping[str, str] | Callable[..., Mapping[str, str]] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    reads: bool = False
+    extract: bool = False
+    splittable: bool = False
+    origin: Path | None = None
+    summarize_function: Callable[..., Any] | None = None
+    merge_function: Callable[[Any, Any], Any] | None = None
+    _model: type[pydantic.BaseModel] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    def summarize(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Register `summarize(batch, **params) -> state`; makes the step a barrier for the domains it applies to."""
+        self.summarize_function = function
+        return function
+
+    def merge(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Register `merge(a, b) -> state`, exact and order-free."""
+        self.merge_function = function
+        return function
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The keyword parameters that a recipe may set, by name."""
+        return {
+            name: parameter
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "state"
+        }
+
+    @property
+    def model(self) -> type[pydantic.BaseModel]:
+        """A pydantic model of the parameters, made from the function's annotations."""
+        if self._model is None:
+            hints = inspect.get_annotations(self.function, eval_str=True)
+            fields: dict[str, Any] = {}
+            for name, parameter in self.parameters.items():
+                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+                alias = name.rstrip("_")
+                fields[name] = (hints.get(name, Any), pydantic.Field(default, alias=alias))
+            config = pydantic.ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+            self._model = pydantic.create_model(self.name, __config__=config, **fields)
+        return self._model
+
+    def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Check and complete `params`; raises `pydantic.ValidationError` with one entry per fault."""
+        checked = self.model(**params)
+        return {name: getattr(checked, name) for name in self.parameters}
+
+    def output_columns(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Columns that this step adds, with their Arrow type names, at these parameters."""
+        columns = self.columns(**params) if callable(self.columns) else self.columns
+        return dict(columns)
+
+    def fingerprint(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What identity of this step at these parameters consists of: literals, digests and versions only."""
+        described: dict[str, Any] = {
+            "step": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "unicode": unicodedata.unidata_version,  # what is a letter or white space comes from the running Python
+            "params": {name: fingerprint_value(value) for name, value in sorted(params.items())},
+        }
+        if self.libraries:
+            described["libraries"] = {name: importlib.metadata.version(name) for name in sorted(self.libraries)}
+        if self.origin is not None:
+            described["source"] = source_digest(self.origin)
+        return described
+
+
+def fingerprint_value(value: Any) -> Any:
+    """Turn a parameter into JSON; a file becomes its digest; what cannot be hashed is an error."""
+    if isinstance(value, File):
+        return {"file": file_digest(Path(value))}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, pydantic.BaseModel):
+        return {name: fingerprint_value(getattr(value, name)) for name in sorted(type(value).model_fields)}
+    if isinstance(value, Mapping):
+        return {str(key): fingerprint_value(item) for key, item in sorted(value.items(), key=lambda kv: str(kv[0]))}
+    if isinstance(value, list | tuple):
+        return [fingerprint_value(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((fingerprint_value(item) for item in value), key=repr)
+    msg = f"a parameter of type {type(value).__name__} has no identity that a key could hold: {value!r}"
+    raise UsageError(msg, "use numbers, strings, lists, tables or step.File")
+
+
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, remembered by (path, size, mtime) within the process."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise UsageError(msg) from None
+    key = (str(path), status.st_size, status.st_mtime_ns)
+    if key not in _digests:
+        with path.open("rb") as stream:
+            _digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _digests[key]
+
+
+def source_digest(path: Path) -> str:
+    """Digest of a user's Python file and the local modules it imports: their syntax trees, without docstrings."""
+    digest = hashlib.sha256()
+    waiting, seen = [path], set()
+    while waiting:
+        current = waiting.pop(0)
+        if current in seen:
+            continue
+        seen.add(current)
+        tree = ast.parse(current.read_text(encoding="utf-8"), str(current))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if ast.get_docstring(node, clean=False) is not None:
+                    node.body = node.body[1:] or [ast.Pass()]
+            elif isinstance(node, ast.Import):
+                waiting += _local_modules(current.parent, [alias.name for alias in node.names])
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += _local_modules(current.parent, [node.module])
+        digest.update(f"{current.name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _local_modules(folder: Path, names: Iterable[str]) -> list[Path]:
+    found = []
+    for name in names:
+        base = folder.joinpath(*name.split("."))
+        found += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+    return found
+
+
+_registry: dict[str, Step] = {}
+
+
+def _decorator(kind: Kind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
+    def wrap(target: Callable[..., Any]) -> Step:
+        made = Step(target, kind, options.pop("name", None) or target.__name__, **options)
+        made.__doc__ = target.__doc__
+        if target.__module__.startswith("corpuskit."):
+            _registry[made.name] = made
+        return made
+
+    return wrap if function is None else wrap(function)
+
+
+@overload
+def source(function: Callable[..., Any]) -> Step: ...
+@overload
+def source(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def source(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (file, **params) -> records a reader.
+
+    Options: name, version, libraries; `columns`: {name: Arrow type} of the metadata it keeps (other keys of a record go
+    to the JSON column `meta`), or a function of the parameters; `extract=True` where reading is so costly that the
+    text is stored in a stage of its own; `splittable=True` where `file.start` and `file.end` are honoured.
+    """
+    return _decorator("source", function, options)
+
+
+@overload
+def signal(function: Callable[..., Any]) -> Step: ...
+@overload
+def signal(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def signal(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (batch, **params) -> column(s) a signal.
+
+    Options: name, version, libraries; `columns`: {name: Arrow type}, default one column named as the step and of the
+    type that it returns; `reads=True` if it reads columns of other signals (they then enter its key).
+    """
+    return _decorator("signal", function, options)
+
+
+@overload
+def filter(function: Callable[..., Any]) -> Step: ...
+@overload
+def filter(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def filter(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (batch, **params) -> mask a filter. Options: name, version, libraries."""
+    return _decorator("filter", function, options)
+
+
+@overload
+def edit(function: Callable[..., Any]) -> Step: ...
+@overload
+def edit(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def edit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (batch, **params) -> batch an edit. Options: name, version, libraries, reads."""
+    return _decorator("edit", function, options)
+
+
+def preset(function: Callable[..., Any]) -> Step:
+    """Make a function (**params) -> list of recipe steps a preset: a name for expressions that a user can read."""
+    return _decorator("preset", function, {})  # type: ignore[no-any-return]
+
+
+def barrier(**options: Any) -> Callable[[Callable[..., Any]], Step]:
+    """Make a function (**params) -> params a step that the plan runs as stages of its own (`minhash`, `holdout`)."""
+    return _decorator("barrier", None, options)  # type: ignore[no-any-return]
+
+
+def builtin(kinds: Iterable[Kind]) -> dict[str, Step]:
+    """Steps of corpuskit itself, by name."""
+    import corpuskit.sources
+    import corpuskit.steps  # noqa: F401
+
+    wanted = set(kinds)
+    return {name: found for name, found in sorted(_registry.items()) if found.kind in wanted}
+
+
+def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
+    """Find a step by a built-in name, `./file.py:function` (relative to `base`) or `datatrove:Class`.
+
+    Raises:
+        UsageError: unknown name (with the nearest one), missing file or function, or a step of another kind.
+    """
+    kinds = tuple(kinds)
+    known = builtin(kinds)
+    if reference in known:
+        return known[reference]
+    if reference.startswith("datatrove:"):
+        from corpuskit.steps.datatrove import bridge
+
+        return bridge(reference.removeprefix("datatrove:"), kinds)
+    if ".py:" in reference:
+        found = _from_file(reference, base)
+        if found.kind not in kinds:
+            msg = f"`{reference}` is a {found.kind}, not a {' or '.join(kinds)}"
+            raise UsageError(msg)
+        return found
+    elsewhere = _registry.get(reference)
+    if elsewhere is not None:
+        msg = f"`{reference}` is a {elsewhere.kind}, not a {' or '.join(kinds)}"
+        raise UsageError(msg)
+    msg = f"unknown {' or '.join(dict.fromkeys('reader' if k == 'source' else 'step' for k in kinds))} `{reference}`"
+    raise UsageError(msg, did_you_mean(reference, known) or f"known: {', '.join(known)}")
+
+
+_files: dict[tuple[Path, str], types.ModuleType] = {}
+
+
+def _from_file(reference: str, base: Path) -> Step:
+    file, _, name = reference.rpartition(":")
+    path = (base / file).resolve()
+    if not path.is_file():
+        msg = f"`{reference}`: there is no file {path}"
+        raise UsageError(msg)
+    key = (path, source_digest(path))
+    if key not in _files:
+        label = f"corpuskit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+        spec = importlib.util.spec_from_file_location(label, path)
+        if spec is None or spec.loader is None:
+            msg = f"`{reference}`: {path} is not a Python file"
+            raise UsageError(msg)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[label] = module
+        sys.path.insert(0, str(path.parent))
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            msg = f"`{reference}`: importing {path} failed: {type(error).__name__}: {error}"
+            raise UsageError(msg) from error
+        finally:
+            sys.path.remove(str(path.parent))
+        _files[key] = module
+    found = getattr(_files[key], name, None)
+    if not isinstance(found, Step):
+        steps = [label for label, value in vars(_files[key]).items() if isinstance(value, Step)]
+        what = "is not a step (decorate it with @step.filter, say)" if found is not None else "is not defined there"
+        msg = f"`{reference}`: `{name}` {what}"
+        raise UsageError(msg, did_you_mean(name, steps) or (f"steps there: {', '.join(steps)}" if steps else None))
+    found.origin = path
+    return found

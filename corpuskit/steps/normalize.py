@@ -1,0 +1,31 @@
+"""Unicode normalization of the text, an edit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpuskit import step
+from corpuskit.arrow import Batch, set_column
+
+
+@step.edit(libraries=("pyarrow",))
+def normalize(batch: Batch, *, unicode: Literal["NFC", "NFKC"] = "NFC") -> Batch:
+    """Bring the text into a Unicode normalization form (Unicode Standard Annex 15).
+
+    A text in ASCII is in either form already and is left where it is; so is a batch in which nothing changes. A null
+    text stays null. The tables are those of pyarrow's utf8proc, whose version is part of the key.
+    """
+    text = batch.column("text")
+    ascii_only = pc.fill_null(pc.string_is_ascii(text), True)
+    if pc.all(ascii_only, min_count=0).as_py():
+        return batch
+    other = pc.invert(ascii_only)
+    before = text.filter(other)
+    after = pc.utf8_normalize(before, form=unicode)
+    if after.equals(before):
+        return batch
+    changed: pa.Array = pc.replace_with_mask(text, other, after)
+    return set_column(batch, "text", changed)

@@ -1,0 +1,252 @@
+"""The run folder: receipts and parts of units, and the folders that `seal` publishes for people.
+
+Readers trust receipts, never listings. A receipt is put last and atomically, and only if none is there: so a receipt
+exists if and only if its parts are complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from corpuskit.errors import UsageError
+from corpuskit.graph import Plan, Stage
+from corpuskit.unit import Part, Receipt, Work
+
+
+class Root:
+    """One run folder on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._receipts: dict[str, dict[str, Receipt]] = {}
+
+    def folder(self, stage: Stage) -> Path:
+        """The folder of a stage."""
+        return self.path / "stages" / stage.folder
+
+    def receipt(self, stage: Stage, number: int) -> Receipt | None:
+        """The receipt of a unit, if it is complete; parts that have vanished make it incomplete."""
+        key = stage.units[number].key
+        known = self._receipts.setdefault(stage.folder, {})
+        if key not in known:
+            path = self.folder(stage) / "receipts" / f"{key}.json"
+            try:
+                data = orjson.loads(path.read_bytes())
+            except FileNotFoundError:
+                return None
+            known[key] = self._parse(stage, number, data)
+        found = known[key]
+        for part in found.parts.values():
+            try:
+                if part.path.stat().st_size != part.bytes:
+                    return None
+            except FileNotFoundError:
+                return None
+        return dataclasses.replace(found, unit=number)
+
+    def _parse(self, stage: Stage, number: int, data: dict[str, Any]) -> Receipt:
+        parts = {
+            name: Part(name, self.folder(stage) / "parts" / part.pop("file"), **part)
+            for name, part in data.pop("parts").items()
+        }
+        return Receipt(stage=stage.name, unit=number, parts=parts, **data)
+
+    def receipts(self, stage: Stage) -> list[Receipt]:
+        """Receipts of all units of a stage, in unit order.
+
+        Raises:
+            UsageError: a unit is not complete.
+        """
+        found = [self.receipt(stage, number) for number in range(len(stage.units))]
+        missing = found.count(None)
+        if missing:
+            raise UsageError(
+                f"{missing} of {len(found)} units of `{stage.name}` are not complete", "run the recipe first"
+            )
+        return [receipt for receipt in found if receipt is not None]
+
+    def complete(self, stage: Stage) -> list[Receipt]:
+        """Receipts of the units of a stage that are complete, in unit order."""
+        found = (self.receipt(stage, number) for number in range(len(stage.units)))
+        return [receipt for receipt in found if receipt is not None]
+
+    def commit(self, stage: Stage, work: Work, seconds: float, cpu_seconds: float, peak: int) -> None:
+        """Put the parts of a unit, then its receipt."""
+        folder = self.folder(stage)
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        (folder / "receipts").mkdir(parents=True, exist_ok=True)
+        parts = {}
+        for name, (path, publish, rows) in sorted(work.pending.items()):
+            final = folder / "parts" / f"{work.key}-{path.name}"
+            with path.open("rb+") as stream:
+                sha = hashlib.file_digest(stream, "sha256").hexdigest()
+                os.fsync(stream.fileno())
+            size = path.stat().st_size
+            path.replace(final)
+            parts[name] = {"file": final.name, "rows": rows, "bytes": size, "digest": sha, "publish": publish}
+        receipt = {
+            "key": work.key,
+            "label": stage.units[work.unit].label,
+            "parts": parts,
+            "books": {domain: dict(sorted(counts.items())) for domain, counts in sorted(work.books.items())},
+            "facts": work.facts,
+            "inputs": work.read,
+            "seconds": round(seconds, 3),
+            "cpu_seconds": round(cpu_seconds, 3),
+            "peak_bytes": peak,
+        }
+        _fsync_folder(folder / "parts")
+        put(folder / "receipts" / f"{work.key}.json", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
+        self._receipts.pop(stage.folder, None)
+
+    def latest_run(self) -> Path:
+        """The folder of the last run.
+
+        Raises:
+            UsageError: there was none.
+        """
+        found = sorted((self.path / "runs").glob("*/plan.json"))
+        if not found:
+            raise UsageError(f"{self.path} holds no run", "corpuskit run RECIPE --root DIR makes one")
+        return found[-1].parent
+
+    def latest_plan(self) -> Plan | None:
+        """The plan of the last run in this root, if there was one."""
+        found = sorted((self.path / "runs").glob("*/plan.json"))
+        return Plan.parse(found[-1].read_text()) if found else None
+
+    def require_plan(self) -> Plan:
+        """The plan of the last run.
+
+        Raises:
+            UsageError: there was none.
+        """
+        return Plan.parse((self.latest_run() / "plan.json").read_text())
+
+    def new_run(self, recipe_text: str, resolved: str, plan: Plan) -> Path:
+        """The folder of a new run, with what it was asked to do.
+
+        Raises:
+            UsageError: the root belongs to a recipe of another name.
+        """
+        before = self.latest_plan()
+        if before is not None and before.recipe != plan.recipe:
+            raise UsageError(
+                f"{self.path} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",
+                f"give this recipe a root of its own: --root runs/{plan.recipe}",
+            )
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        for attempt in range(1000):
+            folder = self.path / "runs" / (f"{stamp}-{attempt:03d}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(parents=True)
+                break
+        (folder / "recipe.yaml").write_text(recipe_text)
+        (folder / "resolved.yaml").write_text(resolved)
+        put(folder / "env.json", json.dumps(_environment(), indent=1).encode())
+        put(folder / "plan.json", plan.dump().encode())
+        return folder
+
+    def describe(self, plan: Plan) -> None:
+        """Write `stage.json` into each stage's folder: what its key was hashed from."""
+        for stage in plan.stages.values():
+            path = self.folder(stage) / "stage.json"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                put(path, json.dumps(plan.described(stage.name), indent=1, sort_keys=True).encode())
+
+
+def _environment() -> dict[str, Any]:
+    import importlib.metadata
+    import platform
+
+    versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "packages": dict(sorted(versions.items())),
+    }
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    with waiting.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    waiting.replace(path)
+    _fsync_folder(path.parent)
+
+
+def _fsync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a hard link (a copy where the file system has none) in place of whatever stands at `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    waiting = target.with_name(f".{target.name}.{os.getpid()}")
+    waiting.unlink(missing_ok=True)
+    try:
+        os.link(source, waiting)
+    except OSError:
+        shutil.copyfile(source, waiting)
+    waiting.replace(target)
+
+
+def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> dict[str, int]:
+    """Fill published folders from the parts of complete stages; `_manifest.json` last, older files removed after.
+
+    Returns:
+        The number of files by folder.
+    """
+    wanted: dict[str, dict[str, Part]] = {folder: {} for folder in folders}
+    for stage in stages:
+        for receipt in root.receipts(stage):
+            for part in receipt.parts.values():
+                if part.publish is not None:
+                    folder, _, rest = part.publish.partition("/")
+                    wanted.setdefault(folder, {})[rest] = part
+    for folder, parts in wanted.items():
+        base = root.path / folder
+        base.mkdir(parents=True, exist_ok=True)
+        for rest, part in parts.items():
+            target = base / rest
+            if not (target.exists() and target.samefile(part.path)):
+                link(part.path, target)
+        manifest = {
+            "files": {
+                rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest}
+                for rest, part in sorted(parts.items())
+            },
+            **facts,
+        }
+        put(base / "_manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+        for path in _files(base):
+            if path.relative_to(base).as_posix() not in parts and path.name != "_manifest.json":
+                path.unlink()
+        for path in sorted(base.rglob("*"), reverse=True):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+    return {folder: len(parts) for folder, parts in wanted.items()}
+
+
+def _files(base: Path) -> Iterator[Path]:
+    return (path for path in sorted(base.rglob("*")) if path.is_file())

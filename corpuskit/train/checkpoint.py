@@ -1,0 +1,107 @@
+"""Checkpoints: `step-N` folders that are complete if they exist, whatever process was killed when.
+
+A folder is written beside its place as `step-N.partial`, synced, and renamed; an old one is renamed to `step-N.removed` before
+its files go. Tensors are in the format of torch.distributed.checkpoint, so that any number of processes loads them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+from corpuskit.errors import InputError
+from corpuskit.train.parallel import World
+
+KEEP = 2
+STATE = "state.json"
+
+
+def save(out: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], group: World) -> None:
+    """Write `out/step-N` and remove all but the last KEEP; every process calls it.
+
+    Args:
+        state: JSON, kept beside the tensors as `state.json`.
+    """
+    final, partial = out / f"step-{step}", out / f"step-{step}.partial"
+    if group.rank == 0:
+        tidy(out)
+        partial.mkdir()
+    dist.barrier()
+    weights, moments = get_state_dict(model, optimizer)
+    dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=partial)
+    if group.rank == 0:
+        files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        write_json(partial / STATE, {**state, "files": files})
+        _sync(partial)
+        partial.rename(final)
+        _sync(out)
+        for old in _complete(out)[:-KEEP]:
+            old.rename(old.with_suffix(".removed"))
+        tidy(out)
+    dist.barrier()
+
+
+def latest(out: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The last checkpoint and its state, or None.
+
+    Raises:
+        InputError: a file of it is missing or has another size; names it and what to do.
+    """
+    if not (found := _complete(out)):
+        return None
+    path = found[-1]
+    try:
+        state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
+        wrong = [name for name, size in state["files"].items() if (path / name).stat().st_size != size]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged: {error}", f"remove {path} to resume from an earlier one") from None
+    if wrong:
+        raise InputError(f"{path} is damaged: {wrong[0]} has another size", f"remove {path} to resume from an earlier one")
+    return path, state
+
+
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Fill model and optimizer from a checkpoint made by any number of processes; every process calls it."""
+    weights, moments = get_state_dict(model, optimizer)
+    dcp.load({"model": weights, "optimizer": moments}, checkpoint_id=path)
+    set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
+
+
+def tidy(out: Path) -> None:
+    """Remove what a killed run left half written or half removed."""
+    for path in [*out.glob("step-*.partial"), *out.glob("step-*.removed")]:
+        shutil.rmtree(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file in one piece: readers see the old one or the new one."""
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    _sync(path.parent)
+
+
+def _complete(out: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    found = [path for path in out.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _sync(folder: Path) -> None:
+    """Make renames in a folder survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -1,0 +1,168 @@
+"""Reads token shards: any sequence of a split by its number, in file order, with its document boundaries.
+
+Nothing is shuffled here: the order of the files is the order of training. Every file's size and every sidecar's runs are
+checked before they are used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corpuskit.errors import InputError, UsageError
+
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of equal length; rows are padded with fully masked ones where a process has fewer.
+
+    Attributes:
+        inputs: int64 [rows, seq_len].
+        targets: int64 [rows, seq_len]; IGNORE where there is no loss.
+        documents: int32 [rows, seq_len]: number of the document's run within its sequence from 1; 0 is padding.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    documents: Tensor
+
+    @property
+    def valid(self) -> int:
+        """Targets that carry loss."""
+        return int((self.targets != IGNORE).sum())
+
+    def rows(self, start: int, stop: int, device: torch.device) -> Batch:
+        """Some rows, on `device`."""
+        parts = (self.inputs, self.targets, self.documents)
+        return Batch(*(part[start:stop].to(device) for part in parts))
+
+
+class ShardFile:
+    """One `.bin` and its sidecar; `sequences` of `seq_len` + 1 little-endian tokens."""
+
+    def __init__(self, folder: Path, entry: dict[str, Any], index: dict[str, Any]) -> None:
+        self.path = folder / entry["file"]
+        self.sidecar = folder / entry["sidecar"]
+        self.sequences: int = entry["sequences"]
+        self.length: int = index["seq_len"] + 1
+        self.vocab_size: int = index["vocab_size"]
+        self.dtype = np.dtype("<u2" if index["dtype"] == "uint16" else "<i4")
+        expected = self.sequences * self.length * self.dtype.itemsize
+        found = self.path.stat().st_size if self.path.is_file() else None
+        if found != expected:
+            state = "does not exist" if found is None else f"holds {found:,} bytes"
+            raise InputError(f"{self.path} {state}; index.json says {expected:,} bytes", "write the shards again")
+
+    @cached_property
+    def _descriptor(self) -> int:
+        return os.open(self.path, os.O_RDONLY)
+
+    @cached_property
+    def _runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Start and end of every run, and where in these the runs of sequence i begin, int64 [sequences + 1]."""
+        try:
+            table = pq.read_table(self.sidecar, columns=["sequence", "start", "length"])
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{self.sidecar}: cannot be read: {error}", "write the shards again") from None
+        sequence, start, length = (table[name].to_numpy().astype(np.int64) for name in ("sequence", "start", "length"))
+        end = start + length
+        follows = (sequence[1:] > sequence[:-1]) | ((sequence[1:] == sequence[:-1]) & (start[1:] >= end[:-1]))
+        inside = (start >= 0) & (length > 0) & (end <= self.length) & (sequence >= 0) & (sequence < self.sequences)
+        bad = np.flatnonzero(~inside | ~np.concatenate(([True], follows)))
+        if len(bad):
+            raise InputError(f"{self.sidecar}: row {bad[0]} lies outside its sequence, overlaps, or is out of order")
+        return start, end, np.searchsorted(sequence, np.arange(self.sequences + 1))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of documents, without padding."""
+        start, end, _ = self._runs
+        return int((end - start).sum())
+
+    def read(self, sequence: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Tokens int64 [seq_len + 1] and the number of the run that each belongs to, int32, 0 for padding."""
+        size = self.length * self.dtype.itemsize
+        raw = np.frombuffer(os.pread(self._descriptor, size, sequence * size), self.dtype)
+        if len(raw) != self.length or int(raw.max()) >= self.vocab_size or int(raw.min()) < 0:
+            raise InputError(f"{self.path}: sequence {sequence} is cut short or has tokens outside 0..{self.vocab_size - 1}")
+        documents = np.zeros(self.length, np.int32)
+        start, end, bounds = self._runs
+        for number, run in enumerate(range(bounds[sequence], bounds[sequence + 1]), 1):
+            documents[start[run] : end[run]] = number
+        return raw.astype(np.int64), documents
+
+
+class Split:
+    """Shard files as one list of sequences, in the order of the files."""
+
+    def __init__(self, files: list[ShardFile], seq_len: int, mask: str) -> None:
+        self.files, self.seq_len, self.mask = files, seq_len, mask
+        self.starts = np.cumsum([0] + [file.sequences for file in files])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def batch(self, sequences: Sequence[int], rows: int) -> Batch:
+        """Read these sequences, padded with masked rows to `rows`.
+
+        A target carries loss if it and its input belong to a document, and, under document masks, to the same one: the
+        first token of a document has nothing to be predicted from.
+        """
+        tokens = np.zeros((rows, self.seq_len + 1), np.int64)
+        documents = np.zeros((rows, self.seq_len + 1), np.int32)
+        for row, sequence in enumerate(sequences):
+            at = int(np.searchsorted(self.starts, sequence, side="right")) - 1
+            tokens[row], documents[row] = self.files[at].read(sequence - int(self.starts[at]))
+        before, after = documents[:, :-1], documents[:, 1:]
+        valid = (before > 0) & (after == before if self.mask == "document" else after > 0)
+        targets = np.where(valid, tokens[:, 1:], IGNORE)
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (tokens[:, :-1], targets, before)))
+
+
+class Shards:
+    """A folder of shards: `train`, and one `validation` split and its UTF-8 `bytes` for every domain."""
+
+    def __init__(self, folder: Path, mask: str) -> None:
+        path = folder / "index.json"
+        try:
+            index = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}", "`shards` is the folder that `mix` wrote") from None
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON: {error}", "write the shards again") from None
+        wanted = {"format", "dtype", "seq_len", "vocab_size", "tokenizer", "train", "validation", "fingerprint"}
+        if index.get("format") != 1 or index.get("dtype") not in ("uint16", "int32") or wanted - set(index):
+            raise InputError(f"{path}: not an index of shards of format 1", "write the shards again")
+        self.folder = folder
+        self.seq_len: int = index["seq_len"]
+        self.vocab_size: int = index["vocab_size"]
+        self.tokenizer: str = index["tokenizer"]
+        self.fingerprint: str = index["fingerprint"]
+        self.train = Split([ShardFile(folder, entry, index) for entry in index["train"]], self.seq_len, mask)
+        held_out = sorted(index["validation"].items())
+        self.validation = {
+            name: Split([ShardFile(folder, entry, index)], self.seq_len, mask) for name, entry in held_out
+        }
+        self.bytes: dict[str, int] = {name: entry["bytes"] for name, entry in held_out}
+
+
+def share(start: int, stop: int, rank: int, size: int) -> tuple[range, int]:
+    """The sequences of the global batch [start, stop) that a process reads, and how many rows every process fills.
+
+    The union over processes is the batch, whatever `size` is; a process with fewer sequences fills up with masked rows.
+    """
+    return range(start + rank, stop, size), -(-(stop - start) // size)

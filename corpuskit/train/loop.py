@@ -1,0 +1,209 @@
+"""The training loop, top to bottom: open, resume, step, validate, save, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.train import checkpoint
+from corpuskit.train.config import Budget, TrainConfig, budget
+from corpuskit.train.data import Shards, share
+from corpuskit.train.evaluate import evaluate
+from corpuskit.train.metrics import Log, peak_flops, say
+from corpuskit.train.model import Decoder
+from corpuskit.train.optim import adamw, learning_rate, set_rate
+from corpuskit.train.parallel import World, sharded_model, world
+
+WAIT_FOR_LOCK = 30.0
+
+
+def train(config: TrainConfig) -> None:
+    """Train to the end, from the last checkpoint in `out` if there is one; every process calls it.
+
+    Raises:
+        UsageError: the shards were made with another tokenizer or hold too little; `out` holds another run's checkpoint.
+        CorpuskitError: the loss is no longer finite.
+    """
+    shards = Shards(Path(config.shards), config.mask)
+    if config.tokenizer not in (None, shards.tokenizer):
+        raise UsageError(
+            f"{shards.folder} was made with tokenizer {shards.tokenizer}, not {config.tokenizer}",
+            "set `tokenizer` to null or write the shards with the other one",
+        )
+    plan = budget(config, len(shards.train), shards.seq_len)
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with world(config) as group, _alone(out, group):
+        model = sharded_model(config, shards.vocab_size, group)
+        optimizer = adamw(model, config)
+        state = _resume(out, config, shards, model, optimizer, group)
+        _run(config, plan, shards, model, optimizer, state, group)
+
+
+def _run(
+    config: TrainConfig,
+    plan: Budget,
+    shards: Shards,
+    model: Decoder,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    group: World,
+) -> None:
+    """All steps after `state`, then the final validation and `result.json`."""
+    out = Path(config.out)
+    micro_batch = config.micro_batch or max((32768 if group.device.type == "cuda" else 4096) // shards.seq_len, 1)
+    log = _open_log(config, plan, shards, state["step"], micro_batch, group) if group.rank == 0 else None
+    first, loss, saved = state["step"] + 1, state["loss"], state["step"]
+    for step in range(first, plan.steps + 1):
+        began = time.monotonic()
+        start, stop = (step - 1) * plan.batch, min(step * plan.batch, plan.sequences)
+        lr = learning_rate(step, plan, config)
+        set_rate(optimizer, lr)
+        loss, norm = _step(config, shards, model, optimizer, range(start, stop), micro_batch, group)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise CorpuskitError(f"step {step}: loss {loss}, gradient norm {norm}", f"set a learning rate below {plan.lr:.2e}")
+        if log:
+            rate = (stop - start) * shards.seq_len / (time.monotonic() - began)
+            log.step(step, stop * shards.seq_len, loss, lr, norm, rate)
+        if config.validate_every and step % config.validate_every == 0 and step != plan.steps:
+            _validate(config, shards, model, step, micro_batch, group, log)
+        if step == plan.steps or (config.checkpoint_every and step % config.checkpoint_every == 0):
+            saved = step
+            state = {"step": step, "sequences": stop, "loss": loss, "identity": _identity(config, shards)}
+            checkpoint.save(out, step, model, optimizer, {**state, "world_size": group.size}, group)
+    scores = _validate(config, shards, model, plan.steps, micro_batch, group, log)
+    if group.rank == 0:
+        result = {
+            "steps": plan.steps,
+            "tokens": plan.sequences * shards.seq_len,
+            "parameters": config.shape.non_embedding + shards.vocab_size * config.shape.width,
+            "parameters_non_embedding": config.shape.non_embedding,
+            "final_loss": loss,
+            "validation": scores,
+            "checkpoint": f"step-{saved}",
+            "world_size": group.size,
+            "config": {
+                **dataclasses.asdict(config),
+                "lr": plan.lr,
+                "batch_tokens": plan.batch * shards.seq_len,
+                "micro_batch": micro_batch,
+                "threads": group.threads,
+                "device": group.device.type,
+            },
+            "shards_fingerprint": shards.fingerprint,
+        }
+        checkpoint.write_json(out / "result.json", result)
+
+
+def _step(
+    config: TrainConfig,
+    shards: Shards,
+    model: Decoder,
+    optimizer: torch.optim.Optimizer,
+    sequences: range,
+    micro_batch: int,
+    group: World,
+) -> tuple[float, float]:
+    """One optimizer step on a global batch: mean loss over its valid targets, norm of the gradient before clipping."""
+    mine, rows = share(sequences.start, sequences.stop, group.rank, group.size)
+    batch = shards.train.batch(mine, rows)
+    (valid,) = group.total(batch.valid)
+    summed = torch.zeros((), dtype=torch.float64, device=group.device)
+    for start in range(0, rows, micro_batch):
+        model.set_requires_gradient_sync(start + micro_batch >= rows)
+        loss = model(batch.rows(start, start + micro_batch, group.device))
+        # FSDP averages gradients over processes; times their number is the sum, over the valid targets of all is the mean.
+        (loss * (group.size / max(valid, 1))).backward()
+        summed += loss.detach()
+    norm = clip_grad_norm_(model.parameters(), config.clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    (total,) = group.total(summed.item())
+    return total / max(valid, 1), float(norm.full_tensor())
+
+
+def _validate(
+    config: TrainConfig, shards: Shards, model: Decoder, step: int, micro_batch: int, group: World, log: Log | None
+) -> dict[str, Any]:
+    """Score all domains and log them."""
+    scores = evaluate(model, shards, group, micro_batch, config.validation_sequences)
+    for domain, score in scores.items() if log else ():
+        log.write(step=step, domain=domain, **score)
+        if score["loss"] is not None:
+            say(f"step {step}  {domain}: validation loss {score['loss']:.4f}, {score['bits_per_byte']:.4f} bits per byte")
+    return dict(scores)
+
+
+def _identity(config: TrainConfig, shards: Shards) -> dict[str, Any]:
+    return {**config.identity(), "shards_fingerprint": shards.fingerprint}
+
+
+def _resume(
+    out: Path, config: TrainConfig, shards: Shards, model: Decoder, optimizer: torch.optim.Optimizer, group: World
+) -> dict[str, Any]:
+    """Load the last checkpoint of the same run, or start at step 0."""
+    found = checkpoint.latest(out)
+    if found is None:
+        return {"step": 0, "loss": None}
+    path, state = found
+    ours, theirs = _identity(config, shards), state["identity"]
+    differing = [f"{key} {theirs.get(key)!r} there, {value!r} here" for key, value in ours.items() if theirs.get(key) != value]
+    if differing:
+        raise UsageError(f"{path} is of another run: {'; '.join(differing)}", f"set another `out`, or remove {out}")
+    checkpoint.load(path, model, optimizer)
+    if group.rank == 0:
+        say(f"resumed from {path}: step {state['step']}, {state['sequences']:,} sequences seen")
+    return state
+
+
+def _open_log(config: TrainConfig, plan: Budget, shards: Shards, step: int, micro_batch: int, group: World) -> Log:
+    """Open the log and say what will run."""
+    shape = config.shape
+    flops = shape.flops_per_token(shards.vocab_size, shards.seq_len)
+    name = torch.cuda.get_device_name() if group.device.type == "cuda" else "cpu"
+    peak = peak_flops(name)
+    say(
+        f"{shape.non_embedding:,} parameters + {shards.vocab_size * shape.width:,} of embedding; {plan.steps:,} steps of "
+        f"{plan.batch * shards.seq_len:,} tokens ({plan.batch} sequences), {micro_batch} sequences a forward pass; "
+        f"{group.size} processes on {name}"
+    )
+    for note in plan.notes:
+        say(note)
+    say(
+        f"{flops:,} FLOP a token = 6 x parameters + 12 x layers x width x length"
+        + (f"; MFU against {peak / 1e12:.0f} TFLOP/s dense bf16 a device" if peak else "; no MFU: peak not known")
+    )
+    return Log(Path(config.out) / "metrics.jsonl", step, plan.steps, flops, peak and peak * group.size)
+
+
+@contextmanager
+def _alone(out: Path, group: World) -> Iterator[None]:
+    """Hold `out` for this run: two trainers in one folder would mix their checkpoints.
+
+    Waits a little, because a trainer whose launcher was killed needs a moment to end.
+    """
+    if group.rank != 0:
+        yield
+        return
+    with (out / ".lock").open("w") as file:
+        deadline = time.monotonic() + WAIT_FOR_LOCK
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UsageError(f"another trainer is at work in {out}", "wait for it, or set another `out`") from None
+                time.sleep(0.2)
+        checkpoint.tidy(out)
+        yield

@@ -1,0 +1,66 @@
+"""What a run reports: `metrics.jsonl`, one record a step, and a short line of progress every two seconds.
+
+After a resume the log goes on from the checkpoint: records of steps that will be repeated are cut off first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16, makers' data sheets
+
+
+def say(text: str) -> None:
+    """A line to stderr, at once."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the trainer's progress
+
+
+def peak_flops(device: str) -> float | None:
+    """FLOP/s of a CUDA device by its name, or None where it is not known: then no MFU is printed."""
+    return next((peak for name, peak in PEAK_FLOPS.items() if name in device), None)
+
+
+class Log:
+    """The log of the process that writes it.
+
+    Args:
+        path: `metrics.jsonl`.
+        step: the step that the run continues from; later records are removed.
+        flops: training FLOP of a token; peak: FLOP/s of all devices together, or None.
+    """
+
+    def __init__(self, path: Path, step: int, steps: int, flops: int, peak: float | None) -> None:
+        self.path, self.steps, self.flops, self.peak = path, steps, flops, peak
+        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        temporary = path.with_name(path.name + ".partial")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.rename(path)
+        self.began = self.printed = time.monotonic()
+        self.first = step
+
+    def write(self, **record: Any) -> None:
+        """Append one record."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def step(self, step: int, tokens: int, loss: float, lr: float, norm: float, rate: float) -> None:
+        """Append a step's record (`tokens` since the run began, `rate` in tokens/s) and print it if two seconds have passed."""
+        self.write(step=step, tokens=tokens, loss=loss, lr=lr, grad_norm=norm, tokens_per_second=round(rate, 1))
+        now = time.monotonic()
+        if now - self.printed < 2 and step != self.steps:
+            return
+        self.printed = now
+        left = (self.steps - step) * (now - self.began) / (step - self.first)
+        mfu = f"  MFU {rate * self.flops / self.peak:.1%}" if self.peak else ""
+        say(f"step {step}/{self.steps}  {tokens:,} tokens  loss {loss:.4f}  lr {lr:.2e}  {rate:,.0f} tok/s{mfu}  {left:.0f} s left")
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines; a last one that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

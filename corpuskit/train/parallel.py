@@ -1,0 +1,94 @@
+"""The processes of a run and how the model is spread over them: FSDP2, each block a shard group of its own.
+
+Works from one process to many, under torchrun, under `launch`, or alone; gloo on CPU, NCCL on CUDA.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from corpuskit.errors import UsageError
+from corpuskit.train.config import TrainConfig
+from corpuskit.train.model import Decoder, initial
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all: `rank` of `size`, its `device`, the mesh of all devices, and the threads it computes with."""
+
+    rank: int
+    size: int
+    device: torch.device
+    mesh: DeviceMesh
+    threads: int
+
+    def total(self, *values: float) -> list[float]:
+        """Sum each value over all processes, in float64."""
+        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(summed)
+        return summed.tolist()
+
+
+@contextmanager
+def world(config: TrainConfig) -> Iterator[World]:
+    """Join the other processes (environment of torchrun or `launch`); leave them at the end.
+
+    Raises:
+        UsageError: `device` is cuda and there is none for this process.
+    """
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank, local_size = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    kind = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "cuda" and local_rank >= torch.cuda.device_count():
+        raise UsageError(f"device: process {local_rank} finds {torch.cuda.device_count()} CUDA devices", "set device: cpu")
+    threads = config.threads or max(len(os.sched_getaffinity(0)) // local_size, 1)
+    torch.set_flush_denormal(True)  # before the threads start; probabilities of rare tokens are denormal, and slow
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(mode=True, warn_only=kind == "cuda")
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
+    if kind == "cuda":
+        torch.cuda.set_device(device)
+    store: dist.Store | None = None
+    if "CORPUSKIT_STORE" in os.environ:  # a file cannot be taken by another program, as a port can
+        store = dist.FileStore(os.environ["CORPUSKIT_STORE"], size)
+    elif "MASTER_ADDR" not in os.environ:
+        store = dist.HashStore()
+    dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+    try:
+        yield World(rank, size, device, init_device_mesh(kind, (size,)), threads)
+    finally:
+        dist.destroy_process_group()
+
+
+def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder:
+    """The decoder with its initial values, every parameter split over all processes.
+
+    Each parameter is made in full from its name and then cut, one at a time: the values do not depend on world size, and
+    no process ever holds the whole model.
+    """
+    with torch.device("meta"):
+        model = Decoder(config.shape, vocab_size, config.mask)
+    precision = config.precision or ("bf16" if group.device.type == "cuda" else "fp32")
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
+    )
+    for block in model.blocks:
+        fully_shard(block, mesh=group.mesh, mp_policy=policy)
+    fully_shard(model, mesh=group.mesh, mp_policy=policy)
+    model.to_empty(device=group.device)
+    for name, parameter in model.named_parameters():
+        assert isinstance(parameter, DTensor)
+        full = initial(name, parameter.shape, config.seed, config.shape.layers).to(group.device)
+        cut = distribute_tensor(full, group.mesh, parameter.placements, src_data_rank=None)
+        parameter.to_local().data.copy_(cut.to_local())
+    return model

@@ -1,0 +1,6 @@
+"""Properties are about results: a busy machine may take its time."""
+
+from hypothesis import settings
+
+settings.register_profile("shards", deadline=None)
+settings.load_profile("shards")

@@ -1,0 +1,136 @@
+"""Runs the bodies of the shard stages on small corpora, as a run does: parts, receipts, published files."""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpuskit.shards import stages
+from corpuskit.unit import Part, Receipt, Work
+
+SCHEMA = pa.schema([("doc", pa.uint64()), ("text", pa.large_string()), ("domain", pa.string())])
+MIX = {"weights": "proportional", "tokens": "max", "max_epochs": 4, "seq_len": 32, "seed": 7, "packing": "concat"}
+
+
+@dataclass
+class Corpus:
+    """A run on a small corpus: {source: (domain, [unit, ...])}, a unit is {"corpus": [texts], "holdout": [texts]}."""
+
+    root: Path
+    content: dict
+    batch_bytes: int = 1 << 20
+    receipts: dict[str, list[Receipt]] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.sources = [{"source": name, "domain": domain} for name, (domain, _) in self.content.items()]
+        for name, (domain, units) in self.content.items():
+            for number, unit in enumerate(units):
+                work = self._work(f"corpus-{name}", number, len(units), {})
+                for split in ("corpus", "holdout"):
+                    if unit.get(split):
+                        self._write(work, split, name, number, unit[split], domain)
+                self._commit(work)
+
+    def _write(self, work, split, name, number, texts, domain):
+        block = int(hashlib.sha256(f"{name}/{number}/{split}".encode()).hexdigest()[:11], 16) << 20
+        ids = [block + row for row in range(len(texts))]
+        self.texts.update(zip(ids, texts, strict=True))
+        table = pa.table([ids, list(texts), [domain] * len(ids)], schema=SCHEMA)
+        pq.write_table(table, work.put(split, ".parquet"), row_group_size=100)
+
+    def _work(self, stage, unit, units, spec, needs=None, run=None):
+        key = hashlib.sha256(f"{stage}/{unit}".encode()).hexdigest()[:12]
+        scratch = self.root / "scratch" / f"{stage}-{unit}"
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Work(
+            root=self.root,
+            stage=stage,
+            spec=spec,
+            unit=unit,
+            units=units,
+            key=key,
+            inputs=[],
+            memory=1 << 30,
+            batch_bytes=self.batch_bytes,
+            scratch=scratch,
+            receipts_of=self.receipts.__getitem__,
+            needs=needs or {},
+            run=run or {},
+        )
+
+    def _commit(self, work):
+        parts = {}
+        for name, (path, publish, rows) in work.pending.items():
+            content = path.read_bytes()
+            final = self.root / "parts" / work.stage / f"{work.key}-{path.name}"
+            final.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(final)
+            if publish:
+                target = self.root / publish
+                target.parent.mkdir(parents=True, exist_ok=True)
+                assert not target.exists(), f"{publish} is published twice"
+                os.link(final, target)
+            parts[name] = Part(name, final, rows, len(content), hashlib.sha256(content).hexdigest(), publish)
+        receipt = Receipt(work.stage, work.unit, work.key, "", parts, {}, work.facts, [], 0.0, 0.0, 0)
+        self.receipts.setdefault(work.stage, []).append(receipt)
+        return receipt
+
+    def run(self, stage, body, spec, needs, *, units=1, run=None):
+        """Run a stage; returns its receipts."""
+        for unit in range(units):
+            work = self._work(stage, unit, units, spec, needs, run)
+            body(work)
+            self._commit(work)
+        return self.receipts[stage]
+
+    def tokenize(self, tokenizer):
+        """The stages `tokenizer` and `tokens`."""
+        corpus = {f"corpus:{name}": f"corpus-{name}" for name in self.content}
+        self.run("tokenizer", stages.tokenizer, {"tokenizer": tokenizer, "sources": self.sources}, corpus)
+        for name, (domain, units) in self.content.items():
+            needs = {"corpus": f"corpus-{name}", "tokenizer": "tokenizer"}
+            self.run(f"tokens-{name}", stages.tokens, {"domain": domain}, needs, units=len(units))
+            self.receipts.setdefault(f"tokens-{name}", [])
+        return self
+
+    def mix(self, *, units=1, file_tokens=1 << 28, **mix):
+        """The stages `mixture` and `shards`."""
+        needs = {"tokenizer": "tokenizer", **{f"tokens:{name}": f"tokens-{name}" for name in self.content}}
+        spec = {"mix": MIX | mix, "sources": self.sources, "file_tokens": file_tokens}
+        self.run("mixture", stages.mixture, spec, needs)
+        self.run("shards", stages.shards, spec, {**needs, "mixture": "mixture"}, units=units)
+        return self
+
+    def published(self):
+        """{path under the root: SHA-256} of shards and tokens."""
+        return {
+            str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for folder in ("tokens", "shards")
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+WORDS = [
+    *["the", "of", "model", "data", "corpus", "token", "training", "page", "function", "return", "class", "import"],
+    "über",
+    "naïve",
+    "東京",
+    "🙂",
+]
+
+
+def documents(seed, count, longest=60):
+    """Texts of random words; some are empty, some one character, some long."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        size = int(generator.choice([0, 1, longest // 4, longest, 4 * longest], p=[0.03, 0.07, 0.5, 0.35, 0.05]))
+        made.append(" ".join(generator.choice(WORDS, size)) + ("\n" if size else ""))
+    return made

@@ -1,0 +1,54 @@
+"""`status` tells from the files alone what a run has done, does and failed at."""
+
+import json
+import os
+import time
+
+from corpuskit import status
+from corpuskit.store import Root
+
+
+def lose(root: Root, name: str) -> None:
+    stage = root.require_plan().stages[name]
+    (root.folder(stage) / "receipts" / f"{stage.units[0].key}.json").unlink()
+
+
+def test_a_finished_run_is_complete(root: Root) -> None:
+    found = status.as_json(root)
+    assert all(stage["complete"] == stage["units"] for stage in found["stages"])
+    assert {stage["at_work"] for stage in found["stages"]} == {0}
+    assert found["failures"] == []
+    assert 0 < found["last_activity"] <= time.time()
+    assert next(stage for stage in found["stages"] if stage["stage"] == "filter-web")["rows"] > 0
+    text = status.render(root)
+    units = sum(stage["units"] for stage in found["stages"])
+    assert f"{units} of {units} units complete" in text
+    assert "last activity" in text
+
+
+def test_failures_of_the_last_run_show_until_the_unit_is_complete(root: Root) -> None:
+    entry = {
+        "time": time.time(),
+        "stage": "corpus-web",
+        "unit": 0,
+        "label": "web.jsonl",
+        "error": "line 7: bad\nhint",
+        "traceback": "",
+    }
+    with (root.latest_run() / "log.jsonl").open("a") as log:
+        log.write(json.dumps(entry) + "\n" + '{"cut short')
+    assert status.as_json(root)["failures"] == []
+    lose(root, "corpus-web")
+    text = status.render(Root(root.path))
+    assert "1 unit(s) failed" in text
+    assert "corpus-web:0 (web.jsonl)" in text
+    assert "line 7: bad" in text
+
+
+def test_units_at_work_are_those_whose_process_lives(root: Root) -> None:
+    lose(root, "corpus-web")
+    stage = root.require_plan().stages["corpus-web"]
+    for process in (os.getpid(), 2**22 + 1):
+        (root.folder(stage) / "scratch" / f"{stage.units[0].key}-{process}").mkdir(parents=True)
+    found = {row["stage"]: row for row in status.as_json(Root(root.path))["stages"]}
+    assert (found["corpus-web"]["complete"], found["corpus-web"]["at_work"]) == (0, 1)

@@ -1,0 +1,191 @@
+"""The views show the current run wherever it stands, and a query reaches nothing but the run."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from corpuskit import views
+from corpuskit.errors import UsageError
+from corpuskit.store import Root
+
+
+@pytest.fixture
+def ready(root: Root) -> Root:
+    views.rebuild(root, root.require_plan())
+    return root
+
+
+def one(root: Root, sql: str) -> object:
+    (row,) = views.query(root, sql).to_pylist()
+    (value,) = row.values()
+    return value
+
+
+@pytest.mark.parametrize("name", views.VIEWS)
+def test_every_view_answers_with_rows(ready: Root, name: str) -> None:
+    assert one(ready, f"SELECT count(*) FROM {name}") > 0
+    assert views.query(ready, f"DESCRIBE {name}").num_rows > 1
+
+
+def test_published_views_hold_what_any_parquet_tool_reads(ready: Root) -> None:
+    table = pq.read_table(ready.path / "corpus")
+    found = views.query(ready, "SELECT doc, text, domain, url, clean_chars FROM corpus ORDER BY doc")
+    expected = table.sort_by("doc")
+    for name in ("doc", "text", "url", "clean_chars"):
+        assert found[name].to_pylist() == expected[name].to_pylist()
+    assert found["domain"].to_pylist() == [str(value) for value in expected["domain"].to_pylist()]
+
+
+def test_signals_are_those_of_kept_and_dropped_documents_without_text(ready: Root) -> None:
+    columns = views.query(ready, "DESCRIBE signals")["column_name"].to_pylist()
+    assert {"doc", "domain", "rule", "clean_chars"} <= set(columns)
+    assert "text" not in columns
+    kept, dropped = (one(ready, f"SELECT count(*) FROM {name}") for name in ("corpus", "dropped"))
+    assert one(ready, "SELECT count(*) FROM signals WHERE rule IS NULL") == kept
+    assert one(ready, "SELECT count(*) FROM signals WHERE rule = 'too_short' AND clean_chars < 60") == dropped
+
+
+def test_lineage_leads_from_every_document_to_its_line_of_the_raw_file(ready: Root) -> None:
+    assert one(ready, "SELECT count(*) FROM lineage") == 240
+    assert one(ready, "SELECT count(DISTINCT fate) FROM lineage") >= 4
+    assert one(ready, "SELECT count(*) FROM lineage WHERE path IS NULL") == 0
+    sql = "SELECT url, relative, record, lineage.domain FROM corpus JOIN lineage USING (doc) ORDER BY doc"
+    for row in views.query(ready, sql).to_pylist():
+        domain, number, line = row["url"].removeprefix("https://").split("/")
+        assert row["domain"] == domain
+        assert Path(row["relative"]).name.startswith(f"{int(number):02d}.jsonl")
+        assert row["record"] == int(line)
+
+
+def test_shards_say_whose_tokens_are_where(ready: Root) -> None:
+    files = views.query(ready, "SELECT DISTINCT file FROM shards ORDER BY 1")["file"].to_pylist()
+    assert files == ["train-00000.docs.parquet", "validation-books.docs.parquet", "validation-web.docs.parquet"]
+    train = "SELECT DISTINCT doc FROM shards WHERE file LIKE 'train%'"
+    assert one(ready, f"SELECT count(*) FROM ({train}) ANTI JOIN corpus USING (doc)") == 0
+    held_out = "SELECT DISTINCT doc FROM shards WHERE file LIKE 'validation%'"
+    assert one(ready, f"SELECT count(*) FROM ({held_out}) ANTI JOIN holdout USING (doc)") == 0
+
+
+def test_receipts_of_stages_that_are_no_longer_planned_do_not_show(ready: Root) -> None:
+    plan = ready.require_plan()
+    shown = views.query(ready, "SELECT stage, unit, key FROM receipts ORDER BY ALL").to_pylist()
+    keys = {(stage.name, unit.key) for stage in plan.stages.values() for unit in stage.units}
+    assert {(row["stage"], row["key"]) for row in shown} == keys
+    first = next(iter(plan.stages.values()))
+    shutil.copytree(ready.folder(first), ready.folder(first).with_name(f"{first.name}-stale"))
+    del plan.stages["shards"]
+    views.rebuild(Root(ready.path), plan)
+    assert one(ready, "SELECT count(*) FROM receipts") == len(keys) - 1
+    assert one(ready, "SELECT sum((books->'web'->>'read')::BIGINT) FROM receipts") == 120
+
+
+def test_the_domain_table_is_a_view(ready: Root) -> None:
+    rows = views.query(ready, "SELECT * FROM domain_stats").to_pylist()
+    assert [row["domain"] for row in rows] == ["books", "web"]
+    assert sum(row["kept"] for row in rows) == one(ready, "SELECT count(*) FROM corpus")
+    assert one(ready, "SELECT sum(rules['too_short'])::BIGINT FROM domain_stats") == one(
+        ready, "SELECT count(*) FROM dropped"
+    )
+
+
+def test_folders_without_files_are_empty_tables_with_their_columns(ready: Root) -> None:
+    for folder in ("dropped", "holdout", "duplicates", "shards"):
+        shutil.rmtree(ready.path / folder)
+    (ready.path / "files.parquet").unlink()
+    views.rebuild(ready, ready.require_plan())
+    for name in ("dropped", "holdout", "duplicates", "shards"):
+        assert views.query(ready, f"SELECT doc, domain FROM {name}").num_rows == 0
+    assert views.query(ready, "SELECT rule, reason FROM dropped").num_rows == 0
+    assert one(ready, "SELECT count(*) FROM lineage WHERE path IS NULL") == one(ready, "SELECT count(*) FROM corpus")
+
+
+def test_a_moved_root_works_after_a_rebuild(ready: Root, tmp_path: Path) -> None:
+    before = one(ready, "SELECT count(*) FROM corpus")
+    moved = Root(Path(shutil.move(ready.path, tmp_path / "elsewhere")))
+    views.rebuild(moved, moved.require_plan())
+    assert one(moved, "SELECT count(*) FROM corpus") == before
+
+
+def test_a_rebuild_without_a_change_writes_nothing_and_a_lost_database_comes_back(ready: Root) -> None:
+    database = ready.path / views.DATABASE
+    before = database.stat().st_ino
+    views.rebuild(ready, ready.require_plan())
+    assert database.stat().st_ino == before
+    database.unlink()
+    views.rebuild(ready, ready.require_plan())
+    assert one(ready, "SELECT count(*) FROM corpus") > 0
+    assert not [path for path in ready.path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM read_text('{root}/../outside.txt')",
+        "COPY corpus TO '/tmp/corpuskit-stolen.csv'",
+        "COPY corpus TO '{root}/corpus/domain=web/more.parquet'",
+        "EXPLAIN ANALYZE COPY corpus TO '{root}/x.csv'",
+        "EXPORT DATABASE '{root}/x'",
+        "ATTACH '/tmp/other.duckdb'",
+        "ATTACH '{root}/other.duckdb'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SET threads = 1",
+        "RESET lock_configuration",
+        "PRAGMA database_list",
+        "CREATE TABLE x AS SELECT 1",
+        "CREATE TEMP TABLE x AS SELECT 1",
+        "DROP VIEW corpus",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; COPY corpus TO '{root}/x.csv'",
+        "SELECT * FROM query('COPY corpus TO ''/tmp/x''')",
+        "SELECT * FROM ready",
+        "",
+    ],
+)
+def test_a_query_reads_the_run_and_does_nothing_else(ready: Root, sql: str) -> None:
+    (ready.path.parent / "outside.txt").write_text("secret")
+    before = sorted(ready.path.rglob("*"))
+    with pytest.raises(UsageError):
+        views.query(ready, sql.replace("{root}", str(ready.path).replace("'", "''")))
+    assert sorted(ready.path.rglob("*")) == before
+
+
+def test_errors_of_sql_say_what_duckdb_says_and_name_the_views(ready: Root) -> None:
+    with pytest.raises(UsageError, match=r"corpsu.*(?s:.)*views: corpus, holdout, dropped"):
+        views.query(ready, "SELECT * FROM corpsu")
+    with pytest.raises(UsageError, match=r"nope.*(?s:.)*Candidate bindings"):
+        views.query(ready, "SELECT nope FROM corpus")
+    with pytest.raises(UsageError, match="syntax error"):
+        views.query(ready, "SELEC 1")
+
+
+def test_books_and_facts_are_json(ready: Root) -> None:
+    for row in views.query(ready, "SELECT books, facts FROM receipts").to_pylist():
+        assert isinstance(json.loads(row["books"]), dict)
+        assert isinstance(json.loads(row["facts"]), dict)
+
+
+def test_a_thousand_receipts_are_rebuilt_within_a_second(ready: Root) -> None:
+    """Every verb rebuilds the views; the bound is generous, what is measured is in the hundreds of milliseconds."""
+    plan = ready.require_plan()
+    stage = plan.stages["filter-web"]
+    receipt = ready.folder(stage) / "receipts" / f"{stage.units[0].key}.json"
+    data = json.loads(receipt.read_text())
+    for number in range(1000):
+        unit = type(stage.units[0])(f"{number:016x}", f"file {number}", [], "", 1)
+        stage.units.append(unit)
+        receipt.with_name(f"{unit.key}.json").write_text(json.dumps(data | {"key": unit.key}))
+    fresh = Root(ready.path)
+    began = time.monotonic()
+    views.rebuild(fresh, plan)
+    assert time.monotonic() - began < 5
+    assert one(fresh, "SELECT count(*) FROM receipts WHERE stage = 'filter-web'") == 1001

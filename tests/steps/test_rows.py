@@ -1,0 +1,81 @@
+"""Every step gives the same for a row whatever rows stand beside it."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpuskit import step
+from corpuskit.steps.datatrove import bridge
+
+PARAMETERS = {
+    "where": {"expr": "length(text) % 2 = 1 OR text LIKE '%a%'"},
+    "datatrove:RegexFilter": {"regex_exp": "a"},
+}
+TINY = "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-1\t<unk>\t0\n0\t<s>\t0\n-1\t</s>\t0\n-2\tab\t0\n"
+TINY += "\n\\2-grams:\n-0.5\t<s> ab\n\n\\end\\\n"
+ALPHABET = "ab #.-…•é\u0301日 \n\t"
+TEXTS = st.lists(st.none() | st.text(ALPHABET, max_size=40), max_size=6)
+
+
+@pytest.fixture(scope="module")
+def parameters(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lm") / "tiny.arpa"
+    path.write_text(TINY, encoding="utf-8")
+    return {**PARAMETERS, "perplexity": {"model": str(path)}}
+
+
+def row_steps():
+    steps = step.builtin(("signal", "filter", "edit"))
+    return [*steps.values(), *(bridge(name, ("filter",)) for name in ("RegexFilter", "C4ParagraphFilter"))]
+
+
+def applied(one, params, texts):
+    batch = pa.record_batch({"doc": pa.array(range(len(texts)), pa.uint64()), "text": pa.array(texts, pa.string())})
+    return rows(one, params, batch)
+
+
+def rows(one, params, batch):
+    result = one(batch, **params)
+    if one.kind == "edit":
+        return result.column("text").to_pylist()
+    if isinstance(result, dict):
+        return list(zip(*(column.to_pylist() for column in result.values()), strict=True))
+    if isinstance(result, tuple):
+        return list(zip(*(column.to_pylist() for column in result), strict=True))
+    return result.to_pylist()
+
+
+@pytest.mark.parametrize("one", row_steps(), ids=lambda one: one.name)
+def test_a_batch_is_the_sum_of_its_parts(one, parameters):
+    params = one.validate(parameters.get(one.name, {}))
+
+    @settings(max_examples=40, deadline=None)
+    @given(TEXTS, TEXTS)
+    def check(a, b):
+        together = applied(one, params, a + b)
+        assert together == applied(one, params, a) + applied(one, params, b)
+        both = pa.record_batch({"doc": pa.array(range(len(a + b)), pa.uint64()), "text": pa.array(a + b, pa.string())})
+        assert rows(one, params, both.slice(len(a))) == together[len(a) :], "a slice is not its rows"
+
+    check()
+
+
+@pytest.mark.parametrize("one", row_steps(), ids=lambda one: one.name)
+def test_null_and_empty_texts_give_a_row_each_of_the_declared_types(one, parameters):
+    params = one.validate(parameters.get(one.name, {}))
+    batch = pa.record_batch({"doc": pa.array([1, 2], pa.uint64()), "text": pa.array([None, ""], pa.string())})
+    result = one(batch, **params)
+    if one.kind == "signal":
+        columns = result if isinstance(result, dict) else {one.name: result}
+        declared = one.output_columns(params)
+        assert {name: column.type for name, column in columns.items()} == {
+            name: pa.type_for_alias(alias) for name, alias in declared.items()
+        }
+        assert all(len(column) == 2 and not column[0].is_valid for column in columns.values())
+    elif one.kind == "edit":
+        assert result.column("text").to_pylist() == [None, ""]
+    else:
+        mask, reasons = result
+        assert len(mask) == len(reasons) == 2
+        assert mask.null_count == 0
