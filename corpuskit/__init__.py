@@ -12,7 +12,7 @@ Names are loaded when they are first used, so that the command line answers at o
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ __all__ = ["CorpuskitError", "OpenRun", "Plan", "Recipe", "load", "make_plan", "
 
 def __getattr__(name: str) -> Any:
     if name == "step":
-        return import_module("corpuskit.step")
+        return importlib.import_module("corpuskit.step")
     if name in _HOMES:
         module, attribute = _HOMES[name]
-        return getattr(import_module(module), attribute)
+        return getattr(importlib.import_module(module), attribute)
     raise AttributeError(f"module 'corpuskit' has no attribute '{name}'")

@@ -35,15 +35,16 @@ def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
     text_bytes = sum(
         _text_bytes(entry) for stage in plan.stages.values() for unit in stage.units for entry in unit.inputs
     )
-    rows, data = [], []
+    rows, data, disks = [], [], []
     for name, stage in plan.stages.items():
         missing, reason = why[name]
         disk = _disk(stage, plan, text_bytes)
+        disks.append(disk)
         rows.append([name, str(len(stage.units)), str(missing), size(disk), reason])
         data.append(
             {"stage": name, "key": stage.key, "units": len(stage.units), "to_run": missing, "why": reason, "disk": disk}
         )
-    total = sum(entry["disk"] for entry in data)
+    total = sum(disks)
     lines = [
         table(["stage", "units", "to run", "disk", "why"], rows, right=(1, 2, 3)),
         "",
@@ -69,7 +70,7 @@ def _curve(params: dict[str, Any]) -> dict[str, Any]:
 def _text_bytes(entry: dict[str, Any]) -> float:
     if entry["start"] is not None:
         return float(entry["end"] - entry["start"])
-    return int(entry["size"]) * EXPANSION.get(Path(entry["path"]).suffix, 1.0)
+    return float(entry["size"]) * EXPANSION.get(Path(entry["path"]).suffix, 1.0)
 
 
 def _disk(stage: Stage, plan: Plan, text: float) -> float:
@@ -81,7 +82,7 @@ def _disk(stage: Stage, plan: Plan, text: float) -> float:
     if kind == "segment":
         return flow * STORED
     if kind == "signatures":
-        return documents * (4 * stage.spec["minhash"]["permutations"] + 48)
+        return documents * float(4 * stage.spec["minhash"]["permutations"] + 48)
     if kind in ("exact", "bands", "verify", "choose"):
         return text / DOCUMENT * 24
     if kind in ("tokens", "shards"):

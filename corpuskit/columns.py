@@ -7,6 +7,7 @@ right whoever wrote it and whenever. Values are loaded for the documents of one 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,8 @@ class ColumnStore:
             for batch in table.to_batches():
                 writer.write(batch)
         self.folder.mkdir(parents=True, exist_ok=True)
+        with waiting.open("rb+") as stream:
+            os.fsync(stream.fileno())  # the name says what is in it: it must never be there half written
         waiting.replace(self.folder / f"{name}.arrow")
         return len(docs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pydantic
 
-from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.errors import UsageError
 from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
 from corpuskit.recipe import Recipe, Source, StepCall
 from corpuskit.step import File, fingerprint_value
@@ -231,14 +232,14 @@ class _Planner:
         ]
         docs = {f"docs:{source.name}": Need(_known(self.docs[source.name]), "all") for source in sources}
         signatures: dict[str, Need] = {}
-        for place in ranked:
-            name, upstream = f"signatures-{place['source']}", _known(self.docs[place["source"]])
+        for source in sources:
+            name, upstream = f"signatures-{source.name}", _known(self.docs[source.name])
             # the order of priority is no matter of a signature: a changed `keep` computes none again
-            unordered = {name: value for name, value in params.items() if name != "keep"}
-            spec = {"version": 1, "minhash": unordered, "domain": place["domain"]}
+            unordered = {key: value for key, value in params.items() if key != "keep"}
+            spec = {"version": 1, "minhash": unordered, "domain": source.domain}
             body = "corpuskit.dedup.stages:signatures"
             self._add(Stage(name, body, spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
-            signatures[f"signatures:{place['source']}"] = Need(name, "all")
+            signatures[f"signatures:{source.name}"] = Need(name, "all")
         spec = {"version": 1, "minhash": params, "sources": ranked}
         partitions = 1 << max(0, (self.raw_bytes // PARTITION_BYTES).bit_length())
         needs: dict[str, Need] = dict(signatures)
@@ -323,7 +324,9 @@ class _Planner:
         sources = [{"source": s.name, "domain": s.domain} for _, s in sorted(self.recipe.sources.items())]
         module = "corpuskit.shards.stages"
         tokenizer = mix_tokenizer(mix.tokenizer)
-        spec: dict[str, Any] = {"version": 1, "tokenizer": fingerprint_value(tokenizer), "sources": sources}
+        library = importlib.metadata.version("tokenizers")
+        spec: dict[str, Any] = {"version": 1, "tokenizers": library, "tokenizer": fingerprint_value(tokenizer)}
+        spec["sources"] = sources
         self._add(Stage("tokenizer", f"{module}:tokenizer", spec, {"tokenizer": plain(tokenizer)}, corpus), count=1)
         tokens: dict[str, Need] = {}
         for source in self.recipe.sources.values():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import re
 import resource
 import shutil
 import time
@@ -22,6 +24,7 @@ from corpuskit.errors import CorpuskitError, InputError, UnitFailed
 from corpuskit.graph import Plan, Stage
 from corpuskit.store import Root, publish
 from corpuskit.unit import Work
+from corpuskit.views import rebuild
 
 CORPUS_FOLDERS = ("corpus", "holdout", "dropped", "duplicates")
 
@@ -58,6 +61,7 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         origin=unit.origin,
     )
     try:
+        _forget_peak()
         wall, cpu = time.monotonic(), _cpu_seconds()
         module, _, name = stage.body.partition(":")
         getattr(importlib.import_module(module), name)(work)
@@ -72,9 +76,20 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime
 
 
+def _forget_peak() -> None:
+    """Start the count of peak resident memory anew, where the system can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_bytes() -> int:
-    """Peak resident memory of this process since it started, in bytes (Linux counts in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Peak resident memory since `_forget_peak`, bytes; of this process or of the largest child that has ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    try:
+        status = Path("/proc/self/status").read_text()
+        return max(children, int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)  # type: ignore[index]
+    except (OSError, TypeError):
+        return max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _check_unchanged(work: Work) -> None:
@@ -151,6 +166,7 @@ def run(
             seal_ready(plan, root, sealed, report)
             tasks = wave(plan, root, wanted, failed)
             if not tasks:
+                rebuild(root, plan)
                 break
             report(f"{_names(tasks)}: {len(tasks)} unit(s)")
             for task, failure in run_units(tasks):
@@ -209,10 +225,6 @@ def seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str],
         publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe})
         sealed.add("shards")
         report("sealed: shards/")
-    if sealed:
-        from corpuskit.views import rebuild
-
-        rebuild(root, plan)
 
 
 def books(root: Root, stages: Iterable[Stage]) -> dict[str, Counter[str]]:

@@ -184,9 +184,11 @@ def mixture(root: Root, plan: Plan) -> dict[str, Any] | None:
 def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:
     """What a person should look at: of the plan, of dedup, of the held-out documents."""
     found = list(plan.warnings)
-    for row in table:
-        if (rate := row.duplicate_rate) is not None and rate > HALF:
-            found.append(f"{row.domain} lost {100 * rate:.1f} % of its documents to dedup: look at `duplicates`")
+    found += [
+        f"{row.domain} lost {100 * rate:.1f} % of its documents to dedup: look at `duplicates`"
+        for row in table
+        if (rate := row.duplicate_rate) is not None and rate > HALF
+    ]
     holdout = single(root, plan, "holdout")
     return found + [f"holdout: {text}" for text in (holdout.facts["warnings"] if holdout is not None else [])]
 
@@ -197,8 +199,8 @@ def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:
 def functions(root: Root, plan: Plan) -> dict[str, Callable[..., float]]:
     """What an `expect` of the recipe may call: docs, tokens, bytes, drop_rate, duplicate_rate.
 
-    Each takes a domain; `drop_rate` takes a rule: its share of the documents of the domains that it applies to. They raise
-    UsageError for an unknown domain or rule, and where nothing is tokenized.
+    Each takes a domain; `drop_rate` takes a rule: its share of the documents of the domains that it applies to. They
+    raise UsageError for an unknown domain or rule, and where nothing is tokenized.
     """
     table = {row.domain: row for row in domain_table(root, plan)}
     known = rules(plan)

@@ -36,9 +36,9 @@ def sections(root: Root, plan: Plan) -> Iterator[str]:
     if complete < units:
         yield f"{complete:,} of {units:,} units are complete: the counts are of those"
     yield domains(found)
-    dropped = drops(found, list(stats.rules(plan)))
+    head, dropped = drops(found, list(stats.rules(plan)))
     if dropped:
-        yield "dropped, by rule (share of the documents read)\n" + dropped
+        yield "dropped, by rule\n" + table(head, dropped, right=range(1, len(head)))
     deduplicated = dedup(root, plan)
     if deduplicated:
         yield deduplicated
@@ -56,32 +56,23 @@ def sections(root: Root, plan: Plan) -> Iterator[str]:
 def domains(found: Sequence[stats.DomainStats]) -> str:
     """One row a domain and one for all: what became of every raw record."""
     tokenized = any(row.tokens is not None for row in found)
-    rows = [_cells(row) + [_tokens(row)] * tokenized for row in (*found, stats.total(found))]
+    rows = [cells(row) + [_tokens(row)] * tokenized for row in (*found, stats.total(found))]
     head = (*COLUMNS, "tokens") if tokenized else COLUMNS
     return table(head, rows, right=range(1, len(head)))
 
 
-def _cells(row: stats.DomainStats) -> list[str]:
-    counts = (
-        row.read,
-        row.unreadable,
-        row.empty,
-        row.dropped,
-        row.exact,
-        row.near,
-        row.contaminated,
-        row.held_out,
-        row.kept,
-    )
-    return [row.domain, *(f"{count:,}" for count in counts), size(row.bytes)]
+def cells(row: stats.DomainStats) -> list[str]:
+    """A row of the domain table, as `COLUMNS`."""
+    counts = (row.read, row.unreadable, row.empty, row.dropped, row.exact, row.near, row.contaminated, row.held_out)
+    return [row.domain, *(f"{count:,}" for count in (*counts, row.kept)), size(row.bytes)]
 
 
 def _tokens(row: stats.DomainStats) -> str:
     return "" if row.tokens is None else f"{row.tokens:,}"
 
 
-def drops(found: Sequence[stats.DomainStats], order: Sequence[str]) -> str:
-    """One row a rule that dropped something, in the order of the recipe, one column a domain; empty without any."""
+def drops(found: Sequence[stats.DomainStats], order: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """(head, rows): a row a rule that dropped something, in the order of the recipe, a column a domain."""
     everything = stats.total(found)
     place = {rule: number for number, rule in enumerate(order)}
     names = sorted(everything.rules, key=lambda name: (place.get(name.removesuffix(stats.NO_VALUE), -1), name))
@@ -93,8 +84,7 @@ def drops(found: Sequence[stats.DomainStats], order: Sequence[str]) -> str:
         ]
         for name in names
     ]
-    head = ["rule", *(row.domain for row in found), "total", "share"]
-    return table(head, rows, right=range(1, len(head))) if rows else ""
+    return ["rule", *(row.domain for row in found), "total", "share of documents"], rows
 
 
 def percent(part: int, whole: int) -> str:
@@ -109,10 +99,11 @@ def dedup(root: Root, plan: Plan) -> str:
         return ""
     facts = receipt.facts
     precision = "" if facts["precision"] is None else f" (precision {100 * facts['precision']:.1f} %)"
-    lines = [
+    said = (
         f"dedup: {facts['bands']} bands of {facts['rows']} rows; {facts['candidates']:,} candidate pairs, "
         f"{facts['compared']:,} compared by their shingles, {facts['similar']:,} similar{precision}"
-    ]
+    )
+    lines = [said]
     clusters = facts["clusters"]
     if clusters:
         count = sum(entry["clusters"] for entry in clusters)

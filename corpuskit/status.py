@@ -21,8 +21,8 @@ def as_json(root: Root) -> dict[str, Any]:
 
     Returns:
         recipe, run; stages: per stage its units, complete, at_work (units whose worker lives on this machine), rows
-        (of the largest part of each unit), bytes of all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still
-        not complete; last_activity: seconds since the epoch, or None.
+        (of the largest part of each unit), bytes of all parts, seconds (summed over units), peak_bytes; failures: of
+        the last run, of units that are still not complete; last_activity: seconds since the epoch, or None.
 
     Raises:
         UsageError: there was no run in this root.

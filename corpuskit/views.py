@@ -120,8 +120,8 @@ def rebuild(root: Root, plan: Plan) -> None:
 
     Views: corpus, holdout, dropped, duplicates as published; signals: corpus and dropped documents without text, `rule`
     null for those kept; shards: which document's tokens are where; receipts of the current plan, a row a unit (rows of
-    its largest part, bytes of all); lineage: from a document to its fate and its raw file (`record` counts from the start of the
-    file, or from byte `start` of a file that was split); domain_stats.
+    its largest part, bytes of all); lineage: from a document to its fate and its raw file (`record` counts from the
+    start of the file, or from byte `start` of a file that was split); domain_stats.
 
     Raises:
         UsageError: there was no run in this root.
@@ -231,13 +231,22 @@ def query(root: Root, sql: str) -> pa.Table:
                 raise UsageError(
                     "--sql takes one SELECT; it reads a run and changes nothing", f"views: {', '.join(VIEWS)}"
                 )
-            return connection.sql(sql).to_arrow_table()
+            return _integers(connection.sql(sql).to_arrow_table())
         except duckdb.PermissionException as error:
             raise UsageError(f"a query reads nothing outside the run folder: {error}") from None
         except duckdb.CatalogException as error:
             raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
         except duckdb.Error as error:
             raise UsageError(str(error)) from None
+
+
+def _integers(table: pa.Table) -> pa.Table:
+    """Sums of integers, which DuckDB gives as 128-bit decimals, as int64 where they fit."""
+    for number, field in enumerate(table.schema):
+        if field.type == pa.decimal128(38, 0):
+            with contextlib.suppress(pa.ArrowInvalid):
+                table = table.set_column(number, field.name, table.column(number).cast(pa.int64()))
+    return table
 
 
 @contextlib.contextmanager

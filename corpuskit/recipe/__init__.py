@@ -6,7 +6,7 @@ only columns that are there, and domains that its mixture knows. It looks at no 
 
 from corpuskit.recipe.expect import Expectation, parse_expect
 from corpuskit.recipe.faults import RecipeError
-from corpuskit.recipe.load import load
+from corpuskit.recipe.loading import load
 from corpuskit.recipe.models import Mix, Recipe, Shards, Source, StepCall, Train
 
 __all__ = [

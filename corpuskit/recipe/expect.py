@@ -14,8 +14,8 @@ FUNCTIONS = {
     "docs": "documents of a domain in the corpus",
     "tokens": "tokens of a domain",
     "bytes": "UTF-8 bytes of a domain in the corpus",
-    "drop_rate": "share of the records read that a rule dropped",
-    "duplicate_rate": "share of the records read of a domain that are duplicates",
+    "drop_rate": "share that a rule dropped of the documents of the domains it applies to",
+    "duplicate_rate": "share that dedup removed of the documents of a domain that it saw",
 }
 """Functions of one quoted name: of a rule for `drop_rate`, else of a domain."""
 

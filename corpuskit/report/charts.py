@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 40
 BAR, ROW = 18, 28
 
@@ -37,7 +36,7 @@ def axis(
     exact: bool = False,
     label: Callable[[float], str] | None = None,
 ) -> Axis:
-    """A linear axis over the values, with four or five round labels; it ends at a label, or (`exact`) at the last value."""
+    """A linear axis over the values, with a few round labels; it ends at a label, or (`exact`) at the last value."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     low = 0.0 if zero else low
     high = high if high > low else low + 1.0

@@ -79,8 +79,9 @@ def _largest(root: Root) -> str:
     wanted = ", ".join(str(row["kept_doc"]) for row in found)
     beginnings = query(
         root,
-        f"SELECT doc, left(text, {BEGINNING}) AS text FROM (SELECT doc, text FROM corpus UNION ALL SELECT doc, text FROM holdout "
-        f"UNION ALL SELECT doc, text FROM dropped) WHERE doc IN ({wanted})",
+        f"SELECT doc, left(text, {BEGINNING}) AS text FROM (SELECT doc, text FROM corpus "
+        "UNION ALL SELECT doc, text FROM holdout UNION ALL SELECT doc, text FROM dropped) "
+        f"WHERE doc IN ({wanted})",
     )
     texts = dict(zip(beginnings["doc"].to_pylist(), beginnings["text"].to_pylist(), strict=True))
     said = heading("The largest clusters")

@@ -6,23 +6,38 @@ from collections.abc import Sequence
 from html import escape
 
 STYLE = """
-:root { color-scheme: light dark; --surface: #fcfcfb; --panel: #f4f3ef; --ink: #0b0b0b; --muted: #52514e; --grid: #e1e0d9;
-  --c0: #2a78d6; --c1: #1baf7a; --c2: #eda100; --c3: #4a3aa7; --c4: #e34948; --c5: #e87ba4; --c6: #eb6834; --c7: #008300; }
-@media (prefers-color-scheme: dark) { :root { --surface: #1a1a19; --panel: #242422; --ink: #ffffff; --muted: #c3c2b7;
-  --grid: #3a3a37; --c0: #3987e5; --c1: #199e70; --c2: #c98500; --c3: #9085e9; --c4: #e66767; --c5: #d55181; --c6: #d95926;
-  --c7: #2f9e2f; } }
-body { background: var(--surface); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; max-width: 1080px;
-  margin: 0 auto; padding: 24px 20px 64px; }
-h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 40px 0 10px; } h3 { font-size: 15px; margin: 22px 0 8px; }
-p, li { max-width: 75ch; } .muted, caption, figcaption { color: var(--muted); font-size: 13px; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
+:root { color-scheme: light dark;
+  --surface: #fcfcfb; --panel: #f4f3ef; --ink: #0b0b0b; --muted: #52514e; --grid: #e1e0d9;
+  --c0: #2a78d6; --c1: #1baf7a; --c2: #eda100; --c3: #4a3aa7;
+  --c4: #e34948; --c5: #e87ba4; --c6: #eb6834; --c7: #008300; }
+@media (prefers-color-scheme: dark) { :root {
+  --surface: #1a1a19; --panel: #242422; --ink: #ffffff; --muted: #c3c2b7; --grid: #3a3a37;
+  --c0: #3987e5; --c1: #199e70; --c2: #c98500; --c3: #9085e9;
+  --c4: #e66767; --c5: #d55181; --c6: #d95926; --c7: #2f9e2f; } }
+body { background: var(--surface); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  max-width: 1080px; margin: 0 auto; padding: 24px 20px 64px; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+h2 { font-size: 19px; margin: 40px 0 10px; }
+h3 { font-size: 15px; margin: 22px 0 8px; }
+p { max-width: 75ch; }
+nav a { color: var(--muted); margin-right: 14px; }
+.muted, figcaption { color: var(--muted); font-size: 13px; }
+.warning { border-left: 3px solid var(--c2); padding-left: 10px; margin: 6px 0; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
 th, td { padding: 4px 12px 4px 0; text-align: left; border-bottom: 1px solid var(--grid); white-space: nowrap; }
-th { color: var(--muted); font-weight: 500; } .right { text-align: right; } tr.total td { font-weight: 600; }
-pre, blockquote { background: var(--panel); padding: 10px 12px; margin: 6px 0; border-radius: 4px; font-size: 13px; overflow-x: auto; }
-blockquote { white-space: pre-wrap; overflow-wrap: anywhere; } summary { cursor: pointer; color: var(--muted); }
-.warning { border-left: 3px solid var(--c2); padding-left: 10px; margin: 6px 0; } nav a { color: var(--muted); margin-right: 14px; }
-figure { margin: 10px 0 18px; } svg { display: block; max-width: 100%; height: auto; } svg text { fill: var(--muted);
-  font: 12px system-ui, sans-serif; } svg text.ink { fill: var(--ink); } .legend span { margin-right: 16px; white-space: nowrap; }
+th { color: var(--muted); font-weight: 500; }
+th.right, td.right { text-align: right; padding: 4px 6px; }
+tr.total td { font-weight: 600; }
+pre, blockquote { background: var(--panel); padding: 10px 12px; margin: 6px 0; border-radius: 4px; font-size: 13px; }
+pre { overflow-x: auto; }
+blockquote { white-space: pre-wrap; overflow-wrap: anywhere; }
+summary { cursor: pointer; color: var(--muted); }
+figure { margin: 10px 0 18px; }
+svg { display: block; max-width: 100%; height: auto; }
+svg text { fill: var(--muted); font: 12px system-ui, sans-serif; }
+svg text.ink { fill: var(--ink); }
+.legend span { margin-right: 16px; white-space: nowrap; }
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
 .side { display: flex; flex-wrap: wrap; gap: 24px 40px; }
 """
@@ -56,7 +71,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, 
         ('<tr class="total">' if last_is_total and number == len(rows) - 1 else "<tr>") + cells("td", row) + "</tr>"
         for number, row in enumerate(rows)
     ]
-    return f'<div class="scroll"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    top = f"<thead><tr>{cells('th', head)}</tr></thead>"
+    return f'<div class="scroll"><table>{top}<tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def paragraph(text: str, style: str = "") -> str:

@@ -12,7 +12,7 @@ from corpuskit.graph import Plan
 from corpuskit.mix.explain import explain
 from corpuskit.report import charts
 from corpuskit.report.page import code, figure, folded, heading, paragraph, table
-from corpuskit.stats_text import COLUMNS, percent
+from corpuskit.stats_text import COLUMNS, cells, drops, percent
 from corpuskit.store import Root
 from corpuskit.tables import size
 
@@ -28,8 +28,8 @@ def summary(root: Root, plan: Plan, folder: Path) -> str:
     every = stats.total(found)
     tokens = f", {every.tokens:,} tokens" if every.tokens is not None else ""
     said = paragraph(
-        f"{every.read:,} raw records in {len(found)} domains; {every.kept:,} documents kept, {size(every.bytes)} of text{tokens}. "
-        f"Run {folder.name}."
+        f"{every.read:,} raw records in {len(found)} domains; {every.kept:,} documents kept, "
+        f"{size(every.bytes)} of text{tokens}. Run {folder.name}."
     )
     complete = sum(len(root.complete(stage)) for stage in plan.stages.values())
     units = sum(len(stage.units) for stage in plan.stages.values())
@@ -65,40 +65,14 @@ def domains(root: Root, plan: Plan) -> str:
 
 
 def _cells(row: stats.DomainStats) -> list[str]:
-    counts = (
-        row.read,
-        row.unreadable,
-        row.empty,
-        row.dropped,
-        row.exact,
-        row.near,
-        row.contaminated,
-        row.held_out,
-        row.kept,
-    )
     tokens = "" if row.tokens is None else f"{row.tokens:,}"
-    return [
-        row.domain,
-        *(f"{count:,}" for count in counts),
-        size(row.bytes),
-        tokens,
-        percent(row.exact + row.near, row.compared),
-    ]
+    return [*cells(row), tokens, percent(row.exact + row.near, row.compared)]
 
 
 def dropped(root: Root, plan: Plan) -> str:
     """Documents that each rule dropped, by domain, in the order of the recipe."""
-    found = stats.domain_table(root, plan)
-    every = stats.total(found)
-    place = {rule: number for number, rule in enumerate(stats.rules(plan))}
-    names = sorted(every.rules, key=lambda name: (place.get(name.removesuffix(stats.NO_VALUE), -1), name))
-    if not names:
-        return ""
-    rows = [
-        [name, *(f"{row.rules.get(name, 0):,}" for row in (*found, every)), percent(every.rules[name], every.documents)]
-        for name in names
-    ]
-    return table(["rule", *(row.domain for row in found), "total", "share of documents"], rows)
+    head, rows = drops(stats.domain_table(root, plan), list(stats.rules(plan)))
+    return table(head, rows) if rows else ""
 
 
 def mixture(root: Root, plan: Plan) -> str:

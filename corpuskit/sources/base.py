@@ -120,6 +120,13 @@ class SourceFile(os.PathLike[str]):
                     break
         return found[:count]
 
+    def compressed(self) -> bool:
+        """Whether the raw bytes are those of a compressed stream, which tells by itself whether it is whole."""
+        from corpuskit.sources.decompress import codec_of
+
+        with self.raw() as raw:
+            return codec_of(raw.take(10)) != "plain"
+
     def damaged(self, reason: str, hint: str = KEEP_HINT) -> InputError:
         """The error that says that this file cannot be read (further)."""
         return InputError(f"{self.path}: {reason}", hint)

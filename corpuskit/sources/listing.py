@@ -12,7 +12,6 @@ from typing import Any
 
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import SourceFile
-from corpuskit.sources.decompress import codec_of
 
 SHOWN_NAMES = 6
 
@@ -34,8 +33,7 @@ class RawFile:
     @cached_property
     def compressed(self) -> bool:
         """Whether the first bytes are those of a compressed file, which cannot be cut into ranges."""
-        with SourceFile(self.path, self.relative).raw() as raw:
-            return codec_of(raw.take(10)) != "plain"
+        return SourceFile(self.path, self.relative).compressed()
 
 
 def list_files(patterns: str | list[str], base: Path) -> list[RawFile]:

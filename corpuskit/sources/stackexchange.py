@@ -52,7 +52,8 @@ def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     `url` come from the folder's name.
 
     Raises:
-        InputError: 7z; XML that is cut or not well formed, after the documents made of all posts before.
+        InputError: 7z; a stream that is cut or damaged, XML that is not well formed, after the documents made of all
+            posts before.
     """
     site = _site(file)
     with tempfile.TemporaryDirectory(prefix="corpuskit-posts-") as scratch:
@@ -115,6 +116,9 @@ def _posts(file: SourceFile) -> Iterator[tuple[Key, dict[str, str]] | Bad | Skip
             error = ValueError(f"a row {too_large(file.max_doc_bytes)}")
         if error is not None:
             if fed == 0:
+                return
+            if last and file.compressed():  # the stream is whole: the file was cut before it was compressed
+                yield Skip("cut off at the end of the file")
                 return
             place = f"line {parser.CurrentLineNumber}, byte {max(0, parser.CurrentByteIndex)} of the unpacked file"
             raise file.damaged(f"the XML ends or breaks at {place}: {error}")

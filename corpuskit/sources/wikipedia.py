@@ -24,16 +24,21 @@ _COLUMNS = {"title": "string", "page_id": "int64", "url": "string", "language": 
 def wikipedia(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read a `pages-articles` dump: XML, plain or compressed (multistream too), UTF-8 or UTF-16.
 
-    Kept: pages of the main namespace that are no redirects.
+    Kept: pages of the main namespace that are no redirects. A dump that was cut before it was compressed (its stream
+    is whole, its last page is not) is read to its last whole page, and the cut is counted.
 
     Raises:
-        InputError: XML that is cut or not well formed, after all complete pages; a DTD with entities.
+        InputError: a stream that is cut or damaged; XML that is not well formed, after all complete pages; a DTD with
+            entities.
     """
     dump = _Dump(file)
     for chunk in file.chunks():
         dump.feed(chunk)
         yield from dump.ready()
-    dump.feed(b"", last=True)
+    if dump.ends_early() and file.compressed():
+        yield Skip("cut off at the end of the dump")
+    else:
+        dump.feed(b"", last=True)
     yield from dump.ready()
 
 
@@ -82,6 +87,10 @@ class _Dump:
                 self._parser.Parse(chunk, last)
             except (expat.ExpatError, ValueError) as error:
                 self._error = error
+
+    def ends_early(self) -> bool:
+        """Whether the dump ended inside of an element, after its last byte was fed."""
+        return bool(self._inside) and self._error is None
 
     def ready(self) -> Iterator[dict[str, Any] | Bad | Skip]:
         """The pages that are complete; then the error, if there was one."""

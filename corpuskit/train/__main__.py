@@ -1,4 +1,4 @@
-"""`python -m corpuskit.train CONFIG.json`: train, in one process or as one of many (`torchrun -m corpuskit.train CONFIG.json`)."""
+"""`python -m corpuskit.train CONFIG.json`: train, alone or as one of many (by `torchrun -m`)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def main() -> int:
         return 2
     if parent := os.environ.get("CORPUSKIT_PARENT"):
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `launch`; read when torch is imported
     # Before CUDA starts: cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:

@@ -1,7 +1,7 @@
 """Checkpoints: `step-N` folders that are complete if they exist, whatever process was killed when.
 
-A folder is written beside its place as `step-N.partial`, synced, and renamed; an old one is renamed to `step-N.removed` before
-its files go. Tensors are in the format of torch.distributed.checkpoint, so that any number of processes loads them.
+A folder is written beside its place as `step-N.partial`, synced, and renamed; an old one is renamed to `step-N.removed`
+before its files go. Tensors are in the format of torch.distributed.checkpoint: any number of processes loads them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
+from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
 from corpuskit.errors import InputError
 from corpuskit.train.parallel import World
@@ -26,7 +27,9 @@ KEEP = 2
 STATE = "state.json"
 
 
-def save(out: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], group: World) -> None:
+def save(
+    out: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], group: World
+) -> None:
     """Write `out/step-N` and remove all but the last KEEP; every process calls it.
 
     Args:
@@ -38,7 +41,7 @@ def save(out: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
         partial.mkdir()
     dist.barrier()
     weights, moments = get_state_dict(model, optimizer)
-    dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=partial)
+    save_tensors({"model": weights, "optimizer": moments}, checkpoint_id=partial)
     if group.rank == 0:
         files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
         write_json(partial / STATE, {**state, "files": files})
@@ -66,14 +69,16 @@ def latest(out: Path) -> tuple[Path, dict[str, Any]] | None:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}", f"remove {path} to resume from an earlier one") from None
     if wrong:
-        raise InputError(f"{path} is damaged: {wrong[0]} has another size", f"remove {path} to resume from an earlier one")
+        raise InputError(
+            f"{path} is damaged: {wrong[0]} has another size", f"remove {path} to resume from an earlier one"
+        )
     return path, state
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Fill model and optimizer from a checkpoint made by any number of processes; every process calls it."""
     weights, moments = get_state_dict(model, optimizer)
-    dcp.load({"model": weights, "optimizer": moments}, checkpoint_id=path)
+    load_tensors({"model": weights, "optimizer": moments}, checkpoint_id=path)
     set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
 
 

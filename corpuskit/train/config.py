@@ -1,7 +1,7 @@
 """The trainer's configuration: one flat JSON object, checked in full before anything runs; imports no torch.
 
-Promises that every unknown or impossible key is reported at once, and that `identity` holds exactly the keys that decide
-what is trained (not where, how fast, or how often it is saved).
+Promises that every unknown or impossible key is reported at once, and that `identity` holds exactly the keys that
+decide what is trained (not where, how fast, or how often it is saved).
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def from_dict(given: dict[str, Any]) -> TrainConfig:
     required = [field.name for field in dataclasses.fields(TrainConfig) if field.default is dataclasses.MISSING]
     problems += [f"`{key}` is missing" for key in required if key not in given]
     if problems:
-        raise UsageError("the training configuration is wrong: " + "; ".join(problems), f"known keys: {', '.join(hints)}")
+        raise UsageError(
+            "the training configuration is wrong: " + "; ".join(problems), f"known keys: {', '.join(hints)}"
+        )
     return TrainConfig(**given)
 
 
@@ -185,7 +187,14 @@ def _check(key: str, value: Any, hint: Any) -> list[str]:
         return [f"`{key}` is {value}, not in [0, 1)"]
     if key in ("weight_decay", "seed") and value < 0:
         return [f"`{key}` is {value}, less than 0"]
-    positive = isinstance(value, int | float) and key not in ("warmup", "decay", "beta1", "beta2", "weight_decay", "seed")
+    positive = isinstance(value, int | float) and key not in (
+        "warmup",
+        "decay",
+        "beta1",
+        "beta2",
+        "weight_decay",
+        "seed",
+    )
     if positive and not (value > 0 and math.isfinite(value)):
         return [f"`{key}` is {value}, not a positive number"]
     return []
@@ -208,7 +217,9 @@ def _check_model(value: Any) -> list[str]:
     if not all(type(number) is int and number > 0 for number in value.values()):
         return [f"`model` is {value!r}: width, layers and heads are positive whole numbers"]
     if value["width"] % (2 * value["heads"]):
-        return [f"`model`: a width of {value['width']} is not a multiple of 2 x {value['heads']} heads (RoPE turns pairs)"]
+        return [
+            f"`model`: a width of {value['width']} is not a multiple of 2 x {value['heads']} heads (RoPE turns pairs)"
+        ]
     return []
 
 
@@ -230,8 +241,8 @@ def budget(config: TrainConfig, available: int, seq_len: int) -> Budget:
     """Turn `tokens`, `batch_tokens` and `lr` into whole sequences and steps; the last step takes what remains.
 
     Step Law (Li et al. 2025, arXiv 2503.04715): lr = 1.79 N^-0.713 D^0.307 and batch = 0.58 D^0.571 tokens, N the
-    non-embedding parameters, D the tokens. It was fitted from 60M parameters and 2B tokens up; for tiny runs the rate is
-    clamped to at most 1e-2, the batch to at least 2 sequences and at most a tenth of the run.
+    non-embedding parameters, D the tokens. It was fitted from 60M parameters and 2B tokens up; for tiny runs the rate
+    is clamped to at most 1e-2, the batch to at least 2 sequences and at most a tenth of the run.
 
     Args:
         available: training sequences that the shards hold.

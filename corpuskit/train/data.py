@@ -1,7 +1,7 @@
 """Reads token shards: any sequence of a split by its number, in file order, with its document boundaries.
 
-Nothing is shuffled here: the order of the files is the order of training. Every file's size and every sidecar's runs are
-checked before they are used.
+Nothing is shuffled here: the order of the files is the order of training. Every file's size and every sidecar's runs
+are checked before they are used.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class ShardFile:
         size = self.length * self.dtype.itemsize
         raw = np.frombuffer(os.pread(self._descriptor, size, sequence * size), self.dtype)
         if len(raw) != self.length or int(raw.max()) >= self.vocab_size or int(raw.min()) < 0:
-            raise InputError(f"{self.path}: sequence {sequence} is cut short or has tokens outside 0..{self.vocab_size - 1}")
+            raise InputError(
+                f"{self.path}: sequence {sequence} is cut short or has tokens outside 0..{self.vocab_size - 1}"
+            )
         documents = np.zeros(self.length, np.int32)
         start, end, bounds = self._runs
         for number, run in enumerate(range(bounds[sequence], bounds[sequence + 1]), 1):

@@ -60,6 +60,7 @@ def launch(config: dict[str, Any], processes: int) -> None:
 
 def _start(path: Path, rank: int, size: int) -> subprocess.Popen[str]:
     environment = {
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin at barriers crawl where other programs want the cores too
         **os.environ,
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from corpuskit.errors import CorpuskitError, UsageError
@@ -31,7 +34,7 @@ def train(config: TrainConfig) -> None:
     """Train to the end, from the last checkpoint in `out` if there is one; every process calls it.
 
     Raises:
-        UsageError: the shards were made with another tokenizer or hold too little; `out` holds another run's checkpoint.
+        UsageError: the shards were made with another tokenizer or hold too little; `out` is of another run.
         CorpuskitError: the loss is no longer finite.
     """
     shards = Shards(Path(config.shards), config.mask)
@@ -71,7 +74,9 @@ def _run(
         set_rate(optimizer, lr)
         loss, norm = _step(config, shards, model, optimizer, range(start, stop), micro_batch, group)
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise CorpuskitError(f"step {step}: loss {loss}, gradient norm {norm}", f"set a learning rate below {plan.lr:.2e}")
+            raise CorpuskitError(
+                f"step {step}: loss {loss}, gradient norm {norm}", f"set a learning rate below {plan.lr:.2e}"
+            )
         if log:
             rate = (stop - start) * shards.seq_len / (time.monotonic() - began)
             log.step(step, stop * shards.seq_len, loss, lr, norm, rate)
@@ -115,6 +120,7 @@ def _step(
     group: World,
 ) -> tuple[float, float]:
     """One optimizer step on a global batch: mean loss over its valid targets, norm of the gradient before clipping."""
+    assert isinstance(model, FSDPModule)
     mine, rows = share(sequences.start, sequences.stop, group.rank, group.size)
     batch = shards.train.batch(mine, rows)
     (valid,) = group.total(batch.valid)
@@ -122,10 +128,11 @@ def _step(
     for start in range(0, rows, micro_batch):
         model.set_requires_gradient_sync(start + micro_batch >= rows)
         loss = model(batch.rows(start, start + micro_batch, group.device))
-        # FSDP averages gradients over processes; times their number is the sum, over the valid targets of all is the mean.
+        # FSDP averages over processes; times their number is the sum, over the valid targets of all is the mean.
         (loss * (group.size / max(valid, 1))).backward()
         summed += loss.detach()
     norm = clip_grad_norm_(model.parameters(), config.clip)
+    assert isinstance(norm, DTensor)
     optimizer.step()
     optimizer.zero_grad()
     (total,) = group.total(summed.item())
@@ -137,10 +144,11 @@ def _validate(
 ) -> dict[str, Any]:
     """Score all domains and log them."""
     scores = evaluate(model, shards, group, micro_batch, config.validation_sequences)
-    for domain, score in scores.items() if log else ():
-        log.write(step=step, domain=domain, **score)
-        if score["loss"] is not None:
-            say(f"step {step}  {domain}: validation loss {score['loss']:.4f}, {score['bits_per_byte']:.4f} bits per byte")
+    if log:
+        for domain, score in scores.items():
+            log.write(step=step, domain=domain, **score)
+            if score["loss"] is not None:
+                say(f"step {step}  {domain}: loss {score['loss']:.4f}, {score['bits_per_byte']:.4f} bits per byte")
     return dict(scores)
 
 
@@ -157,7 +165,9 @@ def _resume(
         return {"step": 0, "loss": None}
     path, state = found
     ours, theirs = _identity(config, shards), state["identity"]
-    differing = [f"{key} {theirs.get(key)!r} there, {value!r} here" for key, value in ours.items() if theirs.get(key) != value]
+    differing = [
+        f"{key} {theirs.get(key)!r} there, {value!r} here" for key, value in ours.items() if theirs.get(key) != value
+    ]
     if differing:
         raise UsageError(f"{path} is of another run: {'; '.join(differing)}", f"set another `out`, or remove {out}")
     checkpoint.load(path, model, optimizer)
@@ -173,8 +183,9 @@ def _open_log(config: TrainConfig, plan: Budget, shards: Shards, step: int, micr
     name = torch.cuda.get_device_name() if group.device.type == "cuda" else "cpu"
     peak = peak_flops(name)
     say(
-        f"{shape.non_embedding:,} parameters + {shards.vocab_size * shape.width:,} of embedding; {plan.steps:,} steps of "
-        f"{plan.batch * shards.seq_len:,} tokens ({plan.batch} sequences), {micro_batch} sequences a forward pass; "
+        f"{shape.non_embedding:,} parameters + {shards.vocab_size * shape.width:,} of embedding; "
+        f"{plan.steps:,} steps of {plan.batch * shards.seq_len:,} tokens ({plan.batch} sequences), "
+        f"{micro_batch} sequences a forward pass; "
         f"{group.size} processes on {name}"
     )
     for note in plan.notes:
@@ -193,6 +204,7 @@ def _alone(out: Path, group: World) -> Iterator[None]:
     Waits a little, because a trainer whose launcher was killed needs a moment to end.
     """
     if group.rank != 0:
+        dist.barrier()
         yield
         return
     with (out / ".lock").open("w") as file:
@@ -203,7 +215,10 @@ def _alone(out: Path, group: World) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise UsageError(f"another trainer is at work in {out}", "wait for it, or set another `out`") from None
+                    raise UsageError(
+                        f"another trainer is at work in {out}", "wait for it, or set another `out`"
+                    ) from None
                 time.sleep(0.2)
         checkpoint.tidy(out)
+        dist.barrier()  # the others look for checkpoints only now
         yield

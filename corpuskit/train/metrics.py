@@ -35,12 +35,16 @@ class Log:
 
     def __init__(self, path: Path, step: int, steps: int, flops: int, peak: float | None) -> None:
         self.path, self.steps, self.flops, self.peak = path, steps, flops, peak
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        kept = [line for line in _lines(path) if self._stays(json.loads(line), step)]
         temporary = path.with_name(path.name + ".partial")
         temporary.write_text("".join(kept), encoding="utf-8")
         temporary.rename(path)
         self.began = self.printed = time.monotonic()
         self.first = step
+
+    def _stays(self, record: dict[str, Any], step: int) -> bool:
+        """Whether a record will not be written again; the last validation will be: it follows the last checkpoint."""
+        return bool(record["step"] <= step and not (record["step"] == self.steps and "domain" in record))
 
     def write(self, **record: Any) -> None:
         """Append one record."""
@@ -48,7 +52,7 @@ class Log:
             file.write(json.dumps(record) + "\n")
 
     def step(self, step: int, tokens: int, loss: float, lr: float, norm: float, rate: float) -> None:
-        """Append a step's record (`tokens` since the run began, `rate` in tokens/s) and print it if two seconds have passed."""
+        """Append a step's record (`tokens` since the run began, `rate` a second); print it every two seconds."""
         self.write(step=step, tokens=tokens, loss=loss, lr=lr, grad_norm=norm, tokens_per_second=round(rate, 1))
         now = time.monotonic()
         if now - self.printed < 2 and step != self.steps:
@@ -56,7 +60,8 @@ class Log:
         self.printed = now
         left = (self.steps - step) * (now - self.began) / (step - self.first)
         mfu = f"  MFU {rate * self.flops / self.peak:.1%}" if self.peak else ""
-        say(f"step {step}/{self.steps}  {tokens:,} tokens  loss {loss:.4f}  lr {lr:.2e}  {rate:,.0f} tok/s{mfu}  {left:.0f} s left")
+        speed = f"{rate:,.0f} tok/s{mfu}  {left:.0f} s left"
+        say(f"step {step}/{self.steps}  {tokens:,} tokens  loss {loss:.4f}  lr {lr:.2e}  {speed}")
 
 
 def _lines(path: Path) -> list[str]:

@@ -43,7 +43,7 @@ class Decoder(nn.Module):
             x = block(x, turns, spans)
         valid = batch.targets != IGNORE
         rows = max((LOGITS_CUDA if x.is_cuda else LOGITS) // self.embedding.num_embeddings, 1)
-        loss: Tensor = SummedLoss.apply(
+        loss: Tensor = SummedLoss.apply(  # type: ignore[no-untyped-call]
             self.norm(x)[valid], self.embedding.weight, batch.targets[valid], rows, torch.is_grad_enabled()
         )
         return loss
@@ -71,7 +71,8 @@ class Block(nn.Module):
         mixed = attention(rotate(q, turns), rotate(k, turns), v, spans)
         x = x + self.attention_out(mixed.transpose(1, 2).reshape(rows, length, width))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
-        return x + self.mlp_out(F.silu(gate) * up)
+        out: Tensor = x + self.mlp_out(F.silu(gate) * up)
+        return out
 
 
 def rotations(length: int, head_width: int, device: torch.device) -> Tensor:
@@ -94,9 +95,9 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
 def attended(documents: Tensor) -> list[Span]:
     """Which keys the queries see: earlier ones of their own document, never another's.
 
-    Returns spans (queries, keys, bool mask [rows, 1, queries, keys]); on a CPU short ones, because whole blocks before the
-    first document of a span and after its end need not be computed. Padding (document 0) sees padding, so that no row of a
-    mask is empty; it carries no loss.
+    Returns spans (queries, keys, bool mask [rows, 1, queries, keys]); on a CPU short ones, because whole blocks before
+    the first document of a span and after its end need not be computed. Padding (document 0) sees padding, so that no
+    row of a mask is empty; it carries no loss.
     """
     length = documents.shape[1]
     places = torch.arange(length, device=documents.device)
@@ -105,7 +106,9 @@ def attended(documents: Tensor) -> list[Span]:
     for start in range(0, length, step):
         stop = min(start + step, length)
         # Runs are contiguous: the first key of the first query's document bounds all of the span's.
-        first = 0 if documents.is_cuda else int((documents[:, :stop] == documents[:, start, None]).int().argmax(1).min())
+        first = (
+            0 if documents.is_cuda else int((documents[:, :stop] == documents[:, start, None]).int().argmax(1).min())
+        )
         queries, keys = slice(start, stop), slice(first, stop)
         same = documents[:, None, queries, None] == documents[:, None, None, keys]
         spans.append((queries, keys, same & (places[queries, None] >= places[None, keys])))
@@ -126,8 +129,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, spans: list[Span] | None) -> Tens
 class SummedLoss(torch.autograd.Function):
     """Cross-entropy of `states` against a tied embedding, a few rows of logits at a time.
 
-    The gradients are computed in the forward pass, while the logits are in the cache, as in Liger Kernel (Hsu et al. 2024,
-    arXiv 2410.10989): the logits of a batch would be the largest tensor of a small model.
+    The gradients are computed in the forward pass, while the logits are in the cache, as in Liger Kernel (Hsu et al.
+    2024, arXiv 2410.10989): the logits of a batch would be the largest tensor of a small model.
     """
 
     @staticmethod

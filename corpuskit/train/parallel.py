@@ -6,6 +6,7 @@ Works from one process to many, under torchrun, under `launch`, or alone; gloo o
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from corpuskit.train.model import Decoder, initial
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: `rank` of `size`, its `device`, the mesh of all devices, and the threads it computes with."""
+    """This process among all: `rank` of `size`, its `device`, the mesh of all devices, the threads it computes with."""
 
     rank: int
     size: int
@@ -49,32 +50,37 @@ def world(config: TrainConfig) -> Iterator[World]:
     local_rank, local_size = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size))
     kind = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if kind == "cuda" and local_rank >= torch.cuda.device_count():
-        raise UsageError(f"device: process {local_rank} finds {torch.cuda.device_count()} CUDA devices", "set device: cpu")
+        raise UsageError(
+            f"device: process {local_rank} finds {torch.cuda.device_count()} CUDA devices", "set device: cpu"
+        )
     threads = config.threads or max(len(os.sched_getaffinity(0)) // local_size, 1)
     torch.set_flush_denormal(True)  # before the threads start; probabilities of rare tokens are denormal, and slow
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=kind == "cuda")
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
     if kind == "cuda":
         torch.cuda.set_device(device)
-    store: dist.Store | None = None
-    if "CORPUSKIT_STORE" in os.environ:  # a file cannot be taken by another program, as a port can
-        store = dist.FileStore(os.environ["CORPUSKIT_STORE"], size)
-    elif "MASTER_ADDR" not in os.environ:
-        store = dist.HashStore()
-    dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
-    try:
-        yield World(rank, size, device, init_device_mesh(kind, (size,)), threads)
-    finally:
-        dist.destroy_process_group()
+    with tempfile.TemporaryDirectory(prefix="corpuskit-") as alone:
+        # A file cannot be taken by another program, as a port can; torchrun gives an address instead.
+        meet = f"file://{os.environ.get('CORPUSKIT_STORE', alone + '/store')}"
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
+            init_method="env://" if "MASTER_ADDR" in os.environ and "CORPUSKIT_STORE" not in os.environ else meet,
+            rank=rank,
+            world_size=size,
+        )
+        try:
+            yield World(rank, size, device, init_device_mesh(kind, (size,)), threads)
+        finally:
+            dist.destroy_process_group()
 
 
 def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder:
     """The decoder with its initial values, every parameter split over all processes.
 
-    Each parameter is made in full from its name and then cut, one at a time: the values do not depend on world size, and
-    no process ever holds the whole model.
+    Each parameter is made in full from its name and then cut, one at a time: the values do not depend on world size,
+    and no process ever holds the whole model.
     """
     with torch.device("meta"):
         model = Decoder(config.shape, vocab_size, config.mask)

@@ -311,8 +311,8 @@ def test_a_file_that_changes_between_plan_and_unit_fails_the_unit(
     own = corpus(tmp_path / "raw", files=1)
     steps = tmp_path / "own.py"
     steps.write_text(
-        "from corpuskit import step\nimport pyarrow as pa\n"
-        f"@step.filter\ndef touch(batch):\n    open({str(own / 'books' / '00.jsonl')!r}, 'a').write('\\n')\n"
+        "from pathlib import Path\nfrom corpuskit import step\nimport pyarrow as pa\n"
+        f"@step.filter\ndef touch(batch):\n    Path({str(own / 'books' / '00.jsonl')!r}).write_text('')\n"
         "    return pa.array([True] * batch.num_rows)\n"
     )
     path = tmp_path / "recipe.yaml"
@@ -381,15 +381,7 @@ def test_peek_shows_one_document_through_every_step(
     assert "has 40 record(s)" in capsys.readouterr().err
 
 
-def test_help_names_every_verb_quickly(capsys: pytest.CaptureFixture[str]) -> None:
-    heavy = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, corpuskit.cli; print([m for m in ('pyarrow','numba','polars','duckdb','torch') if m in sys.modules])",
-        ],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert heavy.stdout.strip() == "[]"
+def test_the_command_line_starts_without_heavy_imports() -> None:
+    code = "import sys, corpuskit.cli; print([m for m in ('pyarrow', 'numba', 'duckdb', 'torch') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert found.stdout.strip() == "[]"

@@ -65,8 +65,6 @@ def test_the_literal_end_token_in_text_is_ordinary_text(pieces):
 
 
 SPACES = st.sampled_from([*" \n\t\u00a0\u3000\x1c\u200b\u0301xé7.", "  ", " \n", "'s", " 's"])
-    [" ", "  ", "\n", " \n", "\t", "\u00a0", "\u3000", "\x1c", "\u200b", "'s", " 's", "\u0301", "x", "é", "7", "."]
-)
 
 
 @given(st.lists(SPACES | st.text(max_size=3), max_size=40), st.integers(1, 12), st.booleans())

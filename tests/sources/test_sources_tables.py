@@ -129,6 +129,11 @@ def test_a_cut_posts_file_gives_what_it_holds_then_an_error(tmp_path):
     found = read("stackexchange", tmp_path / "Posts.xml")
     assert [document["answers"] for document in found.documents] == [2]
     assert "breaks at line" in str(found.error)
+    (tmp_path / "Posts.xml").write_bytes(gzip.compress((tmp_path / "Posts.xml").read_bytes()))
+    found = read("stackexchange", tmp_path / "Posts.xml")
+    assert [document["answers"] for document in found.documents] == [2]
+    assert "cut off at the end of the file" in found.skipped
+    assert found.error is None
     (tmp_path / "site.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50))
     assert "7z x -so" in str(read("stackexchange", tmp_path / "site.7z").error)
 

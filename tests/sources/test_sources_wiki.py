@@ -73,6 +73,18 @@ def test_a_cut_dump_gives_all_complete_pages_then_an_error(tmp_path):
     assert "breaks at line 1" in str(found.error)
 
 
+def test_a_dump_that_was_cut_before_it_was_compressed_is_read_to_its_last_whole_page(tmp_path):
+    path = tmp_path / "dump.xml.bz2"
+    whole = dump(page(), page(id=2), page(id=3))
+    path.write_bytes(bz2.compress(whole[:-60].encode()))
+    found = read("wikipedia", path)
+    assert [document["page_id"] for document in found.documents] == [1, 2]
+    assert found.skipped == ["cut off at the end of the dump"]
+    assert found.error is None
+    path.write_bytes(bz2.compress(whole.encode())[:-20])
+    assert read("wikipedia", path).error is not None
+
+
 def test_entity_bombs_are_refused(tmp_path):
     path = tmp_path / "dump.xml"
     path.write_text('<!DOCTYPE m [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + dump(page(text="&b;")))
@@ -100,9 +112,10 @@ def test_a_page_beyond_the_limit_is_bad_and_reading_goes_on(tmp_path):
 )
 def test_real_dumps(name, articles, records, cut, shared):
     found = read("wikipedia", shared / "wikipedia" / name)
+    assert found.error is None
     assert len(found.documents) == articles
-    assert len(found.documents) + len(found.skipped) == records
-    assert (found.error is not None) == cut
+    assert len(found.documents) + len(found.skipped) == records + cut
+    assert ("cut off at the end of the dump" in found.skipped) == cut
     marks = re.compile(r"\{\{|\}\}|\[\[|\]\]|'''|<ref|^\{\||^\|", re.MULTILINE)
     assert sum(bool(marks.search(text)) for text in found.texts) <= 0.02 * articles + 1
 

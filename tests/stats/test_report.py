@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -54,9 +54,9 @@ def read(text: str) -> Reader:
     return reader
 
 
-def drawings(text: str) -> Iterator[ElementTree.Element]:
+def drawings(text: str) -> Iterator[ET.Element]:
     for piece in text.split("<svg")[1:]:
-        yield ElementTree.fromstring("<svg" + piece.split("</svg>")[0] + "</svg>")
+        yield ET.fromstring("<svg" + piece.split("</svg>")[0] + "</svg>")
 
 
 @pytest.fixture

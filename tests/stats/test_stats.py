@@ -88,8 +88,8 @@ def test_rates_leave_out_what_never_was_a_document_and_count_missing_values() ->
 
 def test_rules_are_listed_in_the_order_of_the_recipe_with_reader_rules_first() -> None:
     found = [stats.DomainStats("a", read=9, rules={"b": 1, "read: redirect": 2, "z: no value": 3, "z": 1})]
-    lines = drops(found, ["z", "b"]).splitlines()[2:]
-    assert [line.split("  ")[0] for line in lines] == ["read: redirect", "z", "z: no value", "b"]
+    _, lines = drops(found, ["z", "b"])
+    assert [line[0] for line in lines] == ["read: redirect", "z", "z: no value", "b"]
 
 
 def test_the_matrix_holds_both_kinds() -> None:

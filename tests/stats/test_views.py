@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -121,42 +122,63 @@ def test_a_rebuild_without_a_change_writes_nothing_and_a_lost_database_comes_bac
     assert not [path for path in ready.path.iterdir() if path.name.startswith(".")]
 
 
+OUTSIDE = "reads nothing outside the run folder"
+QUERY = "takes one SELECT"
+
+
 @pytest.mark.parametrize(
-    "sql",
+    ("sql", "why"),
     [
-        "SELECT * FROM read_text('/etc/passwd')",
-        "SELECT * FROM read_csv('/etc/passwd')",
-        "SELECT * FROM '/etc/passwd'",
-        "SELECT * FROM glob('/etc/*')",
-        "SELECT * FROM read_text('{root}/../outside.txt')",
-        "COPY corpus TO '/tmp/corpuskit-stolen.csv'",
-        "COPY corpus TO '{root}/corpus/domain=web/more.parquet'",
-        "EXPLAIN ANALYZE COPY corpus TO '{root}/x.csv'",
-        "EXPORT DATABASE '{root}/x'",
-        "ATTACH '/tmp/other.duckdb'",
-        "ATTACH '{root}/other.duckdb'",
-        "INSTALL httpfs",
-        "LOAD httpfs",
-        "SET enable_external_access = true",
-        "SET threads = 1",
-        "RESET lock_configuration",
-        "PRAGMA database_list",
-        "CREATE TABLE x AS SELECT 1",
-        "CREATE TEMP TABLE x AS SELECT 1",
-        "DROP VIEW corpus",
-        "SELECT 1; SELECT 2",
-        "SELECT 1; COPY corpus TO '{root}/x.csv'",
-        "SELECT * FROM query('COPY corpus TO ''/tmp/x''')",
-        "SELECT * FROM ready",
-        "",
+        ("SELECT * FROM read_text('/etc/passwd')", OUTSIDE),
+        ("SELECT * FROM read_csv('/etc/passwd')", OUTSIDE),
+        ("SELECT * FROM '/etc/hosts.csv'", OUTSIDE),
+        ("SELECT * FROM glob('/etc/*')", OUTSIDE),
+        ("SELECT * FROM read_text('{root}/../outside.txt')", OUTSIDE),
+        ("SELECT * FROM read_text('file:///etc/passwd')", OUTSIDE),
+        ("SELECT * FROM read_blob('/proc/self/environ')", OUTSIDE),
+        ("SELECT * FROM read_text('https://example.com')", OUTSIDE),
+        ("COPY corpus TO '/tmp/corpuskit-stolen.csv'", QUERY),
+        ("COPY corpus TO '{root}/corpus/domain=web/more.parquet'", QUERY),
+        ("EXPLAIN ANALYZE COPY corpus TO '{root}/x.csv'", QUERY),
+        ("EXPORT DATABASE '{root}/x'", QUERY),
+        ("ATTACH '/tmp/other.duckdb'", QUERY),
+        ("ATTACH '{root}/other.duckdb'", QUERY),
+        ("INSTALL httpfs", QUERY),
+        ("LOAD httpfs", QUERY),
+        ("SET enable_external_access = true", QUERY),
+        ("RESET lock_configuration", QUERY),
+        ("PRAGMA database_list", QUERY),
+        ("CREATE TEMP TABLE x AS SELECT 1", QUERY),
+        ("DROP VIEW corpus", QUERY),
+        ("SELECT 1; SELECT 2", QUERY),
+        ("SELECT 1; COPY corpus TO '{root}/x.csv'", QUERY),
+        ("", QUERY),
+        ("SELECT * FROM query('COPY corpus TO x')", "single SELECT"),
+        ("SELECT * FROM ready", "Table with name ready does not exist"),
     ],
+    ids=lambda value: value[:40] if value not in (OUTSIDE, QUERY) else "",
 )
-def test_a_query_reads_the_run_and_does_nothing_else(ready: Root, sql: str) -> None:
+def test_a_query_reads_the_run_and_does_nothing_else(ready: Root, sql: str, why: str) -> None:
     (ready.path.parent / "outside.txt").write_text("secret")
     before = sorted(ready.path.rglob("*"))
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=why):
         views.query(ready, sql.replace("{root}", str(ready.path).replace("'", "''")))
     assert sorted(ready.path.rglob("*")) == before
+
+
+def test_the_connection_itself_is_locked(ready: Root) -> None:
+    """What the check of the statement lets through must still find no way out."""
+    with views._sandbox(ready.path.resolve()) as connection:
+        for sql in (
+            "SET enable_external_access = true",
+            "SET threads = 1",
+            "LOAD httpfs",
+            "ATTACH '/tmp/other.duckdb'",
+        ):
+            with pytest.raises(duckdb.Error, match=r"disabled|locked"):
+                connection.execute(sql)
+        with pytest.raises(duckdb.PermissionException):
+            connection.execute("COPY (SELECT 1) TO '/tmp/corpuskit-stolen.csv'")
 
 
 def test_errors_of_sql_say_what_duckdb_says_and_name_the_views(ready: Root) -> None:
@@ -166,6 +188,12 @@ def test_errors_of_sql_say_what_duckdb_says_and_name_the_views(ready: Root) -> N
         views.query(ready, "SELECT nope FROM corpus")
     with pytest.raises(UsageError, match="syntax error"):
         views.query(ready, "SELEC 1")
+
+
+def test_sums_are_integers_where_they_fit(ready: Root) -> None:
+    found = views.query(ready, "SELECT sum(clean_chars) AS a, sum(doc) * 1000000 AS b FROM corpus").to_pylist()[0]
+    assert type(found["a"]) is int
+    assert found["b"] > 2**64
 
 
 def test_books_and_facts_are_json(ready: Root) -> None:

@@ -1,0 +1,93 @@
+"""The configuration: checked in full, without torch; rate and batch by Step Law; refusals name what to set."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from corpuskit.errors import UsageError
+from corpuskit.train import config as configuration
+from corpuskit.train import launch as launcher
+
+GIVEN = {"shards": "s", "out": "o"}
+
+
+def test_reading_a_configuration_imports_no_torch():
+    code = "import sys; import corpuskit.train.config, corpuskit.train.launch; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_problem_is_reported_at_once_with_the_nearest_name():
+    with pytest.raises(UsageError) as raised:
+        configuration.from_dict({"out": "o", "tokns": 5, "lr": -1, "mask": "dokument", "model": "2M", "seed": "x"})
+    for part in (
+        "did you mean `tokens`?",
+        "`shards` is missing",
+        "`lr` is -1",
+        "dokument",
+        "model `2M`",
+        "`seed` is 'x'",
+    ):
+        assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("compile", True), ("optimizer", "muon"), ("model", "hf:config.json"), ("mup", True)]
+)
+def test_what_is_not_built_is_refused_by_name(key, value):
+    with pytest.raises(UsageError, match="not supported yet"):
+        configuration.from_dict(GIVEN | {key: value})
+
+
+@pytest.mark.parametrize(
+    "model", [{"width": 30, "layers": 1, "heads": 4}, {"width": 32}, {"width": 0, "layers": 1, "heads": 1}]
+)
+def test_an_impossible_shape_is_refused(model):
+    with pytest.raises(UsageError, match="model"):
+        configuration.from_dict(GIVEN | {"model": model})
+
+
+def test_broken_json_names_its_file_and_line(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text('{"shards":\n oops}')
+    with pytest.raises(UsageError, match=r"c\.json: not JSON: .* line 2"):
+        configuration.read(path)
+    path.write_text(json.dumps({"shards": "s"}))
+    with pytest.raises(UsageError, match=r"c\.json: .*`out` is missing"):
+        configuration.read(path)
+
+
+def test_step_law_is_used_where_it_was_fitted():
+    config = configuration.from_dict(GIVEN | {"model": "410M", "tokens": 8_000_000_000})
+    plan = configuration.budget(config, 10**7, 2048)
+    n = configuration.PRESETS["410M"].non_embedding
+    assert plan.lr == pytest.approx(1.79 * n**-0.713 * 8e9**0.307)
+    assert plan.batch == round(0.58 * 8e9**0.571 / 2048)
+    assert not any("clamped" in note for note in plan.notes)
+
+
+def test_tiny_runs_are_clamped_and_say_so():
+    plan = configuration.budget(configuration.from_dict(GIVEN | {"model": "1M", "tokens": 10**7}), 10**5, 2048)
+    assert plan.lr == 1e-2
+    assert "clamped" in " ".join(plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sequences", "steps"), [(None, 100, 25), (3200, 100, 25), (3201, 100, 25), (3000, 94, 24)]
+)
+def test_all_sequences_asked_for_are_planned_and_a_surplus_below_a_batch_is_forgiven(tokens, sequences, steps):
+    plan = configuration.budget(configuration.from_dict(GIVEN | {"tokens": tokens, "batch_tokens": 128}), 100, 32)
+    assert (plan.sequences, plan.steps) == (sequences, steps)
+
+
+def test_more_tokens_than_the_shards_hold_names_both_numbers():
+    with pytest.raises(UsageError, match=r"5,000 were asked for.*hold 3,200") as raised:
+        configuration.budget(configuration.from_dict(GIVEN | {"tokens": 5000, "batch_tokens": 128}), 100, 32)
+    assert "3200 or less" in str(raised.value)
+
+
+def test_without_torch_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(launcher.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"pip install 'corpuskit\[train\]'"):
+        launcher.launch(GIVEN, 1)
