@@ -77,7 +77,7 @@ def _disk(stage: Stage, plan: Plan, text: float) -> float:
     """Predicted bytes that a stage leaves on disk, from the text that flows through it."""
     share = sum(unit.bytes for unit in stage.units) / max(1, plan.raw_bytes)
     flow = text * min(1.0, share)
-    kind = stage.body.rpartition(":")[2]
+    kind = stage.kind
     documents = flow / DOCUMENT
     if kind == "segment":
         return flow * STORED

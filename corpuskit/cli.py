@@ -104,10 +104,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Nam
     command = verb("stats", _stats, "the domain table; SQL over the corpus")
     command.add_argument("root", type=Path, metavar="ROOT")
     command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
+    command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", _report, "write the report of a run: one self-contained HTML page")
     command.add_argument("root", type=Path, metavar="ROOT")
     command = verb("mix", _mix, "explain: tokens, epochs, cap hits, target and achieved shares")
-    command.add_argument("what", choices=["explain"])
+    command.add_argument("what", metavar="explain")
     recipe(command)
     rooted(command)
     command = verb("train", _train, "train on the shards of a recipe or of a finished run")
@@ -305,6 +306,8 @@ def _stats(options: argparse.Namespace) -> None:
     from corpuskit.tables import table
     from corpuskit.views import query, rebuild
 
+    if options.what_if is not None:
+        raise UsageError("`--what-if` is not in this version yet", "change the rule and run again: no scorer is called")
     root = Root(options.root)
     plan = root.require_plan()
     if options.sql is None:
@@ -333,6 +336,10 @@ def _mix(options: argparse.Namespace) -> None:
     from corpuskit.run import run
     from corpuskit.store import Root
 
+    if options.what in ("solve", "swarm", "fit"):
+        raise UsageError(f"`mix {options.what}` is not in this version yet", "corpuskit mix explain RECIPE")
+    if options.what != "explain":
+        raise UsageError(f"unknown: mix {options.what}", "corpuskit mix explain RECIPE")
     recipe = _load(options)
     if recipe.mix is None:
         raise UsageError(f"{options.recipe} has no `mix`", "add `mix:`; corpuskit init shows one")

@@ -58,6 +58,11 @@ class Stage:
     units: list[Unit] = field(default_factory=list)
 
     @property
+    def kind(self) -> str:
+        """The body's name; in the key, where its module is not."""
+        return self.body.rpartition(":")[2]
+
+    @property
     def folder(self) -> str:
         """Name of the stage's folder under `stages/`."""
         return f"{self.name}-{self.key}"
@@ -79,7 +84,7 @@ class Plan:
         """What a stage's key was hashed from, for `stage.json` and for saying why a stage is stale."""
         stage = self.stages[name]
         needs = {label: self.stages[need.stage].key for label, need in sorted(stage.needs.items())}
-        return {"body": stage.body, "spec": stage.spec, "needs": needs}
+        return {"body": stage.kind, "spec": stage.spec, "needs": needs}
 
     def dump(self) -> str:
         """The plan as JSON; workers of all engines read it."""

@@ -262,12 +262,12 @@ class _Planner:
             each |= {decision.stage: Need(decision.stage, "all") for decision in decisions}
             spec: dict[str, Any] = {"version": 1, "holdout": params, "domain": source.domain}
             spec["apply"] = [decision.spec for decision in decisions]
-            self._add(Stage(name, "corpuskit.pipeline:candidates", spec, {}, each), like=upstream)
+            self._add(Stage(name, "corpuskit.barriers:candidates", spec, {}, each), like=upstream)
             needs[f"candidates:{source.name}"] = Need(name, "all")
             needs[f"docs:{source.name}"] = Need(upstream, "all")
         domains = {source.name: source.domain for source in sources}
         spec = {"version": 1, "holdout": params, "sources": domains}
-        self._add(Stage("holdout", "corpuskit.pipeline:holdout", spec, {}, needs), count=1)
+        self._add(Stage("holdout", "corpuskit.barriers:holdout", spec, {}, needs), count=1)
         for source in sources:
             self.decisions[source.name].append(Decision("holdout", {"barrier": "holdout", "holdout": params}))
 
@@ -280,11 +280,11 @@ class _Planner:
         run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
         for source in sources:
             name, upstream = f"summary-{label}-{source.name}", _known(self.docs[source.name])
-            stage = Stage(name, "corpuskit.pipeline:summary", spec, run, {"docs": Need(upstream, "each")})
+            stage = Stage(name, "corpuskit.barriers:summary", spec, run, {"docs": Need(upstream, "each")})
             self._add(stage, like=upstream)
             needs[source.name] = Need(name, "all")
         merged = f"state-{label}"
-        self._add(Stage(merged, "corpuskit.pipeline:state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
+        self._add(Stage(merged, "corpuskit.barriers:state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
         for source in sources:
             self.state_of[source.name, call.name] = merged
 
@@ -296,7 +296,7 @@ class _Planner:
             for name in self.after_minhash(source):
                 needs[name] = Need(name, "all")
         spec = {"version": 1, "segments": sorted(needs.keys() - {"choose"})}
-        self._add(Stage("duplicates", "corpuskit.pipeline:duplicates", spec, {}, needs), count=1)
+        self._add(Stage("duplicates", "corpuskit.barriers:duplicates", spec, {}, needs), count=1)
 
     def after_minhash(self, source: str) -> list[str]:
         """Segments of a source that come after the choice of `minhash`: they may drop a kept document."""
@@ -356,7 +356,7 @@ class _Planner:
     ) -> None:
         """Give a stage its key and its units: over raw files, one per unit of the stage `like`, or `count`."""
         needs = {label: self.stages[need.stage].key for label, need in stage.needs.items()}
-        stage.key = digest({"body": stage.body, "spec": stage.spec, "needs": needs})
+        stage.key = digest({"body": stage.kind, "spec": stage.spec, "needs": needs})
         if stage.name in self.stages:
             raise UsageError(f"two stages would be named `{stage.name}`", "rename a source or a rule of the recipe")
         everything = [

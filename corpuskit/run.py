@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import re
 import resource
 import shutil
@@ -22,9 +21,11 @@ import pyarrow.parquet as pq
 from corpuskit.engine import Failure, Task, make_engine
 from corpuskit.errors import CorpuskitError, InputError, UnitFailed
 from corpuskit.graph import Plan, Stage
-from corpuskit.store import Root, publish
+from corpuskit.store import Root, at_work, publish, scratch_name
 from corpuskit.unit import Work
 from corpuskit.views import rebuild
+
+PROGRESS_SECONDS = 10.0
 
 CORPUS_FOLDERS = ("corpus", "holdout", "dropped", "duplicates")
 
@@ -39,7 +40,7 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
     if root.receipt(stage, task.unit) is not None:
         return
     unit = stage.units[task.unit]
-    scratch = root.folder(stage) / "scratch" / f"{unit.key}-{os.getpid()}"
+    scratch = root.folder(stage) / "scratch" / scratch_name(unit.key)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     needs = {label: need.stage for label, need in stage.needs.items()}
@@ -169,7 +170,11 @@ def run(
                 rebuild(root, plan)
                 break
             report(f"{_names(tasks)}: {len(tasks)} unit(s)")
-            for task, failure in run_units(tasks):
+            told = time.monotonic()
+            for done, (task, failure) in enumerate(run_units(tasks), start=1):
+                if time.monotonic() - told > PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    report(f"  {done} of {len(tasks)}")
                 label = plan.stages[task.stage].units[task.unit].label
                 entry = {"time": time.time(), "stage": task.stage, "unit": task.unit, "label": label}
                 if failure is None:
@@ -181,7 +186,15 @@ def run(
                     entry |= {"error": failure.message, "traceback": failure.traceback}
                 log.write(orjson.dumps(entry) + b"\n")
                 log.flush()
+    _clean_scratch(root)
     return outcome
+
+
+def _clean_scratch(root: Root) -> None:
+    """Remove what units left behind whose process on this machine is gone."""
+    for folder in root.path.glob("stages/*/scratch/*"):
+        if at_work(folder) is False:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _names(tasks: Iterable[Task]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import orjson
 
 from corpuskit.graph import Plan, Stage
-from corpuskit.store import Root
+from corpuskit.store import Root, at_work
 from corpuskit.tables import size, table
 
 SHOWN_FAILURES = 10
@@ -55,20 +54,8 @@ def _stage(root: Root, stage: Stage) -> dict[str, Any]:
 
 
 def _at_work(root: Root, stage: Stage) -> int:
-    """Units that have a scratch folder (`<unit key>-<process>`) of a process that lives on this machine."""
-    keys = {unit.key for unit in stage.units}
-    names = [path.name.rpartition("-") for path in (root.folder(stage) / "scratch").glob("*")]
-    return sum(key in keys and process.isdigit() and _lives(int(process)) for key, _, process in names)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Units that a process on this machine works on."""
+    return sum(at_work(path) is True for path in (root.folder(stage) / "scratch").glob("*"))
 
 
 def _log(path: Path) -> list[dict[str, Any]]:

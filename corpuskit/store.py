@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -108,7 +109,7 @@ class Root:
         }
         _fsync_folder(folder / "parts")
         put(folder / "receipts" / f"{work.key}.json", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
-        self._receipts.pop(stage.folder, None)
+        self._receipts.get(stage.folder, {}).pop(work.key, None)
 
     def latest_run(self) -> Path:
         """The folder of the last run.
@@ -167,9 +168,28 @@ class Root:
                 put(path, json.dumps(plan.described(stage.name), indent=1, sort_keys=True).encode())
 
 
+def scratch_name(key: str) -> str:
+    """The name of the folder that a unit works in: its key, and the machine and process that work on it."""
+    return f"{key}-{platform.node()}-{os.getpid()}"
+
+
+def at_work(scratch: Path) -> bool | None:
+    """Whether the process behind a scratch folder lives; None if it is another machine's."""
+    _, _, rest = scratch.name.partition("-")
+    machine, _, process = rest.rpartition("-")
+    if machine != platform.node() or not process.isdigit():
+        return None
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _environment() -> dict[str, Any]:
     import importlib.metadata
-    import platform
 
     versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from corpuskit.store import Root
 
 def main(plan_path: str, root_path: str, tasks: int, answers: int) -> None:
     """Run the tasks that come in on the pipe `tasks` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends its workers
     lock = threading.Lock()
 
     def say(message: dict[str, str]) -> None:

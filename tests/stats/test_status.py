@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import time
 
 from corpuskit import status
@@ -49,6 +50,6 @@ def test_units_at_work_are_those_whose_process_lives(root: Root) -> None:
     lose(root, "corpus-web")
     stage = root.require_plan().stages["corpus-web"]
     for process in (os.getpid(), 2**22 + 1):
-        (root.folder(stage) / "scratch" / f"{stage.units[0].key}-{process}").mkdir(parents=True)
+        (root.folder(stage) / "scratch" / f"{stage.units[0].key}-{platform.node()}-{process}").mkdir(parents=True)
     found = {row["stage"]: row for row in status.as_json(Root(root.path))["stages"]}
     assert (found["corpus-web"]["complete"], found["corpus-web"]["at_work"]) == (0, 1)
