@@ -1,4 +1,4 @@
-"""Batches of documents: schema, zero-copy UTF-8 views, deterministic part files, and the logical digest.
+"""Batches of documents: schema, zero-copy UTF-8 views, deterministic part files.
 
 Part files are Arrow IPC files (zstd). A writer cuts its record batches by the documents alone, never by how they
 arrived, so that the same documents give the same bytes whatever the batch size of the run.
@@ -6,11 +6,10 @@ arrived, so that the same documents give the same bytes whatever the batch size 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -203,25 +202,3 @@ class PartReader:
     def __iter__(self) -> Iterator[Batch]:
         for index in range(self.batches):
             yield self._file.get_batch(index)
-
-
-def read_column(path: Path, name: str) -> pa.Array:
-    """One column of a part file, whole."""
-    reader = PartReader(path, [name])
-    chunks = [batch.column(0) for batch in reader]
-    return pa.chunked_array(chunks, type=reader.schema.field(0).type).combine_chunks()
-
-
-def logical_digest(batches: Iterable[pa.RecordBatch]) -> str:
-    """SHA-256 over the values row group by row group, blind to batch borders, compression and file format."""
-    digests: dict[str, Any] = {}
-    for batch in batches:
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            digest = digests.setdefault(name, hashlib.sha256(str(column.type).encode()))
-            for value in column.to_pylist():
-                digest.update(repr(value).encode())
-                digest.update(b"\0")
-    whole = hashlib.sha256()
-    for name in sorted(digests):
-        whole.update(f"{name}={digests[name].hexdigest()}\n".encode())
-    return whole.hexdigest()

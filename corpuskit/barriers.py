@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpuskit import step as steps_module
-from corpuskit.arrow import Batch, ParquetPart, PartReader, PartWriter
-from corpuskit.errors import UsageError
+from corpuskit.arrow import Batch, ParquetPart, PartReader
+from corpuskit.errors import InputError, UsageError
+from corpuskit.graph import canonical
 from corpuskit.pipeline import STEP_KINDS, Decisions
 from corpuskit.states import load_state, save_state
 from corpuskit.unit import Work
@@ -45,7 +46,10 @@ def _summarized(work: Work) -> tuple[Any, dict[str, Any]]:
     step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
     if step.merge_function is None:
         raise UsageError(f"`{step.name}` has `summarize` but no `merge`", f"add @{step.name}.merge")
-    return step, step.validate(work.run["params"])
+    params = step.validate(work.run["params"])
+    if canonical(step.fingerprint(params)) != canonical(work.spec["step"]):
+        raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
+    return step, params
 
 
 # -- validation documents ------------------------------------------------------------------------------------------
@@ -90,9 +94,7 @@ def holdout(work: Work) -> None:
         if warning:
             warnings.append(f"{domain}: {warning}")
     docs = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.uint64)
-    with PartWriter(work.put("chosen", ".arrow"), pa.schema([("doc", pa.uint64())])) as writer:
-        writer.write(pa.RecordBatch.from_arrays([pa.array(docs, pa.uint64())], names=["doc"]))
-    work.rows("chosen", len(docs))
+    work.put("chosen", ".u64", rows=len(docs)).write_bytes(docs.astype("<u8").tobytes())
     work.facts["warnings"] = warnings
     if work.spec["holdout"]["dedup_train"]:
         save_state(method.build_index(_texts(work, docs)), work.put("index", ".pickle"))
@@ -114,44 +116,33 @@ def _texts(work: Work, docs: npt.NDArray[np.uint64]) -> pa.Array:
 
 def duplicates(work: Work) -> None:
     """Body: publish the witness of every removed document, and what became of the witness afterwards."""
-    removed = _part_table(work.receipts("choose")[0].parts["removed"].path)
-    later = _dropped_later(work, removed.column("kept_doc"))
-    kept = removed.column("kept_doc").to_pylist()
-    columns = {
-        "doc": removed.column("doc"),
-        "kept_doc": removed.column("kept_doc"),
-        "kept_root": pa.nulls(removed.num_rows, pa.string()),
-        "jaccard": removed.column("jaccard"),
-        "kind": removed.column("kind"),
-        "domain": removed.column("domain"),
-        "kept_domain": removed.column("kept_domain"),
-        "kept_dropped_by": pa.array([later.get(doc) for doc in kept], pa.string()),
-    }
-    table = pa.table(columns)
-    with ParquetPart(
-        work.put("duplicates", ".parquet", publish=f"duplicates/{work.key}.parquet"), table.schema
-    ) as part:
-        for batch in table.to_batches():
-            part.write(batch)
-    work.rows("duplicates", table.num_rows)
+    reader = PartReader(work.receipts("choose")[0].parts["removed"].path)
+    docs, rules = _dropped_later(work, reader)
+    new = [("kept_root", pa.string()), ("kept_dropped_by", pa.string())]
+    schema = pa.schema([*reader.schema, *new])
+    with ParquetPart(work.put("duplicates", ".parquet", publish=f"duplicates/{work.key}.parquet"), schema) as part:
+        for batch in reader:
+            by = rules.take(pc.index_in(batch.column("kept_doc"), docs))
+            part.write(pa.RecordBatch.from_arrays([*batch.columns, pa.nulls(len(by), pa.string()), by], schema=schema))
+    work.rows("duplicates", part.rows)
 
 
-def _dropped_later(work: Work, kept: pa.ChunkedArray) -> dict[int, str]:
-    """Of the witnesses, those that left after `minhash` had kept them, and by which rule (or `held_out`)."""
-    witnesses = kept.unique()
-    later: dict[int, str] = {}
+def _dropped_later(work: Work, removed: PartReader) -> tuple[pa.Array, pa.Array]:
+    """Witnesses that left after `minhash` had kept them: uint64 ids, and by which rule each (or `held_out`).
+
+    In memory: 8 bytes for each document that is a witness.
+    """
+    witnesses = pa.chunked_array([batch.column("kept_doc") for batch in removed], pa.uint64()).unique()
+    docs, rules = [], []
     for name in work.spec["segments"]:
         for receipt in work.receipts(name):
-            if "dropped" in receipt.parts:
-                table = pq.read_table(receipt.parts["dropped"].path, columns=["doc", "rule"])
-                table = table.filter(pc.is_in(table.column("doc"), witnesses))
-                later |= zip(table.column("doc").to_pylist(), table.column("rule").to_pylist(), strict=True)
-            if "holdout" in receipt.parts:
-                docs = pq.read_table(receipt.parts["holdout"].path, columns=["doc"]).column("doc")
-                later |= dict.fromkeys(docs.filter(pc.is_in(docs, witnesses)).to_pylist(), "held_out")
-    return later
-
-
-def _part_table(path: Path) -> pa.Table:
-    reader = PartReader(path)
-    return pa.Table.from_batches(list(reader), reader.schema)
+            for part in ("dropped", "holdout"):
+                if part in receipt.parts:
+                    file = pq.ParquetFile(receipt.parts[part].path)
+                    names = ["doc", "rule"] if part == "dropped" else ["doc"]
+                    for batch in file.iter_batches(columns=names):
+                        left = batch.filter(pc.is_in(batch.column("doc"), witnesses))
+                        docs.append(left.column("doc"))
+                        held_out = pa.array(["held_out"] * left.num_rows, pa.string())
+                        rules.append(left.column("rule") if part == "dropped" else held_out)
+    return pa.chunked_array(docs, pa.uint64()).combine_chunks(), pa.chunked_array(rules, pa.string()).combine_chunks()

@@ -196,19 +196,26 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from corpuskit.engine import check_engine
     from corpuskit.plan import make
     from corpuskit.run import failure_report, run
     from corpuskit.store import Root
 
     recipe = _load(options)
     check_runnable(recipe)
+    check_engine(options.engine, options.workers)
     if options.sample is not None:
+        if not 0 < options.sample <= 1:
+            raise UsageError(f"--sample {options.sample:g}: a share lies between 0 and 1", "--sample 0.01")
         print(
             f"warning: --sample {options.sample:g} takes whole units: duplicate rates will be too low", file=sys.stderr
         )
     plan = make(recipe, sample=options.sample)
     root = Root(_root(options, recipe))
+    if options.until is not None:
+        plan.until(options.until)
     if options.unit is not None:
+        root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
     folder = root.new_run(recipe.path.read_text(), _yaml(recipe), plan)
     outcome = run(
@@ -260,6 +267,11 @@ def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
     if name not in plan.stages or not number.isdigit() or int(number) >= len(plan.stages[name].units):
         hint = did_you_mean(name, plan.stages) or f"stages: {', '.join(plan.stages)}"
         raise UsageError(f"--unit {options.unit}: there is no such unit", hint)
+    for need in plan.stages[name].needs.values():
+        if need.how == "all":
+            root.receipts(plan.stages[need.stage])
+        elif root.receipt(plan.stages[need.stage], int(number)) is None:
+            raise UsageError(f"{options.unit} needs {need.stage}:{number}, which is not complete", "run that one first")
     try:
         execute(plan, root, Task(name, int(number)))
     except Exception:
@@ -271,14 +283,16 @@ def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
         traceback.print_exc()
         pdb.post_mortem()
         return 1
-    print(f"{options.unit} is complete", file=sys.stderr)
+    _print(options, f"{options.unit} is complete", {"unit": options.unit, "complete": True})
     return 0
 
 
 def _options(options: argparse.Namespace) -> str:
-    said = [f" --set {text!r}" for text in options.set]
+    import shlex
+
+    said = [f" --set {shlex.quote(text)}" for text in options.set]
     if options.root is not None:
-        said.append(f" --root {options.root}")
+        said.append(f" --root {shlex.quote(str(options.root))}")
     if options.sample is not None:
         said.append(f" --sample {options.sample:g}")
     return "".join(said)
@@ -294,9 +308,10 @@ def _yaml(recipe: Recipe) -> str:
 def _status(options: argparse.Namespace) -> None:
     from corpuskit import status
     from corpuskit.store import Root
+    from corpuskit.views import rebuild
 
     root = Root(options.root)
-    root.require_plan()
+    rebuild(root, root.require_plan())
     _print(options, status.render(root), status.as_json(root))
 
 
@@ -310,10 +325,10 @@ def _stats(options: argparse.Namespace) -> None:
         raise UsageError("`--what-if` is not in this version yet", "change the rule and run again: no scorer is called")
     root = Root(options.root)
     plan = root.require_plan()
+    rebuild(root, plan)
     if options.sql is None:
         _print(options, stats.render(root, plan), stats.as_json(stats.domain_table(root, plan)))
         return
-    rebuild(root, plan)
     found = query(root, options.sql)
     rows = found.to_pylist()
     text = table(found.column_names, [["" if v is None else str(v) for v in row.values()] for row in rows])
@@ -368,8 +383,13 @@ def _train(options: argparse.Namespace) -> int:
     for name, value in {"engine": "local", "workers": None, "sample": None, "unit": None}.items():
         setattr(options, name, value)
     if not options.recipe.is_dir():
+        if _load(options).train is None:
+            raise UsageError(
+                f"{options.recipe} has no `train:`",
+                f"corpuskit train {options.recipe} --set train.model=1M --set train.tokens=2M",
+            )
         return _run(options)
-    from corpuskit.run import failure_report, run
+    from corpuskit.run import run
     from corpuskit.store import Root
 
     root = Root(options.recipe)
@@ -381,7 +401,7 @@ def _train(options: argparse.Namespace) -> int:
         )
     outcome = run(plan, root, root.latest_run(), until="train", report=lambda line: print(line, file=sys.stderr))
     if outcome.failures:
-        raise failure_report(outcome, plan, str(root.path), "")
+        raise UsageError(outcome.failures[0][1].message, f"try again: corpuskit train {root.path}")
     result = root.receipts(plan.stages["train"])[0].facts["result"]
     _print(options, json.dumps(result, indent=1), result)
     return 0

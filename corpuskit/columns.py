@@ -43,7 +43,7 @@ class ColumnStore:
         place[place == len(self._docs)] = 0
         known = self._docs[place] == docs if len(self._docs) else np.zeros(len(docs), bool)
         if self._stored is None or not known.any():
-            return self._remember(batch, compute(batch)) if batch.num_rows or self._stored is None else self._empty()
+            return self._remember(batch, compute(batch))
         loaded = self._stored.drop_columns("doc").take(pa.array(place[known]))
         if known.all():
             return {name: loaded.column(name).combine_chunks() for name in loaded.column_names}
@@ -60,14 +60,9 @@ class ColumnStore:
             for name, values in computed.items()
         }
 
-    def _empty(self) -> dict[str, pa.Array]:
-        assert self._stored is not None
-        return {name: self._stored.column(name).slice(0, 0).combine_chunks() for name in self._stored.column_names[1:]}
-
     def _remember(self, batch: Batch, computed: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        if batch.num_rows:
-            arrays = [batch.column("doc"), *computed.values()]
-            self._new.append(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
+        arrays = [batch.column("doc"), *computed.values()]
+        self._new.append(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
         return computed
 
     def save(self, scratch: Path) -> int:

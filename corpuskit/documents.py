@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pyarrow as pa
 from corpuskit import step as steps_module
 from corpuskit.arrow import Batch
 from corpuskit.dropped import DroppedWriter
-from corpuskit.errors import InputError
+from corpuskit.errors import InputError, UsageError
+from corpuskit.graph import block_hash, canonical
 from corpuskit.sources.base import SourceFile
 from corpuskit.step import Bad, Skip, Step
 from corpuskit.unit import Work
@@ -21,6 +23,9 @@ RECORD_BITS = 20
 """Low bits of a document id: the number of the record in its block."""
 
 SHOWN_FAULTS = 5
+
+BATCH_ROWS = 1 << 16
+"""A batch ends at this many raw records, however short they are."""
 
 
 def read_documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
@@ -32,29 +37,44 @@ def read_documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[B
     reference = work.run["reader"]
     reader = steps_module.resolve(reference["reference"], ("source",), base)
     params = reader.validate(reference["params"])
+    identity = reader.fingerprint(params)
+    if canonical({**work.spec["reader"], **identity}) != canonical(work.spec["reader"]):
+        raise InputError(f"the code of the reader `{reader.name}` changed since the plan was made", "run again")
     limit = work.spec["reader"]["max_doc_bytes"]
-    faults: list[str] = []
+    faults = Faults()
     for entry in work.inputs:
         file = SourceFile(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
         numbering = Numbering(work, entry)
         yield from _Reading(work, dropped, reader, params, numbering, faults).batches(file)
         work.read.append({**entry, "blocks": numbering.blocks, "records": numbering.records, "digest": file.digest})
-    if faults and work.run["on_error"] == "fail":
-        shown = "\n".join(f"    {fault}" for fault in faults[:SHOWN_FAULTS])
-        more = f"\n    and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+    work.facts["unreadable"] = faults.count
+    if faults.count and work.run["on_error"] == "fail":
+        shown = "\n".join(f"    {fault}" for fault in faults.first)
+        more = f"\n    and {faults.count - SHOWN_FAULTS} more" if faults.count > SHOWN_FAULTS else ""
         raise InputError(
-            f"{len(faults)} unreadable record(s) in source `{work.spec['source']}`:\n{shown}{more}",
+            f"{faults.count} unreadable record(s) in source `{work.spec['source']}`:\n{shown}{more}",
             f"mend the file, or set `on_error: drop` at the source `{work.spec['source']}` to count and leave them out",
         )
+
+
+class Faults:
+    """How many records were unreadable, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, fault: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append(fault)
 
 
 class Numbering:
     """Gives document ids: 44 bits of the hash of (source, path, block), 20 bits of the record within the block."""
 
     def __init__(self, work: Work, entry: dict[str, Any]) -> None:
-        from corpuskit.graph import block_hash
-
-        self._hash = block_hash
         self._place = work.spec["reader"]["salt"], work.spec["source"], entry["relative"]
         self._first = entry["block"]
         self.records = 0
@@ -64,7 +84,7 @@ class Numbering:
         """The id of the next raw record."""
         block, record = divmod(self.records, 1 << RECORD_BITS)
         if record == 0:
-            self.blocks.append(self._hash(*self._place, self._first + block))
+            self.blocks.append(block_hash(*self._place, self._first + block))
         self.records += 1
         return self.blocks[-1] | record
 
@@ -79,7 +99,7 @@ class _Reading:
         reader: Step,
         params: dict[str, Any],
         numbering: Numbering,
-        faults: list[str],
+        faults: Faults,
     ) -> None:
         self.work, self.dropped, self.reader, self.params = work, dropped, reader, params
         self.numbering, self.faults = numbering, faults
@@ -93,12 +113,12 @@ class _Reading:
         try:
             for record in self.reader.function(file, **self.params):
                 self._take(file, record)
-                if self.bytes >= self.work.batch_bytes or len(self.rows) >= 65536:
+                if self.bytes >= self.work.batch_bytes or len(self.rows) + len(self.unread[0]) >= BATCH_ROWS:
                     yield self._batch()
         except InputError as error:
             # what was read before the damage is kept; whether the unit may stand is for on_error to say
             self._take(file, Bad(error.message, ""))
-        except (OSError, EOFError) as error:
+        except (gzip.BadGzipFile, EOFError) as error:  # of a reader that opens files itself
             self._take(file, Bad(f"{file.path}: {type(error).__name__}: {error}", ""))
         yield self._batch()
 
@@ -107,17 +127,22 @@ class _Reading:
         self.work.count(self.domain, "read", 1)
         if isinstance(record, Bad):
             self._unread(doc, "unreadable", f"{record.where}: {record.reason}" if record.where else record.reason)
-            self.faults.append(f"{file.path}: {record.where}: {record.reason}" if record.where else record.reason)
+            self.faults.add(f"{file.path}: {record.where}: {record.reason}" if record.where else record.reason)
             self.work.count(self.domain, "unreadable", 1)
         elif isinstance(record, Skip):
             self._unread(doc, f"read: {record.reason}", None)
             self.work.count(self.domain, f"rule: read: {record.reason}", 1)
-        elif not (text := record.pop("text")).strip():
+        elif not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            raise UsageError(
+                f"the reader `{self.reader.name}` gave a record without `text` (a str): {str(record)[:80]}",
+                "yield {'text': ...}, step.Bad(reason, where) or step.Skip(reason)",
+            )
+        elif not (text := record["text"]).strip():
             self._unread(doc, "empty", None)
             self.work.count(self.domain, "empty", 1)
         else:
             self.rows.append({**record, "doc": doc, "text": text})
-            self.bytes += len(text)
+            self.bytes += len(text) if text.isascii() else len(text.encode())
 
     def _unread(self, doc: int, rule: str, reason: str | None) -> None:
         for column, value in zip(self.unread, (doc, rule, reason), strict=True):

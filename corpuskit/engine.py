@@ -60,20 +60,31 @@ RunUnits = Callable[[list[Task]], Iterator[tuple[Task, Failure | None]]]
 
 @contextlib.contextmanager
 def make_engine(name: str, workers: int | None, plan: Plan, root: Root, folder: Path) -> Iterator[RunUnits]:
-    """The engine called `name`, as a function from tasks to (task, failure or None) in the order in which they end.
-
-    Raises:
-        UsageError: unknown engine, or one that is not there yet.
-    """
+    """The engine called `name`, as a function from tasks to (task, failure or None) in the order in which they end."""
     if name == "inline":
         yield _inline(plan, root)
-    elif name == "local":
-        with Local(folder / "plan.json", root.path, workers or os.cpu_count() or 1) as pool:
-            yield pool.run
-    elif name in ("slurm", "ray"):
-        raise UsageError(f"the engine `{name}` is not in this version yet", "use --engine local or --engine inline")
     else:
+        with Local(folder / "plan.json", root.path, workers or cores()) as pool:
+            yield pool.run
+
+
+def check_engine(name: str, workers: int | None) -> None:
+    """Refuse an engine before anything is written.
+
+    Raises:
+        UsageError: unknown engine, one that is not there yet, or no worker.
+    """
+    if name in ("slurm", "ray"):
+        raise UsageError(f"the engine `{name}` is not in this version yet", "use --engine local or --engine inline")
+    if name not in ("inline", "local"):
         raise UsageError(f"unknown engine `{name}`", "engines: inline, local")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least one is needed", "leave it out for one a core")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _inline(plan: Plan, root: Root) -> RunUnits:
@@ -84,7 +95,7 @@ def _inline(plan: Plan, root: Root) -> RunUnits:
             failure = None
             try:
                 execute(plan, root, task)
-            except Exception as error:  # noqa: BLE001 - any fault of a step is a failed unit
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - any fault of a step is a failed unit
                 failure = Failure.of(error)
             yield task, failure
 
@@ -98,12 +109,18 @@ class _Worker:
         to_read, self._to_write = os.pipe()
         from_read, from_write = os.pipe()
         variables = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
-        environment = {**os.environ, **dict.fromkeys(variables, str(threads)), "TOKENIZERS_PARALLELISM": "true"}
+        environment = {
+            **os.environ,
+            **dict.fromkeys(variables, str(threads)),
+            "TOKENIZERS_PARALLELISM": "true",
+            "PYTHONHASHSEED": "0",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "corpuskit.worker", str(plan), str(root), str(to_read), str(from_write)],
             pass_fds=(to_read, from_write),
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=2,  # what steps print must not stand in what `--json` prints
         )
         os.close(to_read)
         os.close(from_write)
@@ -148,7 +165,7 @@ class Local:
 
     def __init__(self, plan: Path, root: Path, workers: int, silence: float = SILENCE_SECONDS) -> None:
         self._plan, self._root, self._count, self._silence = plan, root, max(1, workers), silence
-        self._threads = max(1, (os.cpu_count() or 1) // self._count)
+        self._threads = max(1, cores() // self._count)
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
 

@@ -79,6 +79,7 @@ class Plan:
     raw_bytes: int
     expect: list[str]
     warnings: list[str]
+    sample: float | None = None
 
     def described(self, name: str) -> dict[str, Any]:
         """What a stage's key was hashed from, for `stage.json` and for saying why a stage is stale."""
@@ -136,6 +137,8 @@ class Plan:
             if name not in keep:
                 keep.add(name)
                 waiting += [need.stage for need in self.stages[name].needs.values()]
+                if name.startswith("corpus-") and "duplicates" in self.stages:
+                    waiting.append("duplicates")  # a corpus is published with the evidence of what was removed
         return keep
 
 

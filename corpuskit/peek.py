@@ -30,6 +30,8 @@ def peek(recipe: Recipe, what: str) -> str:
     """
     name, _, number = what.partition("#")
     source, file = _find(recipe, name)
+    if number and not number.isdigit():
+        raise UsageError(f"`#{number}` is no record number", f"corpuskit peek {recipe.path} {name}#0")
     wanted = int(number) if number else None
     row, record = _record(recipe, source, file, wanted)
     lines = [f"{file.path}#{row}", f"source {source.name}, domain {source.domain}, read: {source.read}"]
@@ -57,9 +59,16 @@ def _steps(recipe: Recipe, source: Source, batch: pa.RecordBatch) -> list[str]:
         if call.step.kind == "barrier" or call.step.summarize_function is not None:
             lines.append(f"- {call.name}: needs the whole corpus; see `corpuskit stats` after a run")
             continue
-        described = {"reference": call.reference, "params": plain(call.params), "name": call.name}
-        one = AppliedStep({**described, "signal": None, "state": None}, recipe.base)
-        one.foreign = frozenset(signals)
+        described = {
+            "reference": call.reference,
+            "params": plain(call.params),
+            "name": call.name,
+            "identity": call.step.fingerprint(call.params),
+            "hidden": [] if call.step.reads else sorted(signals),
+            "signal": None,
+            "state": None,
+        }
+        one = AppliedStep(described, recipe.base)
         if one.step.kind == "signal":
             columns = one.columns(batch)
             signals |= columns.keys()

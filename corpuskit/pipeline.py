@@ -21,7 +21,8 @@ from corpuskit.arrow import Batch, ParquetPart, PartReader, PartWriter, set_colu
 from corpuskit.columns import ColumnStore
 from corpuskit.documents import read_documents
 from corpuskit.dropped import DroppedWriter
-from corpuskit.errors import UsageError
+from corpuskit.errors import InputError, UsageError
+from corpuskit.graph import canonical
 from corpuskit.states import load_state
 from corpuskit.step import Kind, Step
 from corpuskit.unit import Work
@@ -39,6 +40,9 @@ class AppliedStep:
         self.step: Step = steps_module.resolve(described["reference"], STEP_KINDS, base)
         self.params = self.step.validate(described["params"])
         self.name: str = described["name"]
+        self.identity: dict[str, Any] = described["identity"]
+        self.hidden = frozenset(described["hidden"])
+        self.check_identity()
         self.store: ColumnStore | None = None
         if work is not None and described["signal"] is not None:
             self.store = ColumnStore(work.root, self.step.name, described["signal"], work.origin)
@@ -52,20 +56,40 @@ class AppliedStep:
         Raises:
             UsageError: the step gave another number of rows, or no Arrow array.
         """
-        seen = batch if self.step.reads else batch.select([n for n in batch.schema.names if n not in self.foreign])
-        result = self.step.function(seen, **self.arguments)
-        columns = result if isinstance(result, dict) else {self.output: result}
-        for name, values in columns.items():
-            columns[name] = _array(values, batch.num_rows, f"`{self.name}`")
-        return columns
-
-    @property
-    def output(self) -> str:
-        """The column of a signal that returns one array."""
+        result = self.step.function(self._seen(batch), **self.arguments)
         declared = self.step.output_columns(self.params)
-        return next(iter(declared)) if declared else self.step.name
+        first = next(iter(declared)) if declared else self.step.name
+        columns = result if isinstance(result, dict) else {first: result}
+        if set(columns) != set(declared or [first]):
+            wanted, given = ", ".join(declared or [first]), ", ".join(columns)
+            raise UsageError(f"`{self.name}` gave the columns {given}, not {wanted}", "declare them: columns={...}")
+        return {name: self._typed(name, values, batch.num_rows, declared) for name, values in columns.items()}
 
-    foreign: frozenset[str] = frozenset()
+    def _typed(self, name: str, values: Any, rows: int, declared: dict[str, str]) -> pa.Array:
+        """A column in its declared type; without one it must have the same type whatever is in the batch."""
+        array = _array(values, rows, f"`{self.name}`")
+        if name in declared:
+            return array.cast(pa.type_for_alias(declared[name]))
+        if pa.types.is_null(array.type):
+            raise UsageError(
+                f"`{self.name}` gave only nulls for a batch, which tells no type",
+                f'declare it: @step.signal(columns={{"{name}": "float64"}})',
+            )
+        return array
+
+    def _seen(self, batch: Batch) -> Batch:
+        """The batch without the signals that the step did not say it reads: they are not in its key."""
+        return batch.select([name for name in batch.schema.names if name not in self.hidden])
+
+    def check_identity(self) -> None:
+        """Refuse to file output under a key that was made of other code or other files.
+
+        Raises:
+            InputError: the step's code or one of its files changed since the plan was made.
+        """
+        now = self.step.fingerprint(self.params)
+        if canonical(now) != canonical(self.identity):
+            raise InputError(f"the code or a file of `{self.name}` changed since the plan was made", "run again")
 
     def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None]:
         """Which rows a filter keeps, bool[n], and its reasons for the others, if it gives any."""
@@ -80,12 +104,14 @@ class AppliedStep:
         Raises:
             UsageError: the edit changed the number of rows or the ids.
         """
-        result = self.step.function(batch, **self.arguments)
+        result = self.step.function(self._seen(batch), **self.arguments)
         if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
             raise UsageError(
                 f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"
             )
-        return set_column(result, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
+        for name in result.schema.names:
+            batch = set_column(batch, name, result.column(name))
+        return set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
 
 
 def _array(values: Any, rows: int, what: str) -> pa.Array:
@@ -102,11 +128,6 @@ def segment(work: Work) -> None:
     """Body: documents of one unit through a stretch of steps; the last stretch writes the corpus."""
     base = Path(work.run["base"])
     applied = [AppliedStep(described, base, work) for described in work.run["steps"]]
-    signals: set[str] = set()
-    for one in applied:
-        one.foreign = frozenset(signals)
-        if one.step.kind == "signal":
-            signals |= set(one.step.output_columns(one.params)) or {one.step.name}
     with DroppedWriter(work, every=1 if work.spec["keep_dropped"] else SAMPLE_OF_DROPPED) as dropped:
         decide = Decisions(work, dropped)
         with Output(work) as write:
@@ -114,8 +135,12 @@ def segment(work: Work) -> None:
                 for batch in split_batches(whole, work.batch_bytes):
                     left = decide(batch, write.held_out)
                     for place, one in enumerate(applied, start=2):
-                        left = _apply(one, left, dropped, place)
-                    write.kept(left)
+                        if left.num_rows:
+                            left = _apply(one, left, dropped, place)
+                    if left.num_rows:
+                        write.kept(left)
+    for one in applied:
+        one.check_identity()
     for one in applied:
         if one.store is not None:
             scored = one.store.save(work.scratch)
@@ -130,8 +155,6 @@ def _documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch
 
 
 def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -> Batch:
-    if batch.num_rows == 0 and one.step.kind != "signal":
-        return batch
     if one.step.kind == "signal":
         columns = one.store.columns(batch, one.columns) if one.store is not None else one.columns(batch)
         for name, values in columns.items():
@@ -166,7 +189,9 @@ class Decisions:
         self.steps: list[Callable[[Batch, Callable[[Batch], None]], Batch]] = []
         for decision in work.spec["apply"]:
             if decision["barrier"] == "minhash":
-                self._removed = Lookup(work.receipts("choose")[0].parts["removed"].path, "kind")
+                parts = work.receipts("choose")[0].parts
+                self._removed = Lookup(parts["removed_docs"].path)
+                self._exact = mapped(parts["removed_exact"].path, "u1")
                 self.steps.append(self._minhash)
             else:
                 receipt = work.receipts("holdout")[0]
@@ -182,10 +207,11 @@ class Decisions:
         return batch
 
     def _minhash(self, batch: Batch, _held_out: Callable[[Batch], None]) -> Batch:
-        found, kinds = self._removed(batch.column("doc"))
+        found, places = self._removed(batch.column("doc"))
         if self.dropped is not None:
-            for kind in ("exact", "near"):
-                self.work.count(self.domain, kind, int((kinds == kind).sum()))
+            exact = int(self._exact[places].sum())
+            self.work.count(self.domain, "exact", exact)
+            self.work.count(self.domain, "near", len(places) - exact)
         return batch.filter(pa.array(~found))
 
     def _holdout(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:
@@ -205,24 +231,25 @@ class Decisions:
 
 
 class Lookup:
-    """Documents of a part that is sorted by id, found by binary search; 8 bytes a document in memory."""
+    """Documents of a sorted file of uint64 ids, found by binary search in a memory map: nothing is loaded."""
 
-    def __init__(self, path: Path, column: str | None = None) -> None:
-        reader = PartReader(path, ["doc", column] if column else ["doc"])
-        table = pa.Table.from_batches(list(reader), reader.schema)
-        self._docs = table.column("doc").combine_chunks().to_numpy()
-        self._column = table.column(column).combine_chunks() if column else None
+    def __init__(self, docs: Path) -> None:
+        self.docs = mapped(docs, "<u8")
 
-    def __call__(self, docs: pa.Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
-        """For uint64[n] ids: which are there, bool[n], and their values (None where absent)."""
-        wanted = docs.to_numpy()
-        place = np.searchsorted(self._docs, wanted)
-        place[place == len(self._docs)] = 0
-        found = self._docs[place] == wanted if len(self._docs) else np.zeros(len(wanted), bool)
-        values = np.full(len(wanted), None, object)
-        if self._column is not None and found.any():
-            values[found] = self._column.take(pa.array(place[found])).to_pylist()
-        return found, values
+    def __call__(self, wanted: pa.Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """For uint64[n] ids: which are there, bool[n], and the places of those, int64[m]."""
+        values = wanted.to_numpy()
+        if not len(self.docs):
+            return np.zeros(len(values), bool), np.zeros(0, np.int64)
+        place = np.searchsorted(self.docs, values)
+        place[place == len(self.docs)] = 0
+        found = np.asarray(self.docs[place] == values)
+        return found, place[found]
+
+
+def mapped(path: Path, kind: str) -> npt.NDArray[Any]:
+    """A raw file of numbers as a read-only memory map (an empty file cannot be mapped)."""
+    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
 
 
 class Output:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class _Planner:
         self.chain: dict[str, list[dict[str, Any]]] = {}
         self.decisions: dict[str, list[Decision]] = {name: [] for name in recipe.sources}
         self.state_of: dict[tuple[str, str], str] = {}
+        self.signals: dict[str, list[str]] = {name: [] for name in recipe.sources}
         self.raw_units: dict[str, list[Unit]] = {}
         self.raw_bytes = 0
 
@@ -110,7 +112,14 @@ class _Planner:
         if recipe.mix is not None:
             self._mix()
         plan = Plan(
-            recipe.name, self.stages, recipe.memory, recipe.batch_bytes, self.raw_bytes, recipe.expect, recipe.warnings
+            recipe.name,
+            self.stages,
+            recipe.memory,
+            recipe.batch_bytes,
+            self.raw_bytes,
+            recipe.expect,
+            recipe.warnings,
+            self.sample,
         )
         plan.stages = {name: self.stages[name] for name in plan.order()}
         return plan
@@ -175,6 +184,8 @@ class _Planner:
                     "reference": call.reference,
                     "params": plain(call.params),
                     "name": call.name,
+                    "identity": identity,
+                    "hidden": [] if call.step.reads else list(self.signals[source.name]),
                     "signal": self._signal_key(source, call, identity),
                     "state": self.state_of.get((source.name, call.name)),
                 }
@@ -196,10 +207,19 @@ class _Planner:
         """The key under which a signal's columns are stored: the reader and the edits above it, never filters."""
         chain = self.chain[source.name]
         state = self.state_of.get((source.name, call.name))
-        described = {**identity, "state": self.stages[state].key} if state else identity
+        described = {**identity, "state": self.stages[state].units[0].key} if state else identity
         above = [link for link in chain if call.step.reads or link["kind"] != "signal"]
         if call.step.kind in ("signal", "edit"):
-            chain.append(described)
+            # an edit that reads signals changes the text by them: they are then above whatever follows
+            chain.append({**described, "read": above} if call.step.reads else described)
+        if call.step.kind == "signal":
+            columns = list(call.step.output_columns(call.params)) or [call.step.name]
+            self.signals[source.name] += columns
+            for column in sorted(set(columns) & set(RESERVED)):
+                raise UsageError(
+                    f"{self.recipe.path}:{call.line}: `{call.name}` would overwrite the column `{column}`",
+                    "give the signal another name",
+                )
         return digest([above, described]) if call.step.kind == "signal" else None
 
     def _flush(self, sources: list[Source], before: str) -> None:
@@ -273,8 +293,8 @@ class _Planner:
 
     def _summary(self, call: StepCall, sources: list[Source]) -> None:
         """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""
-        self._flush(sources, call.step.name)
         label = _safe(call.name)
+        self._flush(sources, label)
         needs: dict[str, Need] = {}
         spec = {"version": 1, "step": call.step.fingerprint(call.params)}
         run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
@@ -344,10 +364,10 @@ class _Planner:
         self._add(Stage("shards", f"{module}:shards", spec, {}, needs), count=count)
         train = self.recipe.train
         if train is not None:
-            spec = {"version": 1, "train": plain(train_parameters(train))}
-            run = {"processes": train.processes}
+            torch = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None
+            spec = {"version": 1, "torch": torch, "train": train_parameters(train)}
             needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
-            self._add(Stage("train", "corpuskit.training:train", spec, run, needs), count=1)
+            self._add(Stage("train", "corpuskit.training:train", spec, {}, needs), count=1)
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
@@ -397,6 +417,10 @@ class _Planner:
                     )
 
 
+RESERVED = ("doc", "text", "domain", "source", "meta")
+"""Columns that no signal may write."""
+
+
 def _known(name: str | None) -> str:
     assert name is not None
     return name
@@ -412,6 +436,7 @@ def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:
     return {
         **source.step.fingerprint(source.params),
         "source": source.name,
+        "domain": source.domain,
         "max_doc_bytes": recipe.max_doc_bytes,
         "salt": recipe.salt,
     }
@@ -445,7 +470,8 @@ def _group(files: list[Any], *, splittable: bool) -> list[list[dict[str, Any]]]:
 def _sampled(units: list[Unit], share: float) -> list[Unit]:
     """About `share` of the units, by the hash of their paths; at least one."""
     ranked = sorted(units, key=lambda unit: digest([unit.inputs[0]["relative"], unit.inputs[0]["start"]]))
-    return [unit for unit in units if unit in ranked[: max(1, round(share * len(units)))]]
+    chosen = {unit.key for unit in ranked[: max(1, round(share * len(units)))]}
+    return [unit for unit in units if unit.key in chosen]
 
 
 def mix_tokenizer(tokenizer: Any) -> Any:
@@ -468,5 +494,5 @@ def mix_parameters(mix: Any) -> dict[str, Any]:
 
 
 def train_parameters(train: Any) -> dict[str, Any]:
-    """What a trained model depends on; the number of processes is not part of it."""
-    return {name: value for name, value in plain(train).items() if name not in ("processes", "line")}
+    """What a trained model depends on; the number of processes changes the order of sums."""
+    return {name: value for name, value in plain(train).items() if name != "line"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
+import os
 import re
 import resource
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.engine import Failure, Task, make_engine
 from corpuskit.errors import CorpuskitError, InputError, UnitFailed
-from corpuskit.graph import Plan, Stage
+from corpuskit.graph import Plan, Stage, digest
 from corpuskit.store import Root, at_work, publish, scratch_name
 from corpuskit.unit import Work
 from corpuskit.views import rebuild
@@ -154,8 +156,8 @@ def run(
         until: stop after this stage.
         report: told a line of progress now and then.
 
-    Raises:
-        UnitFailed: after all other units were committed, naming each failed unit and how to run it again.
+    Returns:
+        What ran and what failed; all units that did not fail are committed. `failure_report` makes the error of it.
     """
     wanted = plan.until(until) if until is not None else set(plan.stages)
     root.describe(plan)
@@ -224,20 +226,54 @@ def corpus_stages(plan: Plan) -> list[Stage]:
     return [s for name, s in plan.stages.items() if name not in later and not name.startswith("tokens-")]
 
 
+@contextlib.contextmanager
+def _sealing(root: Root) -> Iterator[None]:
+    """One run at a time fills the published folders of a root; units are committed without any lock."""
+    with (root.path / ".seal").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str], None]) -> None:
     """Publish each group of folders whose stages are all complete: the corpus, the tokens and shards."""
+    with _sealing(root):
+        _seal_ready(plan, root, sealed, report)
+
+
+def _seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str], None]) -> None:
     corpus = corpus_stages(plan)
     if "corpus" not in sealed and all(len(root.complete(s)) == len(s.units) for s in corpus):
         check_conservation(books(root, corpus))
-        publish(root, corpus, CORPUS_FOLDERS, {"recipe": plan.recipe})
+        publish(root, corpus, CORPUS_FOLDERS, {"recipe": plan.recipe, "plan": fingerprint(corpus)})
         _write_files(root, plan)
         sealed.add("corpus")
         report("sealed: corpus/")
     shards = [s for name, s in plan.stages.items() if s not in corpus and name != "train"]
+    if not shards and "shards" not in sealed and "corpus" in sealed and (root.path / "shards").exists():
+        # left by a recipe that had a mixture
+        publish(root, [], ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint([])})
+        sealed.add("shards")
     if shards and "shards" not in sealed and all(len(root.complete(s)) == len(s.units) for s in shards):
-        publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe})
+        publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint(shards)})
         sealed.add("shards")
         report("sealed: shards/")
+
+
+def fingerprint(stages: Iterable[Stage]) -> str:
+    """Identity of what a set of stages gives: the keys of all their units."""
+    return digest({stage.name: [unit.key for unit in stage.units] for stage in stages})
+
+
+def unsealed(plan: Plan, root: Root) -> list[str]:
+    """Published folders that hold what an earlier plan gave, because this one is not complete."""
+    found = []
+    corpus = corpus_stages(plan)
+    shards = [stage for name, stage in plan.stages.items() if stage not in corpus and name != "train"]
+    for folder, stages in (("corpus", corpus), ("shards", shards)):
+        manifest = root.path / folder / "_manifest.json"
+        if manifest.exists() and orjson.loads(manifest.read_bytes()).get("plan") != fingerprint(stages):
+            found.append(folder)
+    return found
 
 
 def books(root: Root, stages: Iterable[Stage]) -> dict[str, Counter[str]]:
@@ -295,6 +331,6 @@ def _write_files(root: Root, plan: Plan) -> None:
     table = pa.table(rows, schema=schema).sort_by(
         [("source", "ascending"), ("relative", "ascending"), ("start", "ascending")]
     )
-    waiting = root.path / ".files.parquet"
+    waiting = root.path / f".files.parquet.{os.getpid()}"
     pq.write_table(table, waiting, compression="zstd")
     waiting.replace(root.path / "files.parquet")

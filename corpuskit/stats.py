@@ -183,7 +183,11 @@ def mixture(root: Root, plan: Plan) -> dict[str, Any] | None:
 
 def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:
     """What a person should look at: of the plan, of dedup, of the held-out documents."""
+    from corpuskit.run import unsealed
+
     found = list(plan.warnings)
+    stale = unsealed(plan, root)
+    found += [f"`{folder}/` still holds what an earlier plan gave: this one is not complete" for folder in stale]
     found += [
         f"{row.domain} lost {100 * rate:.1f} % of its documents to dedup: look at `duplicates`"
         for row in table
@@ -221,6 +225,8 @@ def functions(root: Root, plan: Plan) -> dict[str, Callable[..., float]]:
         return found
 
     def drop_rate(rule: str) -> float:
+        if rule not in known and rule.startswith("read: "):
+            return 0.0  # a reader's reason that did not occur
         if rule not in known:
             hint = did_you_mean(rule, known) or f"rules: {', '.join(known) or 'none'}"
             raise UsageError(f"there is no rule `{rule}`", hint)

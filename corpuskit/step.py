@@ -33,7 +33,7 @@ import inspect
 import sys
 import types
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -152,7 +152,7 @@ class Step:
         if self.libraries:
             described["libraries"] = {name: importlib.metadata.version(name) for name in sorted(self.libraries)}
         if self.origin is not None:
-            described["source"] = source_digest(self.origin)
+            described["code"] = source_digest(self.origin)
         return described
 
 
@@ -194,6 +194,19 @@ def file_digest(path: Path) -> str:
 def source_digest(path: Path) -> str:
     """Digest of a user's Python file and the local modules it imports: their syntax trees, without docstrings."""
     digest = hashlib.sha256()
+    for current, tree in _sources(path):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        name = current.relative_to(path.parent) if current.is_relative_to(path.parent) else current.name
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(path: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """A Python file and, once each, the files beside it that it imports, with what those import."""
     waiting, seen = [path], set()
     while waiting:
         current = waiting.pop(0)
@@ -201,24 +214,27 @@ def source_digest(path: Path) -> str:
             continue
         seen.add(current)
         tree = ast.parse(current.read_text(encoding="utf-8"), str(current))
+        yield current, tree
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:] or [ast.Pass()]
-            elif isinstance(node, ast.Import):
-                waiting += _local_modules(current.parent, [alias.name for alias in node.names])
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                waiting += _local_modules(current.parent, [node.module])
-        digest.update(f"{current.name}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()
+            if isinstance(node, ast.Import):
+                waiting += _local_modules([path.parent], [alias.name for alias in node.names])
+            elif isinstance(node, ast.ImportFrom):
+                base = [current.parents[node.level - 1]] if node.level else [path.parent]
+                names = [alias.name for alias in node.names]
+                package = [node.module] if node.module else []
+                waiting += _local_modules(base, package + [".".join([*package, name]) for name in names])
 
 
-def _local_modules(folder: Path, names: Iterable[str]) -> list[Path]:
+def _local_modules(folders: Iterable[Path], names: Iterable[str]) -> list[Path]:
+    """Files of modules that lie below one of the folders, with the `__init__.py` of every package on the way."""
     found = []
-    for name in names:
-        base = folder.joinpath(*name.split("."))
-        found += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
-    return found
+    for folder in folders:
+        for name in names:
+            parts = name.split(".")
+            ways = [folder.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+            found += [way / "__init__.py" for way in ways]
+            found.append(ways[-1].with_suffix(".py"))
+    return [path for path in found if path.is_file()]
 
 
 _registry: dict[str, Step] = {}
@@ -327,6 +343,16 @@ def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
     raise UsageError(msg, did_you_mean(reference, known) or f"known: {', '.join(known)}")
 
 
+def _refuse_clashes(reference: str, path: Path) -> None:
+    """Python knows one module of a name: two folders with a `common.py` each cannot both be imported."""
+    for local, _ in _sources(path):
+        known = sys.modules.get(local.parent.name if local.name == "__init__.py" else local.stem)
+        file = getattr(known, "__file__", None)
+        if local != path and file is not None and Path(file).resolve() != local.resolve():
+            msg = f"`{reference}` imports {local}, but another module of that name is loaded: {file}"
+            raise UsageError(msg, f"rename {local.name}")
+
+
 _files: dict[tuple[Path, str], types.ModuleType] = {}
 
 
@@ -343,16 +369,16 @@ def _from_file(reference: str, base: Path) -> Step:
         if spec is None or spec.loader is None:
             msg = f"`{reference}`: {path} is not a Python file"
             raise UsageError(msg)
+        _refuse_clashes(reference, path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[label] = module
-        sys.path.insert(0, str(path.parent))
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))  # stays: a function may import its neighbours when it is called
         try:
             spec.loader.exec_module(module)
         except Exception as error:
             msg = f"`{reference}`: importing {path} failed: {type(error).__name__}: {error}"
             raise UsageError(msg) from error
-        finally:
-            sys.path.remove(str(path.parent))
         _files[key] = module
     found = getattr(_files[key], name, None)
     if not isinstance(found, Step):

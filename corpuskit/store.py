@@ -48,6 +48,10 @@ class Root:
                 return None
             known[key] = self._parse(stage, number, data)
         found = known[key]
+        if stage.run.get("on_error") == "fail" and found.facts.get("unreadable"):
+            return None  # it stands under `on_error: drop` only
+        if "checkpoint" in found.facts and not (self.path / found.facts["checkpoint"]).exists():
+            return None
         for part in found.parts.values():
             try:
                 if part.path.stat().st_size != part.bytes:
@@ -108,7 +112,7 @@ class Root:
             "peak_bytes": peak,
         }
         _fsync_folder(folder / "parts")
-        put(folder / "receipts" / f"{work.key}.json", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
+        put(folder / "receipts" / f"{work.key}.json", orjson.dumps(receipt, option=orjson.OPT_INDENT_2), once=True)
         self._receipts.get(stage.folder, {}).pop(work.key, None)
 
     def latest_run(self) -> Path:
@@ -142,11 +146,7 @@ class Root:
             UsageError: the root belongs to a recipe of another name.
         """
         before = self.latest_plan()
-        if before is not None and before.recipe != plan.recipe:
-            raise UsageError(
-                f"{self.path} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",
-                f"give this recipe a root of its own: --root runs/{plan.recipe}",
-            )
+        self.refuse_other(before, plan)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         for attempt in range(1000):
             folder = self.path / "runs" / (f"{stamp}-{attempt:03d}")
@@ -158,6 +158,21 @@ class Root:
         put(folder / "env.json", json.dumps(_environment(), indent=1).encode())
         put(folder / "plan.json", plan.dump().encode())
         return folder
+
+    def refuse_other(self, before: Plan | None, plan: Plan) -> None:
+        """One root belongs to one recipe name, and a sample has a root of its own.
+
+        Raises:
+            UsageError: the root is another recipe's, or of another sample.
+        """
+        if before is not None and before.recipe != plan.recipe:
+            raise UsageError(
+                f"{self.path} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",
+                f"give this recipe a root of its own: --root runs/{plan.recipe}",
+            )
+        if before is not None and before.sample != plan.sample:
+            was = "the whole corpus" if before.sample is None else f"a sample of {before.sample:g}"
+            raise UsageError(f"{self.path} holds {was}", "give a sample a root of its own: leave out --root")
 
     def describe(self, plan: Plan) -> None:
         """Write `stage.json` into each stage's folder: what its key was hashed from."""
@@ -200,14 +215,19 @@ def _environment() -> dict[str, Any]:
     }
 
 
-def put(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+def put(path: Path, content: bytes, *, once: bool = False) -> None:
+    """Write a file so that it is there whole or not at all; with `once`, only if none is there."""
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
     with waiting.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    waiting.replace(path)
+    if once:
+        with contextlib.suppress(FileExistsError):
+            os.link(waiting, path)
+        waiting.unlink()
+    else:
+        waiting.replace(path)
     _fsync_folder(path.parent)
 
 
@@ -261,7 +281,7 @@ def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: 
         put(base / "_manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
         for path in _files(base):
             if path.relative_to(base).as_posix() not in parts and path.name != "_manifest.json":
-                path.unlink()
+                path.unlink(missing_ok=True)
         for path in sorted(base.rglob("*"), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()

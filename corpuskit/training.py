@@ -6,10 +6,9 @@ The trainer writes its checkpoints to `checkpoints/<key>/` under the root, so th
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
+from corpuskit.store import link
 from corpuskit.unit import Work
 
 
@@ -28,16 +27,12 @@ def train(work: Work) -> None:
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
     out = work.root / "checkpoints" / work.key
     config = {**work.spec["train"], "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
-    launch(config, processes=work.run["processes"])
+    launch(config, processes=config.pop("processes"))
     result = json.loads((out / "result.json").read_text())
+    del result["config"]  # it names this machine's folders
     work.facts |= {"result": result, "checkpoint": f"checkpoints/{work.key}/{result['checkpoint']}"}
-    shutil.copy(out / "result.json", work.put("result", ".json"))
-    shutil.copy(out / "metrics.jsonl", work.put("metrics", ".jsonl"))
-
-
-def link(source: Path, target: Path) -> None:
-    """A hard link where the file system has them, else a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    work.put("result", ".json").write_text(json.dumps(result, indent=1, sort_keys=True))
+    with (out / "metrics.jsonl").open() as lines, work.put("metrics", ".jsonl").open("w") as kept:
+        for line in lines:
+            timeless = {name: value for name, value in json.loads(line).items() if name != "tokens_per_second"}
+            kept.write(json.dumps(timeless) + "\n")

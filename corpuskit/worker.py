@@ -38,7 +38,7 @@ def main(plan_path: str, root_path: str, tasks: int, answers: int) -> None:
         for line in lines:
             try:
                 execute(plan, root, Task(*json.loads(line)))
-            except Exception as error:  # noqa: BLE001 - any fault of a step is a failed unit
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - any fault of a step is a failed unit
                 failure = Failure.of(error)
                 say({"ended": "failed", "message": failure.message, "traceback": failure.traceback})
             else:

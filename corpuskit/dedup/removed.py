@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
 def write_removed(work: Work, index: Index, edges: Edges) -> dict[str, Any]:
     """Write part `removed` (`SCHEMA`, sorted by doc) from the last choice and the exact copies.
 
+    Parts `removed_docs` (uint64) and `removed_exact` (uint8) hold two of its columns as they are, to be memory-mapped
+    by whoever looks documents up.
+
     An exact copy of a document that is itself removed gets that document's witness and similarity: their shingle sets
     are the same.
 
@@ -75,11 +78,14 @@ def write_removed(work: Work, index: Index, edges: Edges) -> dict[str, Any]:
             insert(pack(doc, kept), jaccard, exact)
     names, kinds = pa.array(domains, pa.string()), pa.array(["near", "exact"])
     rows = 0
-    with PartWriter(work.put("removed", ".arrow"), SCHEMA) as writer:
+    docs, flags = work.put("removed_docs", ".u64").open("wb"), work.put("removed_exact", ".u8").open("wb")
+    with PartWriter(work.put("removed", ".arrow"), SCHEMA) as writer, docs, flags:
         for batch in edges.batches("SELECT * FROM removed ORDER BY doc"):
             kind = kinds.take(batch.column("exact").cast(pa.int8()))
             by_name = [names.take(batch.column(name)) for name in ("domain", "kept_domain")]
             writer.write(pa.record_batch([*batch.columns[:3], kind, *by_name], schema=SCHEMA))
+            docs.write(batch.column("doc").to_numpy().astype("<u8").tobytes())
+            flags.write(batch.column("exact").cast(pa.int8()).to_numpy().astype("u1").tobytes())
             rows += batch.num_rows
     work.put("removed", ".arrow", rows=rows)
     return _counts(edges, domains)

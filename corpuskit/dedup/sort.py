@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
 
 
 def pack(upper: npt.NDArray[Any], lower: npt.NDArray[Any]) -> U64:

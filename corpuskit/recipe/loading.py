@@ -236,6 +236,8 @@ class _Loader:
             self.faults.add(node.span, error.message, error.hint)
             return
         for function, name in calls:
+            if function == "tokens" and self._at("mix") is None:
+                self.faults.add(node.span, "tokens() needs a `mix`: without one nothing is tokenized", "expect bytes()")
             valid, what = (rules, "rule") if function == "drop_rate" else (self.domains, "domain")
             if valid is not None and name not in valid and not (what == "rule" and name.startswith("read: ")):
                 hint = did_you_mean(name, valid) or f"{what}s: {', '.join(valid[:8]) or 'none'}"

@@ -106,7 +106,10 @@ class _Tar:
             except tarfile.HeaderError as error:
                 raise self._damaged(start, f"bad header: {error}") from None
             if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE):
-                values = _pax(self._whole(info.size))
+                try:
+                    values = _pax(self._whole(info.size))
+                except ValueError as error:
+                    raise self._damaged(start, str(error)) from None
                 extra |= values if info.type != tarfile.XGLTYPE else {}
             elif info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
                 value = self._whole(info.size).split(b"\0")[0].decode("utf-8", "surrogateescape")
@@ -114,7 +117,10 @@ class _Tar:
             else:
                 break
         info.name = extra.get("path", info.name)
-        info.size = int(extra.get("size", info.size))
+        size = extra.get("size", str(info.size))
+        if not size.isdigit():
+            raise self._damaged(start, f"a member of size {size!r}")
+        info.size = int(size)
         if not (info.isreg() or info.type not in tarfile.SUPPORTED_TYPES):
             info.size = 0
         self._size, self._left = info.size, -(-info.size // BLOCK) * BLOCK
@@ -160,7 +166,10 @@ def _pax(data: bytes) -> dict[str, str]:
     r"""Records `LENGTH KEY=VALUE\n` of a pax header."""
     values: dict[str, str] = {}
     while data[:1].isdigit():
-        length = int(data.split(b" ", 1)[0])
+        digits, _, _ = data.partition(b" ")
+        if not digits.isdigit() or not len(digits) < int(digits) <= len(data):
+            raise ValueError("a malformed pax header")
+        length = int(digits)
         key, _, value = data[:length].split(b" ", 1)[1].rstrip(b"\n").partition(b"=")
         values[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
         data = data[length:]

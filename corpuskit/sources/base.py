@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from corpuskit.errors import InputError
+from corpuskit.errors import CorpuskitError, InputError
 
 READ_BYTES = 1 << 18
 KEEP_HINT = "fetch the file again, or set `on_error: drop` at the source: what was read before this place is then kept"
@@ -75,7 +75,7 @@ class SourceFile(os.PathLike[str]):
                     handle = stack.enter_context(fsspec.open(self.path, "rb"))
             except OSError as error:
                 msg = f"{self.path}: cannot be opened: {error.strerror or error}"
-                raise InputError(msg, "check the path and its permissions") from None
+                raise CorpuskitError(msg, "check the path and its permissions") from None
             yield handle
 
     @contextlib.contextmanager

@@ -128,7 +128,10 @@ def _identity(info: dict[str, Any]) -> str:
     for key in ("ETag", "etag", "md5Hash", "blob_id", "oid", "mtime", "LastModified", "last_modified", "created"):
         if info.get(key):
             return str(info[key]).strip('"')
-    return ""
+    raise InputError(
+        f"{info.get('name')}: the store gives no ETag, checksum or time by which a change could be seen",
+        "copy the file to a disk or an object store",
+    )
 
 
 def _static_folder(pattern: str) -> str:
