@@ -1,0 +1,104 @@
+"""The tutorial is followed word by word: its files are written, its commands run, its output found again.
+
+A fenced block says what it is for in its info string: `file=NAME` is written, `append=NAME` appended, `sh run` run
+(`exit=N`: it must end so), and a `text` block behind a command must be found in what the command printed.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
+_FENCE = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"\d[\d,.]*\b")
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Block:
+    line: int
+    language: str
+    info: str
+    text: str
+
+    def option(self, name: str) -> str | None:
+        return next((word.partition("=")[2] for word in self.info.split() if word.startswith(f"{name}=")), None)
+
+
+def blocks(markdown: str) -> list[Block]:
+    return [
+        Block(markdown.count("\n", 0, found.start()) + 1, *(group or "" for group in found.groups()))
+        for found in _FENCE.finditer(markdown)
+    ]
+
+
+def squeezed(line: str) -> str:
+    """One blank for many, three dashes for a rule: the widths of tables follow from the figures in them."""
+    return re.sub(r"-{3,}", "---", " ".join(line.split()))
+
+
+def pattern(line: str, *, exact: bool) -> re.Pattern[str]:
+    """What a line of the tutorial stands for: `…` is any text and, unless `exact`, a number is any number."""
+    made = ""
+    for piece in re.split(r"(…|\d[\d,.]*\b)", squeezed(line)):
+        if piece == "…":
+            made += ".*?"
+        elif _NUMBER.fullmatch(piece) and not exact:
+            made += r"\d[\d,.]*"
+        else:
+            made += re.escape(piece)
+    return re.compile(made)
+
+
+def missing(expected: Block, output: str) -> list[str]:
+    """The expected lines that the output does not have."""
+    printed = [squeezed(line) for line in output.splitlines()]
+    wanted = [line for line in expected.text.splitlines() if line.strip() not in ("", "...")]
+    exact = "exact" in expected.info.split()
+    return [line for line in wanted if not any(pattern(line, exact=exact).search(one) for one in printed)]
+
+
+def run(script: str, folder: Path) -> tuple[int, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_an_expected_line_is_found_whatever_the_width_of_a_table_and_its_figures_only_if_they_may_vary():
+    loose, exact = (Block(1, "text", info, "...\nweb  2,404  …/a.gz\n") for info in ("", "exact"))
+    assert missing(loose, "domain  docs\nweb      17  /tmp/raw/a.gz\n") == []
+    assert missing(exact, "domain  docs\nweb      17  /tmp/raw/a.gz\n") == ["web  2,404  …/a.gz"]
+    assert missing(exact, "web   2,404 raw/a.gz\n") == []
+    assert missing(loose, "code  17  raw/a.gz\n") != []
+
+
+def test_every_command_of_the_tutorial_does_what_the_tutorial_says(tmp_path):
+    found = blocks(TUTORIAL.read_text(encoding="utf-8"))
+    assert sum(block.info.startswith("run") for block in found) > 10
+    output = ""
+    for block in found:
+        place = f"docs/tutorial.md:{block.line}"
+        if (name := block.option("file")) is not None:
+            (tmp_path / name).write_text(block.text, encoding="utf-8")
+        elif (name := block.option("append")) is not None:
+            with (tmp_path / name).open("a", encoding="utf-8") as target:
+                target.write(block.text)
+        elif block.language == "sh":
+            code, output = run(block.text, tmp_path)
+            assert code == int(block.option("exit") or 0), f"{place}: exit code {code}\n{output}"
+        else:
+            assert block.language == "text", f"{place}: a block of which the test does not know what it is for"
+            assert block.text.strip(), f"{place}: nothing is expected"
+            assert missing(block, output) == [], f"{place}: not in the output:\n{output}"
