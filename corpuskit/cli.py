@@ -43,16 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminated)  # so that worker processes are ended too
         code: int = verbs[first](options) or 0
     except CorpuskitError as error:
-        if "--json" in given:
-            print(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
-        print(f"error: {error}", file=sys.stderr)
+        said = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        print(json.dumps(said) if "--json" in given else f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            return 128 + signal.SIGPIPE
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; what is committed stays: run the same command again to go on", file=sys.stderr)
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 128 + signal.SIGPIPE
     return code
 
 
@@ -94,7 +96,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Nam
     command = verb("run", _run, "run what has no receipt, then seal")
     recipe(command)
     rooted(command)
-    command.add_argument("--engine", default="local", help="inline, local (default), slurm, ray")
+    command.add_argument("--engine", default="local", help="local (default) or inline")
     command.add_argument("--workers", type=int, metavar="N", help="processes of the local engine; default: one a core")
     command.add_argument("--until", metavar="STAGE", help="stop after this stage")
     command.add_argument("--sample", type=float, metavar="SHARE", help="try the recipe on this share of the units")
@@ -211,9 +213,13 @@ def _run(options: argparse.Namespace) -> int:
             f"warning: --sample {options.sample:g} takes whole units: duplicate rates will be too low", file=sys.stderr
         )
     plan = make(recipe, sample=options.sample)
+    for warning in plan.warnings[len(recipe.warnings) :]:
+        print(f"warning: {warning}", file=sys.stderr)
     root = Root(_root(options, recipe))
     if options.until is not None:
         plan.until(options.until)
+    if options.pdb and options.unit is None:
+        raise UsageError("--pdb needs --unit STAGE:N", "corpuskit plan lists the stages")
     if options.unit is not None:
         root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
@@ -232,9 +238,11 @@ def _run(options: argparse.Namespace) -> int:
         raise failure_report(outcome, plan, str(options.recipe), _options(options))
     if options.until is None:
         _finish(options, plan, root, folder, summary)
+    failed = _failed_expects(plan, root) if options.until is None else []
+    summary["failed_expects"] = failed
     _print(options, f"{outcome.ran} units run, {outcome.complete} were complete; root: {root.path}", summary)
-    if options.until is None:
-        _expect(plan, root)
+    if failed:
+        raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.path} shows the figures")
     return 0
 
 
@@ -249,14 +257,12 @@ def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: Path, su
         print(f"report: {page}")
 
 
-def _expect(plan: Plan, root: Any) -> None:
+def _failed_expects(plan: Plan, root: Any) -> list[str]:
     from corpuskit import stats
     from corpuskit.recipe import parse_expect
 
     functions = stats.functions(root, plan)
-    failed = [text for text in plan.expect if not parse_expect(text).evaluate(functions)]
-    if failed:
-        raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.path} shows the figures")
+    return [text for text in plan.expect if not parse_expect(text).evaluate(functions)]
 
 
 def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
@@ -274,14 +280,17 @@ def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
             raise UsageError(f"{options.unit} needs {need.stage}:{number}, which is not complete", "run that one first")
     try:
         execute(plan, root, Task(name, int(number)))
-    except Exception:
+    except Exception as error:
         if not options.pdb:
             raise
         import pdb
         import traceback
 
         traceback.print_exc()
-        pdb.post_mortem()
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        pdb.post_mortem(first.__traceback__)
         return 1
     _print(options, f"{options.unit} is complete", {"unit": options.unit, "complete": True})
     return 0
@@ -380,7 +389,7 @@ def _root_option(options: argparse.Namespace) -> str:
 
 def _train(options: argparse.Namespace) -> int:
     options.until = "train"
-    for name, value in {"engine": "local", "workers": None, "sample": None, "unit": None}.items():
+    for name, value in {"engine": "local", "workers": None, "sample": None, "unit": None, "pdb": False}.items():
         setattr(options, name, value)
     if not options.recipe.is_dir():
         if _load(options).train is None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpuskit.arrow import Batch, PartReader, PartWriter
+from corpuskit.errors import UsageError
 
 
 class ColumnStore:
@@ -53,10 +54,15 @@ class ColumnStore:
         order = np.empty(len(docs), np.int64)
         order[known] = np.arange(known.sum())
         order[~known] = known.sum() + np.arange((~known).sum())
+        for name, values in computed.items():
+            stored = loaded.schema.field(name).type
+            if values.type != stored:
+                raise UsageError(
+                    f"the column `{name}` is {values.type} for these documents and {stored} for others",
+                    f'declare it: @step.signal(columns={{"{name}": "{values.type}"}})',
+                )
         return {
-            name: pa.concat_arrays(
-                [loaded.column(name).combine_chunks(), values.cast(loaded.schema.field(name).type)]
-            ).take(pa.array(order))
+            name: pa.concat_arrays([loaded.column(name).combine_chunks(), values]).take(pa.array(order))
             for name, values in computed.items()
         }
 

@@ -192,6 +192,7 @@ class Local:
                         continue
                     attempts[task] = attempts.get(task, 0) + 1
                     if attempts[task] < ATTEMPTS:
+                        sys.stderr.write(f"{task.stage}:{task.unit}: its worker died; trying once more\n")
                         waiting.appendleft(task)
                         continue
                     unfinished -= 1

@@ -142,9 +142,20 @@ class Plan:
         return keep
 
 
+def _plain_numbers(value: Any) -> Any:
+    """4.0 and 4 are one value, whichever way a recipe writes it."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(item) for item in value]
+    return value
+
+
 def canonical(value: Any) -> str:
     """Canonical JSON: what every key is a hash of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(_plain_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(value: Any, length: int = 16) -> str:

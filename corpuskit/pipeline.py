@@ -6,6 +6,7 @@ the stored values and scores only documents that have none. Every row that leave
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from corpuskit.arrow import Batch, ParquetPart, PartReader, PartWriter, set_colu
 from corpuskit.columns import ColumnStore
 from corpuskit.documents import read_documents
 from corpuskit.dropped import DroppedWriter
-from corpuskit.errors import InputError, UsageError
+from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.graph import canonical
 from corpuskit.states import load_state
 from corpuskit.step import Kind, Step
@@ -56,7 +57,7 @@ class AppliedStep:
         Raises:
             UsageError: the step gave another number of rows, or no Arrow array.
         """
-        result = self.step.function(self._seen(batch), **self.arguments)
+        result = self._call(self._seen(batch))
         declared = self.step.output_columns(self.params)
         first = next(iter(declared)) if declared else self.step.name
         columns = result if isinstance(result, dict) else {first: result}
@@ -67,15 +68,29 @@ class AppliedStep:
 
     def _typed(self, name: str, values: Any, rows: int, declared: dict[str, str]) -> pa.Array:
         """A column in its declared type; without one it must have the same type whatever is in the batch."""
-        array = _array(values, rows, f"`{self.name}`")
         if name in declared:
-            return array.cast(pa.type_for_alias(declared[name]))
-        if pa.types.is_null(array.type):
+            return _array(values, rows, f"`{self.name}`").cast(pa.type_for_alias(declared[name]))
+        if not isinstance(values, pa.Array | pa.ChunkedArray | np.ndarray) or pa.types.is_null(_type(values)):
             raise UsageError(
-                f"`{self.name}` gave only nulls for a batch, which tells no type",
-                f'declare it: @step.signal(columns={{"{name}": "float64"}})',
+                f"`{self.name}` gave values whose type depends on what is in the batch",
+                f'declare it: @step.signal(columns={{"{name}": "float64"}}), or return an Arrow array',
             )
-        return array
+        return _array(values, rows, f"`{self.name}`")
+
+    def _call(self, batch: Batch) -> Any:
+        """Call the step's function; a fault of it names the step, the line of its code and the documents."""
+        try:
+            return self.step.function(batch, **self.arguments)
+        except CorpuskitError:
+            raise
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            docs = batch.column("doc")
+            raise CorpuskitError(
+                f"`{self.name}` raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno}), "
+                f"at one of the {len(docs)} documents {docs[0]} to {docs[-1]}",
+                "the traceback stands in runs/*/log.jsonl; corpuskit peek shows one document through the steps",
+            ) from error
 
     def _seen(self, batch: Batch) -> Batch:
         """The batch without the signals that the step did not say it reads: they are not in its key."""
@@ -93,9 +108,11 @@ class AppliedStep:
 
     def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None]:
         """Which rows a filter keeps, bool[n], and its reasons for the others, if it gives any."""
-        result = self.step.function(batch, **self.arguments)
+        result = self._call(batch)
         mask, reasons = result if isinstance(result, tuple) else (result, None)
         mask = _array(mask, batch.num_rows, f"`{self.name}`")
+        if not pa.types.is_boolean(mask.type):
+            raise UsageError(f"the filter `{self.name}` gave {mask.type}, not a mask of true and false")
         return pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool), reasons
 
     def edited(self, batch: Batch) -> Batch:
@@ -104,7 +121,7 @@ class AppliedStep:
         Raises:
             UsageError: the edit changed the number of rows or the ids.
         """
-        result = self.step.function(self._seen(batch), **self.arguments)
+        result = self._call(self._seen(batch))
         if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
             raise UsageError(
                 f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"
@@ -114,10 +131,16 @@ class AppliedStep:
         return set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
 
 
+def _type(values: Any) -> pa.DataType:
+    return pa.from_numpy_dtype(values.dtype) if isinstance(values, np.ndarray) else values.type
+
+
 def _array(values: Any, rows: int, what: str) -> pa.Array:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if not isinstance(values, pa.Array):
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+            raise UsageError(f"{what} gave {type(values).__name__}, not an array of {rows} values")
         values = pa.array(values)
     if len(values) != rows:
         raise UsageError(f"{what} gave {len(values)} values for a batch of {rows} documents")

@@ -109,8 +109,12 @@ class _Planner:
             self._segment(f"corpus-{source.name}", source, final=True)
         if "choose" in self.stages:
             self._duplicates()
+        warnings = list(recipe.warnings)
         if recipe.mix is not None:
             self._mix()
+            weights = recipe.mix.weights if isinstance(recipe.mix.weights, dict) else None
+            left_out = sorted({s.domain for s in recipe.sources.values()} - set(weights)) if weights else []
+            warnings += [f"`mix.weights` gives the domain `{domain}` no share" for domain in left_out]
         plan = Plan(
             recipe.name,
             self.stages,
@@ -118,7 +122,7 @@ class _Planner:
             recipe.batch_bytes,
             self.raw_bytes,
             recipe.expect,
-            recipe.warnings,
+            warnings,
             self.sample,
         )
         plan.stages = {name: self.stages[name] for name in plan.order()}
@@ -131,7 +135,11 @@ class _Planner:
 
         blocks: dict[int, tuple[str, str, int]] = {}
         for source in self.recipe.sources.values():
-            files = list_files(source.path, self.recipe.base)
+            try:
+                files = list_files(source.path, self.recipe.base)
+            except UsageError as error:
+                at = f"{self.recipe.path}:{source.line}: source `{source.name}`"
+                raise UsageError(f"{at}: {error.message}", error.hint) from None
             self.raw_bytes += sum(file.size for file in files)
             units = [self._raw_unit(source, group) for group in _group(files, splittable=source.step.splittable)]
             if self.sample is not None:
@@ -215,10 +223,12 @@ class _Planner:
         if call.step.kind == "signal":
             columns = list(call.step.output_columns(call.params)) or [call.step.name]
             self.signals[source.name] += columns
-            for column in sorted(set(columns) & set(RESERVED)):
+            taken = {*RESERVED, *source.step.output_columns(source.params)}
+            for column in sorted(taken & set(columns)):
                 raise UsageError(
-                    f"{self.recipe.path}:{call.line}: `{call.name}` would overwrite the column `{column}`",
-                    "give the signal another name",
+                    f"{self.recipe.path}:{call.line}: `{call.name}` would overwrite the column `{column}` "
+                    f"of the source `{source.name}`",
+                    "give the signal another name, or leave that domain out with `only:`",
                 )
         return digest([above, described]) if call.step.kind == "signal" else None
 
@@ -254,9 +264,9 @@ class _Planner:
         signatures: dict[str, Need] = {}
         for source in sources:
             name, upstream = f"signatures-{source.name}", _known(self.docs[source.name])
-            # the order of priority is no matter of a signature: a changed `keep` computes none again
-            unordered = {key: value for key, value in params.items() if key != "keep"}
-            spec = {"version": 1, "minhash": unordered, "domain": source.domain}
+            # priority and threshold are no matter of a signature: changing them computes none again
+            shared = {key: value for key, value in params.items() if key not in ("keep", "threshold")}
+            spec = {"version": 1, "minhash": shared, "domain": source.domain}
             body = "corpuskit.dedup.stages:signatures"
             self._add(Stage(name, body, spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
             signatures[f"signatures:{source.name}"] = Need(name, "all")

@@ -244,19 +244,21 @@ def _seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str]
     corpus = corpus_stages(plan)
     if "corpus" not in sealed and all(len(root.complete(s)) == len(s.units) for s in corpus):
         check_conservation(books(root, corpus))
-        publish(root, corpus, CORPUS_FOLDERS, {"recipe": plan.recipe, "plan": fingerprint(corpus)})
+        changed = publish(root, corpus, CORPUS_FOLDERS, {"recipe": plan.recipe, "plan": fingerprint(corpus)})
         _write_files(root, plan)
         sealed.add("corpus")
-        report("sealed: corpus/")
+        if changed:
+            report("sealed: corpus/")
     shards = [s for name, s in plan.stages.items() if s not in corpus and name != "train"]
     if not shards and "shards" not in sealed and "corpus" in sealed and (root.path / "shards").exists():
         # left by a recipe that had a mixture
         publish(root, [], ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint([])})
         sealed.add("shards")
     if shards and "shards" not in sealed and all(len(root.complete(s)) == len(s.units) for s in shards):
-        publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint(shards)})
+        changed = publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint(shards)})
         sealed.add("shards")
-        report("sealed: shards/")
+        if changed:
+            report("sealed: shards/")
 
 
 def fingerprint(stages: Iterable[Stage]) -> str:

@@ -251,12 +251,13 @@ def link(source: Path, target: Path) -> None:
     waiting.replace(target)
 
 
-def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> dict[str, int]:
+def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> int:
     """Fill published folders from the parts of complete stages; `_manifest.json` last, older files removed after.
 
     Returns:
-        The number of files by folder.
+        The number of files that were put or removed.
     """
+    changed = 0
     wanted: dict[str, dict[str, Part]] = {folder: {} for folder in folders}
     for stage in stages:
         for receipt in root.receipts(stage):
@@ -271,6 +272,7 @@ def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: 
             target = base / rest
             if not (target.exists() and target.samefile(part.path)):
                 link(part.path, target)
+                changed += 1
         manifest = {
             "files": {
                 rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest}
@@ -282,10 +284,11 @@ def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: 
         for path in _files(base):
             if path.relative_to(base).as_posix() not in parts and path.name != "_manifest.json":
                 path.unlink(missing_ok=True)
+                changed += 1
         for path in sorted(base.rglob("*"), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-    return {folder: len(parts) for folder, parts in wanted.items()}
+    return changed
 
 
 def _files(base: Path) -> Iterator[Path]:

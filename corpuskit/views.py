@@ -186,7 +186,7 @@ def _definitions(base: Path, folder: Path) -> dict[str, str]:
         hive = ", hive_partitioning=true, hive_types_autocast=false" if name != "duplicates" else ""
         found[name] = _over(base, f"{name}/**/*.parquet", columns, hive)
     found["signals"] = _SIGNALS
-    chosen = "* EXCLUDE (filename), parse_filename(filename) AS file"
+    chosen = "* EXCLUDE (filename), replace(parse_filename(filename), '.docs.parquet', '.bin') AS file"
     found["shards"] = _over(base, "shards/*.docs.parquet", _SHARDS, ", filename=true", chosen)
     found["lineage"] = _LINEAGE.format(files=_over(base, "files.parquet", _FILES, "", ", ".join(_FILES)))
     inside = folder.relative_to(base).as_posix()

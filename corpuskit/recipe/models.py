@@ -119,7 +119,9 @@ class Train(Keys):
     seed: Seed = 0
     """Of the initial parameters."""
     checkpoint_every: Annotated[Whole, Field(ge=1)] | None = None
-    """Steps between checkpoints; default: at the end only."""
+    """Steps between checkpoints; default: a tenth of the run."""
+    validation_sequences: Annotated[Whole, Field(ge=1)] | None = 32
+    """Held-out sequences of each domain that a validation reads; null: all."""
     processes: Annotated[Whole, Field(ge=1)] = 1
     """Processes on this machine."""
 

@@ -34,7 +34,7 @@ HEADER_CHARACTERS = 40_000
 """The small print of old releases is about 12,000 characters long, with introductions before it."""
 
 _SKIPPED = {".htm": "HTML book", ".html": "HTML book", ".xml": "TEI book"}
-_COLUMNS = {"title": "string", "author": "string", "language": "string", "path": "string"}
+_COLUMNS = {"title": "string", "author": "string", "content_language": "string", "path": "string"}
 
 
 @step.source(columns=_COLUMNS)
@@ -109,7 +109,7 @@ def split_book(text: str) -> tuple[str, dict[str, str | None]]:
     """Cut off header and footer.
 
     Returns:
-        (the book's text, {title, author, language} as the header gives them).
+        (the book's text, {title, author, content_language} as the header gives them).
     """
     head = text[:HEADER_CHARACTERS]
     starts = list(_START.finditer(head))
@@ -121,4 +121,4 @@ def split_book(text: str) -> tuple[str, dict[str, str | None]]:
             fields[name.lower()] = fields[name.lower()] or " ".join(value.split())
     body = text[begin : end.start() if end else len(text)].strip()
     body = _CREDITS.sub("", body) if starts else body
-    return body.strip(), fields
+    return body.strip(), {"content_language": fields.pop("language"), **fields}

@@ -23,7 +23,7 @@ MEAN_LINE = 100
 ALPHANUMERIC = 0.25
 
 LICENSE_BYTES = 1 << 20
-_COLUMNS = {"path": "string", "repository": "string", "language": "string", "license": "string"}
+_COLUMNS = {"path": "string", "repository": "string", "programming_language": "string", "license": "string"}
 _HIDDEN = re.compile(r"(?:^|/)\.(?:git|hg|svn|bzr)/")
 _VENDORED = re.compile(
     r"(?:^|/)(?:node_modules|bower_components|vendor|vendored|_vendor|third[-_]?party|site-packages|Godeps|Pods|"
@@ -146,7 +146,7 @@ def _document(content: bytes, path: str, repository: str | None, license_: str |
         "text": text,
         "path": path,
         "repository": repository,
-        "language": language_of(path, text),
+        "programming_language": language_of(path, text),
         "license": spdx_tag(text) or license_,
     }
 

@@ -18,7 +18,7 @@ from corpuskit.step import Bad, Skip
 
 HEADER_BYTES = 1 << 20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
-_COLUMNS = {"url": "string", "date": "string", "record_id": "string", "language": "string", "status": "int64"}
+_COLUMNS = {"url": "string", "date": "string", "record_id": "string", "content_language": "string", "status": "int64"}
 _KNOWN = {"warcinfo", "request", "metadata", "revisit", "resource", "continuation"}
 
 
@@ -88,7 +88,7 @@ def _response(record: _Record, limit: int) -> dict[str, Any] | Bad | Skip:
     if not mime and not any(sign in content[:1024].lower() for sign in (b"<html", b"<!doctype html")):
         return Skip("not HTML")
     text = main_text(content, parsed.http_charset)
-    return {"text": text, **record.columns(), "language": language, "status": status}
+    return {"text": text, **record.columns(), "content_language": language, "status": status}
 
 
 def main_text(content: bytes, charset: str | None) -> str:
@@ -127,7 +127,7 @@ def _conversion(record: _Record) -> dict[str, Any] | Bad:
     except UnicodeDecodeError as error:
         return Bad(f"invalid UTF-8 at byte {error.start} of the record", record.where)
     language = record.headers.get("warc-identified-content-language")
-    return {"text": text, **record.columns(), "language": language}
+    return {"text": text, **record.columns(), "content_language": language}
 
 
 def _records(file: SourceFile) -> Iterator[_Record | Bad]:

@@ -17,7 +17,7 @@ from corpuskit.step import Bad, Skip
 ARTICLES = "0"
 _KEPT = frozenset({"title", "ns", "id", "text", "base", "namespace"})
 _DROPPED_NAMESPACE_KEYS = ("-2", "6", "14")  # media, file, category, in the words of the dump's language
-_COLUMNS = {"title": "string", "page_id": "int64", "url": "string", "language": "string"}
+_COLUMNS = {"title": "string", "page_id": "int64", "url": "string", "content_language": "string"}
 
 
 @step.source(columns=_COLUMNS, extract=True)
@@ -159,5 +159,5 @@ class _Dump:
             "title": page.title,
             "page_id": int(page.id) if page.id.strip().isdecimal() else None,
             "url": f"{folder}/{name}" if folder else None,
-            "language": self._site.language,
+            "content_language": self._site.language,
         }

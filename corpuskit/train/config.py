@@ -87,7 +87,7 @@ class TrainConfig:
         device: null: `cuda` if there is one.
         threads: of each process on CPU; null: cores / processes. Another number may change the last bits.
         micro_batch: sequences of one forward pass of one process; null: about 4,096 tokens on CPU, 32,768 on CUDA.
-        checkpoint_every, validate_every: steps; null: at the end only.
+        checkpoint_every: steps; null: a tenth of the run. validate_every: steps; null: at the end only.
         validation_sequences: at most so many of every domain, the first ones; null: all.
     """
 

@@ -73,6 +73,7 @@ def world(config: TrainConfig) -> Iterator[World]:
         try:
             yield World(rank, size, device, init_device_mesh(kind, (size,)), threads)
         finally:
+            torch.set_flush_denormal(False)  # the process may go on to other things
             dist.destroy_process_group()
 
 

@@ -86,7 +86,8 @@ def test_an_edit_sees_signals_only_if_it_says_so_and_then_they_are_in_the_key_of
 
 
 def test_a_signal_does_not_see_signals_of_an_earlier_stage(raw: Path, tmp_path: Path) -> None:
-    steps = "  - ./own.py:number: {}\n  - minhash: {shingle: {unit: word, n: 3}}\n  - ./own.py:sees: {}\n  - clean_chars: {}\n"
+    minhash = "  - minhash: {shingle: {unit: word, n: 3}}\n"
+    steps = f"  - ./own.py:number: {{}}\n{minhash}  - ./own.py:sees: {{}}\n  - clean_chars: {{}}\n"
     assert column(build(tmp_path, raw, steps), "sees") == {""}
 
 
@@ -146,7 +147,8 @@ def test_code_that_changes_between_plan_and_unit_fails_the_unit(
         "    return pa.array([1] * batch.num_rows)\n"
     )
     (tmp_path / "recipe.yaml").write_text(
-        f'name: own\nsources:\n  books: {{read: jsonl, path: "{raw}/books/*"}}\nsteps:\n  - ./own.py:edits_itself: {{}}\n'
+        f'name: own\nsources:\n  books: {{read: jsonl, path: "{raw}/books/*"}}\n'
+        "steps:\n  - ./own.py:edits_itself: {}\n"
     )
     assert main(["run", str(tmp_path / "recipe.yaml"), "--root", str(tmp_path / "root"), "--engine", "inline"]) == 1
     assert "changed since the plan was made" in capsys.readouterr().err
@@ -224,3 +226,32 @@ def test_two_runs_in_one_root_leave_a_whole_corpus(raw: Path, tmp_path: Path) ->
     manifest = json.loads((tmp_path / "root" / "corpus" / "_manifest.json").read_text())
     for name, file in manifest["files"].items():
         assert pq.read_table(tmp_path / "root" / "corpus" / name).num_rows == file["rows"]
+
+
+def test_a_signal_without_a_type_of_its_own_is_refused(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "from corpuskit import step\n"
+        "@step.signal\ndef listed(batch):\n    return [None] * batch.num_rows\n"
+        "@step.signal(columns={'declared': 'int64'})\ndef declared(batch):\n    return [None] * batch.num_rows\n"
+        "@step.filter\ndef raises(batch):\n    return batch['text'][0].as_py().nothing\n"
+        "@step.signal(columns={'score': 'float64'})\ndef clash(batch):\n    return [1.0] * batch.num_rows\n"
+    )
+
+    def said(name: str) -> tuple[int, str]:
+        path = tmp_path / "recipe.yaml"
+        source = f'books: {{read: jsonl, path: "{raw}/books/*", columns: {{score: float64}}}}'
+        path.write_text(f"name: own\nsources:\n  {source}\nsteps:\n  - ./own.py:{name}: {{}}\n")
+        code = main(["run", str(path), "--root", str(tmp_path / name), "--engine", "inline"])
+        return code, capsys.readouterr().err
+
+    code, error = said("listed")
+    assert (code, 'columns={"listed": "float64"}' in error) == (1, True)
+    assert said("declared")[0] == 0
+    code, error = said("raises")
+    assert code == 1
+    assert "`raises` raised AttributeError" in error or "raises` raised AttributeError" in error
+    assert "own.py:10" in error
+    code, error = said("clash")
+    assert (code, "would overwrite the column `score`" in error) == (2, True)

@@ -69,7 +69,7 @@ def test_every_file_of_a_repository_is_kept_or_counted(suffix, tmp_path):
     path = tmp_path / f"repo-1.0.{suffix}"
     path.write_bytes(PACKED[suffix])
     found = read("code", path)
-    kept = {document["path"]: (document["language"], document["license"]) for document in found.documents}
+    kept = {document["path"]: (document["programming_language"], document["license"]) for document in found.documents}
     assert kept == {
         "repo/LICENSE": (None, "MIT"),
         "repo/a.py": ("Python", "MIT"),
@@ -92,7 +92,7 @@ def test_every_file_of_a_repository_is_kept_or_counted(suffix, tmp_path):
 def test_a_file_of_a_folder_is_read_by_itself(tmp_path):
     (tmp_path / "a.py").write_text("# SPDX-License-Identifier: MIT OR Apache-2.0\nx = 1\n")
     document = read("code", tmp_path / "a.py", "proj/src/a.py").documents[0]
-    assert (document["repository"], document["language"], document["license"]) == (
+    assert (document["repository"], document["programming_language"], document["license"]) == (
         "proj",
         "Python",
         "MIT OR Apache-2.0",
@@ -201,7 +201,7 @@ def test_gutenberg_headers_of_every_age_are_cut_off(style, tmp_path):
             "text": "It was. *** Fine.",
             "title": "Emma",
             "author": "Jane Austen",
-            "language": "English",
+            "content_language": "English",
             "path": "emma.txt",
         }
     ]

@@ -71,7 +71,7 @@ def test_each_kind_of_record_has_its_place(packing, tmp_path):
     german, old, packed, plain = found.documents
     assert "Grüße aus Köln" in german["text"]
     assert "menu" not in german["text"]
-    assert (german["url"], german["date"], german["status"], german["language"]) == (
+    assert (german["url"], german["date"], german["status"], german["content_language"]) == (
         "http://example.org/",
         "2024-05-01T00:00:00Z",
         200,
@@ -80,7 +80,7 @@ def test_each_kind_of_record_has_its_place(packing, tmp_path):
     assert german["record_id"] == "<urn:uuid:http://example.org/>"
     assert "schöne Wörter" in old["text"]
     assert "A packed body" in packed["text"]
-    assert (plain["text"], plain["language"]) == ("Already plain text, ü.", "deu")
+    assert (plain["text"], plain["content_language"]) == ("Already plain text, ü.", "deu")
 
 
 def test_a_damaged_member_costs_its_record_alone(tmp_path):

@@ -46,14 +46,14 @@ def test_articles_are_kept_and_the_rest_counted(encoding, tmp_path):
             "title": "A b",
             "page_id": 1,
             "url": "https://de.wikipedia.org/wiki/A_b",
-            "language": "de",
+            "content_language": "de",
         },
         {
             "text": "fett & mehr",
             "title": "Ö & Ü",
             "page_id": 4,
             "url": "https://de.wikipedia.org/wiki/%C3%96_%26_%C3%9C",
-            "language": "de",
+            "content_language": "de",
         },
     ]
     assert found.skipped == ["redirect", "not in the main namespace"]

@@ -127,6 +127,7 @@ def trained(root: Root, tmp_path: Path, domain: str) -> Plan:
     work.put("metrics", ".jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     result = {"steps": 2000, "tokens": 200_000, "parameters": 1234, "validation": {domain: score}}
     work.facts |= {"result": result, "checkpoint": "checkpoints/x/step-2000"}
+    (root.path / "checkpoints" / "x" / "step-2000").mkdir(parents=True)
     root.commit(stage, work, 1.0, 1.0, 1)
     return plan
 

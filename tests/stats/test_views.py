@@ -64,7 +64,7 @@ def test_lineage_leads_from_every_document_to_its_line_of_the_raw_file(ready: Ro
 
 def test_shards_say_whose_tokens_are_where(ready: Root) -> None:
     files = views.query(ready, "SELECT DISTINCT file FROM shards ORDER BY 1")["file"].to_pylist()
-    assert files == ["train-00000.docs.parquet", "validation-books.docs.parquet", "validation-web.docs.parquet"]
+    assert files == ["train-00000.bin", "validation-books.bin", "validation-web.bin"]
     train = "SELECT DISTINCT doc FROM shards WHERE file LIKE 'train%'"
     assert one(ready, f"SELECT count(*) FROM ({train}) ANTI JOIN corpus USING (doc)") == 0
     held_out = "SELECT DISTINCT doc FROM shards WHERE file LIKE 'validation%'"
@@ -119,7 +119,7 @@ def test_a_rebuild_without_a_change_writes_nothing_and_a_lost_database_comes_bac
     database.unlink()
     views.rebuild(ready, ready.require_plan())
     assert one(ready, "SELECT count(*) FROM corpus") > 0
-    assert not [path for path in ready.path.iterdir() if path.name.startswith(".")]
+    assert not [path for path in ready.path.iterdir() if path.name.startswith(".") and path.name != ".seal"]
 
 
 OUTSIDE = "reads nothing outside the run folder"
