@@ -148,11 +148,9 @@ def chosen(state: Candidates) -> tuple[npt.NDArray[np.uint64], str | None]:
         copies = int(ends[0])
         what = "one document is" if copies == 1 else f"one document in {copies} copies is"
         warning = f"{what} {share:.1f} % of the domain and is held out all the same: nothing smaller came first"
-    elif fitting < len(ends) and 2 * int(reached[fitting - 1]) < int(reached[-1]):
-        warning = (
-            f"{int(reached[fitting - 1]):,} bytes are held out, less than half of what `tokens` asks for: "
-            "more would be over 5 % of the domain"
-        )
+    elif fitting < len(ends) and 2 * LARGEST_SHARE * int(reached[fitting - 1]) < state.total:
+        held = 100 * int(reached[fitting - 1]) / state.total
+        warning = f"only {held:.1f} % of the domain is held out: the next document alone is over what 5 % leave"
     return np.sort(state.docs[: ends[max(fitting, 1) - 1]]), warning
 
 
