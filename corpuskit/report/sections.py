@@ -97,7 +97,7 @@ def training(root: Root, plan: Plan) -> str:
     steps = [record for record in records if "domain" not in record]
     said = paragraph(
         f"{result['parameters']:,} parameters; {result['tokens']:,} tokens in {result['steps']:,} steps; "
-        f"{_rate(steps)} tokens a second (median step); checkpoint {receipt.facts['checkpoint']}"
+        f"{receipt.seconds:,.0f} s with validation and checkpoints; checkpoint {receipt.facts['checkpoint']}"
     )
     tokens = {record["step"]: record["tokens"] for record in steps}
     x = charts.axis("tokens", list(tokens.values()), zero=True, exact=True, label=charts.short)
@@ -114,11 +114,6 @@ def training(root: Root, plan: Plan) -> str:
     return said + (
         heading("Validation after the last step") + table(["domain", "loss", "bits per byte"], rows) if rows else ""
     )
-
-
-def _rate(steps: Sequence[dict[str, Any]]) -> str:
-    rates = sorted(record["tokens_per_second"] for record in steps)
-    return f"{rates[len(rates) // 2]:,.0f}" if rates else "?"
 
 
 def _validation_curves(records: Sequence[dict[str, Any]], tokens: dict[int, int], x: charts.Axis) -> str:

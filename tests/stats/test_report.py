@@ -119,8 +119,7 @@ def trained(root: Root, tmp_path: Path, domain: str) -> Plan:
         **given | {"root": root.path, "stage": "train", "unit": 0, "key": "1" * 16, "scratch": tmp_path / "scratch"}
     )
     records = [
-        {"step": step, "tokens": 100 * step, "loss": 9 / step, "lr": 0.001, "grad_norm": 1.0, "tokens_per_second": 50.0}
-        for step in range(1, 2001)
+        {"step": step, "tokens": 100 * step, "loss": 9 / step, "lr": 0.001, "grad_norm": 1.0} for step in range(1, 2001)
     ]
     score = {"loss": 2.5, "bits_per_byte": 1.25}
     records += [{"step": step, "domain": domain, **score} for step in (1000, 2000)]
