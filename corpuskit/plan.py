@@ -7,7 +7,6 @@ documents, tokens and shards are stages over all sources.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping
@@ -19,23 +18,15 @@ import pydantic
 
 from corpuskit.errors import UsageError
 from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
+from corpuskit.grouping import group, sampled
 from corpuskit.recipe import Recipe, Source, StepCall
 from corpuskit.step import File, fingerprint_value
-
-GROUP_BYTES = 64 << 20
-"""Expected raw bytes of a unit that groups small files; also the size of a range of a splittable file."""
 
 PARTITION_BYTES = 4 << 30
 """Raw bytes for each unit of the global stages of dedup (rounded up to a power of two of units)."""
 
 SHARD_BYTES = 4 << 30
 """Raw bytes for each unit that writes shards (likewise)."""
-
-BLOCKS_PER_RANGE = 64
-"""Document-id blocks set aside for a range of a splittable file: room for one-byte records."""
-
-MIN_FILE_BYTES = 16 << 10
-"""A file counts at least this much towards its group, so that a group holds about 4,096 files at most."""
 
 
 def plain(value: Any) -> Any:
@@ -141,9 +132,9 @@ class _Planner:
                 at = f"{self.recipe.path}:{source.line}: source `{source.name}`"
                 raise UsageError(f"{at}: {error.message}", error.hint) from None
             self.raw_bytes += sum(file.size for file in files)
-            units = [self._raw_unit(source, group) for group in _group(files, splittable=source.step.splittable)]
+            units = [self._raw_unit(source, each) for each in group(files, splittable=source.step.splittable)]
             if self.sample is not None:
-                units = _sampled(units, self.sample)
+                units = sampled(units, self.sample)
             self.raw_units[source.name] = units
             for unit in units:
                 for file in unit.inputs:
@@ -450,38 +441,6 @@ def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:
         "max_doc_bytes": recipe.max_doc_bytes,
         "salt": recipe.salt,
     }
-
-
-def _group(files: list[Any], *, splittable: bool) -> list[list[dict[str, Any]]]:
-    """Cut the sorted list of files into units.
-
-    A border lies behind a file where the hash of its path says so, with a probability in proportion to its size: so a
-    new file moves the borders of one group only. A large splittable file is cut into ranges instead.
-    """
-    groups: list[list[dict[str, Any]]] = []
-    current: list[dict[str, Any]] = []
-    for file in files:
-        entry = {"path": file.path, "relative": file.relative, "size": file.size, "identity": file.identity}
-        if splittable and file.size > GROUP_BYTES and not file.compressed:
-            for number, start in enumerate(range(0, file.size, GROUP_BYTES)):
-                end = min(start + GROUP_BYTES, file.size)
-                groups.append([{**entry, "start": start, "end": end, "block": number * BLOCKS_PER_RANGE}])
-            continue
-        current.append({**entry, "start": None, "end": None, "block": 0})
-        chance = max(file.size, MIN_FILE_BYTES) / GROUP_BYTES
-        if int(hashlib.sha256(file.relative.encode()).hexdigest()[:8], 16) < chance * 2**32:
-            groups.append(current)
-            current = []
-    if current:
-        groups.append(current)
-    return groups
-
-
-def _sampled(units: list[Unit], share: float) -> list[Unit]:
-    """About `share` of the units, by the hash of their paths; at least one."""
-    ranked = sorted(units, key=lambda unit: digest([unit.inputs[0]["relative"], unit.inputs[0]["start"]]))
-    chosen = {unit.key for unit in ranked[: max(1, round(share * len(units)))]}
-    return [unit for unit in units if unit.key in chosen]
 
 
 def mix_tokenizer(tokenizer: Any) -> Any:
