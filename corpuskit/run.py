@@ -226,6 +226,16 @@ def corpus_stages(plan: Plan) -> list[Stage]:
     return [s for name, s in plan.stages.items() if name not in later and not name.startswith("tokens-")]
 
 
+def shard_stages(plan: Plan) -> list[Stage]:
+    """The stages that make tokens and shards; none without a `mix`."""
+    corpus = corpus_stages(plan)
+    return [stage for name, stage in plan.stages.items() if stage not in corpus and name != "train"]
+
+
+def _all_complete(root: Root, stages: Iterable[Stage]) -> bool:
+    return all(len(root.complete(stage)) == len(stage.units) for stage in stages)
+
+
 @contextlib.contextmanager
 def _sealing(root: Root) -> Iterator[None]:
     """One run at a time fills the published folders of a root; units are committed without any lock."""
@@ -242,19 +252,19 @@ def seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str],
 
 def _seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str], None]) -> None:
     corpus = corpus_stages(plan)
-    if "corpus" not in sealed and all(len(root.complete(s)) == len(s.units) for s in corpus):
+    if "corpus" not in sealed and _all_complete(root, corpus):
         check_conservation(books(root, corpus))
         changed = publish(root, corpus, CORPUS_FOLDERS, {"recipe": plan.recipe, "plan": fingerprint(corpus)})
         _write_files(root, plan)
         sealed.add("corpus")
         if changed:
             report("sealed: corpus/")
-    shards = [s for name, s in plan.stages.items() if s not in corpus and name != "train"]
+    shards = shard_stages(plan)
     if not shards and "shards" not in sealed and "corpus" in sealed and (root.path / "shards").exists():
         # left by a recipe that had a mixture
         publish(root, [], ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint([])})
         sealed.add("shards")
-    if shards and "shards" not in sealed and all(len(root.complete(s)) == len(s.units) for s in shards):
+    if shards and "shards" not in sealed and _all_complete(root, shards):
         changed = publish(root, shards, ("tokens", "shards"), {"recipe": plan.recipe, "plan": fingerprint(shards)})
         sealed.add("shards")
         if changed:
@@ -269,9 +279,7 @@ def fingerprint(stages: Iterable[Stage]) -> str:
 def unsealed(plan: Plan, root: Root) -> list[str]:
     """Published folders that hold what an earlier plan gave, because this one is not complete."""
     found = []
-    corpus = corpus_stages(plan)
-    shards = [stage for name, stage in plan.stages.items() if stage not in corpus and name != "train"]
-    for folder, stages in (("corpus", corpus), ("shards", shards)):
+    for folder, stages in (("corpus", corpus_stages(plan)), ("shards", shard_stages(plan))):
         manifest = root.path / folder / "_manifest.json"
         if manifest.exists() and orjson.loads(manifest.read_bytes()).get("plan") != fingerprint(stages):
             found.append(folder)
