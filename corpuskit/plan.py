@@ -9,21 +9,18 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
+from corpuskit.dedup.planning import Decision, evidence, minhash
 from corpuskit.errors import UsageError
 from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
 from corpuskit.grouping import group, sampled
 from corpuskit.recipe import Recipe, Source, StepCall
 from corpuskit.step import File, fingerprint_value
-
-PARTITION_BYTES = 4 << 30
-"""Raw bytes for each unit of the global stages of dedup (rounded up to a power of two of units)."""
 
 SHARD_BYTES = 4 << 30
 """Raw bytes for each unit that writes shards (likewise)."""
@@ -53,14 +50,6 @@ def make(recipe: Recipe, *, sample: float | None = None) -> Plan:
         UsageError: a pattern matches no file, two blocks have the same id, a model exceeds the memory budget.
     """
     return _Planner(recipe, sample).make()
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a barrier decided about documents: the stage that holds it, and how the next segment applies it."""
-
-    stage: str
-    spec: dict[str, Any]
 
 
 class _Planner:
@@ -98,8 +87,7 @@ class _Planner:
                     self.pending[source.name].append(call)
         for source in recipe.sources.values():
             self._segment(f"corpus-{source.name}", source, final=True)
-        if "choose" in self.stages:
-            self._duplicates()
+        evidence(self)
         warnings = list(recipe.warnings)
         if recipe.mix is not None:
             self._mix()
@@ -171,7 +159,7 @@ class _Planner:
         else:
             needs["docs"] = Need(upstream, "each")
         for decision in decisions:
-            needs[decision.stage] = Need(decision.stage, "all")
+            needs[decision.label] = decision.need
         spec["apply"] = [decision.spec for decision in decisions]
         described = []
         run["steps"] = []
@@ -200,7 +188,7 @@ class _Planner:
         spec["keep_dropped"] = recipe.keep_dropped
         self.docs[source.name] = name
         units = self.raw_units[source.name] if upstream is None else None
-        self._add(Stage(name, "corpuskit.pipeline:segment", spec, run, needs), like=upstream, raw=units)
+        self.add(Stage(name, "corpuskit.pipeline:segment", spec, run, needs), like=upstream, raw=units)
 
     def _signal_key(self, source: Source, call: StepCall, identity: dict[str, Any]) -> str | None:
         """The key under which a signal's columns are stored: the reader and the edits above it, never filters."""
@@ -223,7 +211,7 @@ class _Planner:
                 )
         return digest([above, described]) if call.step.kind == "signal" else None
 
-    def _flush(self, sources: list[Source], before: str) -> None:
+    def flush(self, sources: list[Source], before: str) -> None:
         """End the segments of `sources`, so that a barrier sees their documents as a stage."""
         for source in sources:
             first = self.docs[source.name] is None or self.docs[source.name] == f"read-{source.name}"
@@ -233,45 +221,12 @@ class _Planner:
 
     def _barrier(self, call: StepCall, sources: list[Source]) -> None:
         if call.step.name == "minhash":
-            self._flush(sources, "minhash")
-            self._minhash(call, sources)
+            self.flush(sources, "minhash")
+            minhash(self, call, sources)
         else:
             # what minhash decided is applied while candidates are read: the documents are not written once more
-            self._flush([s for s in sources if self.pending[s.name] or self.docs[s.name] is None], "holdout")
+            self.flush([s for s in sources if self.pending[s.name] or self.docs[s.name] is None], "holdout")
             self._holdout(call, sources)
-
-    def _minhash(self, call: StepCall, sources: list[Source]) -> None:
-        params = call.step.function(**call.params)
-        keep: list[str] = params["keep"]
-        ranked = [
-            {
-                "source": source.name,
-                "domain": source.domain,
-                "priority": keep.index(source.domain) if source.domain in keep else len(keep),
-            }
-            for source in sources
-        ]
-        docs = {f"docs:{source.name}": Need(_known(self.docs[source.name]), "all") for source in sources}
-        signatures: dict[str, Need] = {}
-        for source in sources:
-            name, upstream = f"signatures-{source.name}", _known(self.docs[source.name])
-            # priority and threshold are no matter of a signature: changing them computes none again
-            shared = {key: value for key, value in params.items() if key not in ("keep", "threshold")}
-            spec = {"version": 1, "minhash": shared, "domain": source.domain}
-            body = "corpuskit.dedup.stages:signatures"
-            self._add(Stage(name, body, spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
-            signatures[f"signatures:{source.name}"] = Need(name, "all")
-        spec = {"version": 1, "minhash": params, "sources": ranked}
-        partitions = 1 << max(0, (self.raw_bytes // PARTITION_BYTES).bit_length())
-        needs: dict[str, Need] = dict(signatures)
-        for body, units in (("exact", partitions), ("bands", partitions), ("verify", partitions), ("choose", 1)):
-            if body == "verify":
-                needs |= docs
-            stage = Stage(body, f"corpuskit.dedup.stages:{body}", spec, {}, dict(needs))
-            self._add(stage, count=units)
-            needs[body] = Need(body, "all")
-        for source in sources:
-            self.decisions[source.name].append(Decision("choose", {"barrier": "minhash"}))
 
     def _holdout(self, call: StepCall, sources: list[Source]) -> None:
         params = call.step.function(**call.params)
@@ -280,62 +235,38 @@ class _Planner:
             name, upstream = f"candidates-{source.name}", _known(self.docs[source.name])
             each: dict[str, Need] = {"docs": Need(upstream, "each")}
             decisions = self.decisions[source.name]
-            each |= {decision.stage: Need(decision.stage, "all") for decision in decisions}
+            each |= {decision.label: decision.need for decision in decisions}
             spec: dict[str, Any] = {"version": 1, "holdout": params, "domain": source.domain}
             spec["apply"] = [decision.spec for decision in decisions]
-            self._add(Stage(name, "corpuskit.barriers:candidates", spec, {}, each), like=upstream)
+            self.add(Stage(name, "corpuskit.barriers:candidates", spec, {}, each), like=upstream)
             needs[f"candidates:{source.name}"] = Need(name, "all")
             needs[f"docs:{source.name}"] = Need(upstream, "all")
         domains = {source.name: source.domain for source in sources}
         spec = {"version": 1, "holdout": params, "sources": domains}
-        self._add(Stage("holdout", "corpuskit.barriers:holdout", spec, {}, needs), count=1)
+        self.add(Stage("holdout", "corpuskit.barriers:holdout", spec, {}, needs), count=1)
         for source in sources:
-            self.decisions[source.name].append(Decision("holdout", {"barrier": "holdout", "holdout": params}))
+            self.decisions[source.name].append(
+                Decision("holdout", Need("holdout", "all"), {"barrier": "holdout", "holdout": params})
+            )
 
     def _summary(self, call: StepCall, sources: list[Source]) -> None:
         """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""
         label = _safe(call.name)
-        self._flush(sources, label)
+        self.flush(sources, label)
         needs: dict[str, Need] = {}
         spec = {"version": 1, "step": call.step.fingerprint(call.params)}
         run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
         for source in sources:
             name, upstream = f"summary-{label}-{source.name}", _known(self.docs[source.name])
             stage = Stage(name, "corpuskit.barriers:summary", spec, run, {"docs": Need(upstream, "each")})
-            self._add(stage, like=upstream)
+            self.add(stage, like=upstream)
             needs[source.name] = Need(name, "all")
         merged = f"state-{label}"
-        self._add(Stage(merged, "corpuskit.barriers:state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
+        self.add(Stage(merged, "corpuskit.barriers:state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
         for source in sources:
             self.state_of[source.name, call.name] = merged
 
     # -- after the corpus ------------------------------------------------------------------------------------------
-
-    def _duplicates(self) -> None:
-        needs = {"choose": Need("choose", "all")}
-        for source in self.recipe.sources:
-            for name in self.after_minhash(source):
-                needs[name] = Need(name, "all")
-        spec = {"version": 1, "segments": sorted(needs.keys() - {"choose"})}
-        self._add(Stage("duplicates", "corpuskit.barriers:duplicates", spec, {}, needs), count=1)
-
-    def after_minhash(self, source: str) -> list[str]:
-        """Segments of a source that come after the choice of `minhash`: they may drop a kept document."""
-        found, name = [], _known(self.docs[source])
-        while "choose" in {need.stage for stage in [self.stages[name]] for need in self._above(stage)}:
-            found.append(name)
-            upstream = self.stages[name].needs.get("docs")
-            if upstream is None:
-                break
-            name = upstream.stage
-        return found
-
-    def _above(self, stage: Stage) -> Iterable[Need]:
-        """Needs of a stage and, one to one, of those it descends from."""
-        for need in stage.needs.values():
-            yield need
-            if need.how == "each":
-                yield from self._above(self.stages[need.stage])
 
     def _mix(self) -> None:
         mix = self.recipe.mix
@@ -348,31 +279,29 @@ class _Planner:
         library = importlib.metadata.version("tokenizers")
         spec: dict[str, Any] = {"version": 1, "tokenizers": library, "tokenizer": fingerprint_value(tokenizer)}
         spec["sources"] = sources
-        self._add(Stage("tokenizer", f"{module}:tokenizer", spec, {"tokenizer": plain(tokenizer)}, corpus), count=1)
+        self.add(Stage("tokenizer", f"{module}:tokenizer", spec, {"tokenizer": plain(tokenizer)}, corpus), count=1)
         tokens: dict[str, Need] = {}
         for source in self.recipe.sources.values():
             name, upstream = f"tokens-{source.name}", _known(self.docs[source.name])
             needs = {"corpus": Need(upstream, "each"), "tokenizer": Need("tokenizer", "all")}
-            self._add(
-                Stage(name, f"{module}:tokens", {"version": 1, "domain": source.domain}, {}, needs), like=upstream
-            )
+            self.add(Stage(name, f"{module}:tokens", {"version": 1, "domain": source.domain}, {}, needs), like=upstream)
             tokens[f"tokens:{source.name}"] = Need(name, "all")
         tokens["tokenizer"] = Need("tokenizer", "all")
         spec = {"version": 1, "mix": plain(mix_parameters(mix)), "sources": sources}
-        self._add(Stage("mixture", f"{module}:mixture", spec, {}, dict(tokens)), count=1)
+        self.add(Stage("mixture", f"{module}:mixture", spec, {}, dict(tokens)), count=1)
         count = 1 << max(0, (self.raw_bytes // SHARD_BYTES).bit_length())
         needs = {**tokens, "mixture": Need("mixture", "all")}
-        self._add(Stage("shards", f"{module}:shards", spec, {}, needs), count=count)
+        self.add(Stage("shards", f"{module}:shards", spec, {}, needs), count=count)
         train = self.recipe.train
         if train is not None:
             torch = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None
             spec = {"version": 1, "torch": torch, "train": train_parameters(train)}
             needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
-            self._add(Stage("train", "corpuskit.training:train", spec, {}, needs), count=1)
+            self.add(Stage("train", "corpuskit.training:train", spec, {}, needs), count=1)
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
-    def _add(
+    def add(
         self, stage: Stage, *, like: str | None = None, raw: list[Unit] | None = None, count: int | None = None
     ) -> None:
         """Give a stage its key and its units: over raw files, one per unit of the stage `like`, or `count`."""
