@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-BIT, BYTE, WORD, WIDE = ir.IntType(1), ir.IntType(8), ir.IntType(64), ir.IntType(128)
+BIT, BYTE, HALF, WORD, WIDE = (ir.IntType(bits) for bits in (1, 8, 32, 64, 128))
 BYTES = ir.VectorType(BYTE, 64)
 
 
@@ -69,6 +69,10 @@ def _is_high(builder: Any, v: Any) -> Any:
     return builder.icmp_unsigned(">=", v, _splat(0x80))
 
 
+def _is_lead(builder: Any, v: Any) -> Any:
+    return builder.icmp_unsigned("!=", builder.and_(v, _splat(0xC0)), _splat(0x80))
+
+
 def _mask_function(test: Callable[[Any, Any], Any]) -> Any:
     @_instruction
     def mask(_context: Any, array: Any, _index: Any) -> Any:
@@ -93,6 +97,9 @@ r"""uint64: which of 64 bytes are ASCII `\w`."""
 mask_high = _mask_function(_is_high)
 """uint64: which of 64 bytes are not ASCII."""
 
+mask_lead = _mask_function(_is_lead)
+"""uint64: which of 64 bytes of UTF-8 begin a code point."""
+
 
 @_instruction
 def load64(_context: Any, array: Any, _index: Any) -> Any:
@@ -102,6 +109,18 @@ def load64(_context: Any, array: Any, _index: Any) -> Any:
         return _load(builder, _pointer(context, builder, signature.args[0], arguments[0], arguments[1], WORD))
 
     return types.uint64(array, types.int64), generate
+
+
+@_instruction
+def store32(_context: Any, target: Any, _at: Any, _value: Any) -> Any:
+    """Write the lower four bytes of a uint64 to `target[at]`, little-endian."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, at, value = arguments
+        builder.store(builder.trunc(value, HALF), _pointer(context, builder, signature.args[0], target, at, HALF), 1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, types.uint64), generate
 
 
 @_instruction

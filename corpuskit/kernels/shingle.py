@@ -15,16 +15,24 @@ import pyarrow as pa
 from numba import njit
 
 from corpuskit.arrow import utf8
-from corpuskit.kernels.hashing import K1, K2, hash_bytes
-from corpuskit.kernels.intrinsics import fold_multiply, mask_word, store_lower, trailing_zeros
+from corpuskit.kernels.hashing import K1, K2, hash_piece, hash_shingle
+from corpuskit.kernels.intrinsics import fold_multiply, load64, mask_word, store32, store_lower, trailing_zeros
 from corpuskit.kernels.normalize import (
-    ascii_run,
+    STEP_SPECIAL,
+    STEP_UNLIKE,
+    STEP_WORD,
+    behind,
+    blocks,
     decode,
     encode,
     is_final_sigma,
     low_bits,
     normalize_document,
     scratch,
+    step_of,
+    steps,
+    written,
+    written_bytes,
 )
 from corpuskit.kernels.unicode import DOT_ABOVE, DOTTED_I, FINAL_SIGMA, SIGMA, WORD, tables
 
@@ -35,40 +43,63 @@ BASE = np.uint64(0xD1342543DE82EF95)
 """Multiplier of the rolling polynomial over word hashes; 5 modulo 8, so that its powers differ early."""
 
 
+MOST_BITS = 22
+"""Leading bits by which hashes are spread, at most: documents of more shingles take longer for each."""
+
+
 @njit(nogil=True, cache=True)
-def hash_words(data: Any, start: Any, end: Any, lower: Any, classes: Any, lowered: Any, words: Any) -> Any:
+def hash_words(data: Any, start: Any, end: Any, lower: Any, classes: Any, steps: Any, lowered: Any, words: Any) -> Any:
     r"""Hash every `\w+` run of UTF-8 `data[start:end]`, lower-cased as Python does, into `words`; how many.
 
     ASCII goes 64 bytes a step; `lowered` holds the unfinished word, and behind it the block at hand.
     """
     count = 0
-    size = 0  # of the unfinished word
+    size: Any = 0  # of the unfinished word
     at = start
     while at < end:
-        length = ascii_run(data, at, end)
+        length, leads = blocks(data, at, end)
         if length:
             count, size = _words_of_block(data, at, length, lowered, size, words, count)
             at += length
             continue
-        begin = at
-        c, at = decode(data, at)
-        final = c == SIGMA and is_final_sigma(data, start, end, begin, classes)
-        low = FINAL_SIGMA if final else np.int64(lower[c])
-        if classes[low] & WORD:
-            size = encode(low, lowered, size)
-            if c != DOTTED_I:
+        block = at
+        while leads:
+            at = block + trailing_zeros(leads)
+            leads &= leads - ONE
+            raw = load64(data, at)
+            step = step_of(raw, steps)
+            if step & (STEP_SPECIAL | STEP_UNLIKE):
+                size, ended = _special(data, start, end, at, lower, classes, lowered, size)
+            elif step & STEP_WORD:
+                store32(lowered, size, written(raw, step))
+                size += np.int64(written_bytes(step))
                 continue
-            if classes[DOT_ABOVE] & WORD:
-                size = encode(DOT_ABOVE, lowered, size)
-                continue
-        if size:
-            words[count] = hash_bytes(lowered, 0, size, ZERO)
-            count += 1
-            size = 0
+            else:
+                size, ended = 0, size
+            if ended:
+                words[count] = hash_piece(lowered, 0, ended)
+                count += 1
+        at = behind(data, at)
     if size:
-        words[count] = hash_bytes(lowered, 0, size, ZERO)
+        words[count] = hash_piece(lowered, 0, size)
         count += 1
     return count
+
+
+@njit(nogil=True, cache=True)
+def _special(data: Any, start: Any, end: Any, at: Any, lower: Any, classes: Any, lowered: Any, size: Any) -> Any:
+    """Go on with an unfinished word of `size` bytes and any code point: (its new bytes, those of a word that ended)."""
+    c, _ = decode(data, at)
+    final = c == SIGMA and is_final_sigma(data, start, end, at, classes)
+    low = FINAL_SIGMA if final else np.int64(lower[c])
+    if not classes[low] & WORD:
+        return 0, size
+    size = encode(low, lowered, size)
+    if c != DOTTED_I:
+        return size, 0
+    if classes[DOT_ABOVE] & WORD:
+        return encode(DOT_ABOVE, lowered, size), 0
+    return 0, size
 
 
 @njit(nogil=True, cache=True)
@@ -83,7 +114,7 @@ def _words_of_block(data: Any, at: Any, length: Any, lowered: Any, size: Any, wo
         border = size + trailing_zeros(borders)
         borders &= borders - ONE
         if inside:
-            words[count] = hash_bytes(lowered, begin, border - begin, ZERO)
+            words[count] = hash_piece(lowered, begin, border - begin)
             count += 1
         else:
             begin = border
@@ -106,6 +137,7 @@ def prepare(
     n: Any,
     lower: Any,
     classes: Any,
+    steps: Any,
     text: Any,
     positions: Any,
     words: Any,
@@ -117,29 +149,44 @@ def prepare(
     """
     found = 0
     if by_word:
-        found = hash_words(data, start, end, lower, classes, text, words)
-    size, chars = normalize_document(data, start, end, lower, classes, text, positions)
+        found = hash_words(data, start, end, lower, classes, steps, text, words)
+    size, chars = normalize_document(data, start, end, lower, classes, steps, text, positions)
     if chars == 0:
         return 0, 0, 0, 0
     units = found if by_word else chars
     return size, chars, found, max(1, units - n + 1)
 
 
-@njit(nogil=True, cache=True)
-def _char_shingles(text: Any, size: Any, chars: Any, positions: Any, n: Any, first: Any, last: Any, out: Any) -> None:
+@njit(nogil=True, cache=True, inline="always")
+def _each_of_chars(
+    text: Any, size: Any, chars: Any, positions: Any, n: Any, first: Any, last: Any, use: Any, target: Any
+) -> None:
     if size != chars:
+        i = first
+        while i < last:
+            begin = np.int64(positions[i])
+            run = min(64, last - i)
+            if n == 13 and np.int64(positions[i + run + 12]) - begin == run + 12:  # ASCII alone
+                for j in range(run):
+                    use(hash_piece(text, begin + j, 13), i + j - first, target)
+                i += run
+                continue
+            run = min(16, run)
+            for j in range(i, i + run):
+                begin = np.int64(positions[j])
+                width = np.int64(positions[j + n]) - begin
+                use(hash_shingle(text, begin, width) if n >= 8 else hash_piece(text, begin, width), j - first, target)
+            i += run
+    elif n == 13:  # a constant size, which most corpora have, is twice as fast
         for i in range(first, last):
-            out[i - first] = hash_bytes(text, np.int64(positions[i]), np.int64(positions[i + n] - positions[i]), ZERO)
-    elif n == 13:
-        for i in range(first, last):
-            out[i - first] = hash_bytes(text, i, 13, ZERO)
+            use(hash_piece(text, i, 13), i - first, target)
     else:
         for i in range(first, last):
-            out[i - first] = hash_bytes(text, i, n, ZERO)
+            use(hash_piece(text, i, n), i - first, target)
 
 
-@njit(nogil=True, cache=True)
-def _word_shingles(words: Any, n: Any, first: Any, last: Any, out: Any) -> None:
+@njit(nogil=True, cache=True, inline="always")
+def _each_of_words(words: Any, n: Any, first: Any, last: Any, use: Any, target: Any) -> None:
     top = ONE
     rolling = ZERO
     for i in range(n - 1):
@@ -148,68 +195,93 @@ def _word_shingles(words: Any, n: Any, first: Any, last: Any, out: Any) -> None:
     salt = np.uint64(n) ^ K2
     for i in range(first, last):
         rolling = rolling * BASE + words[i + n - 1]
-        out[i - first] = fold_multiply(rolling ^ K1, salt)
+        use(fold_multiply(rolling ^ K1, salt), i - first, target)
         rolling -= words[i] * top
+
+
+@njit(nogil=True, cache=True, inline="always")
+def each_shingle(
+    text: Any, size: Any, chars: Any, positions: Any, words: Any, found: Any, by_word: Any, n: Any, first: Any,
+    last: Any, use: Any, target: Any,
+) -> None:  # fmt: skip
+    """Call `use(hash, number, target)` (compiled) for shingles `first` to `last` of a prepared document.
+
+    Their numbers begin at 0. `use` becomes a part of the loop: hashes go through no array unless it wants one.
+    """
+    if (found if by_word else chars) < n:
+        use(hash_piece(text, 0, size), 0, target)
+    elif by_word:
+        _each_of_words(words, n, first, last, use, target)
+    else:
+        _each_of_chars(text, size, chars, positions, n, first, last, use, target)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _write(value: Any, number: Any, target: Any) -> None:
+    target[number] = value
 
 
 @njit(nogil=True, cache=True)
 def shingle_hashes(
-    text: Any,
-    size: Any,
-    chars: Any,
-    positions: Any,
-    words: Any,
-    found: Any,
-    by_word: Any,
-    n: Any,
-    first: Any,
-    last: Any,
-    out: Any,
-) -> None:
+    text: Any, size: Any, chars: Any, positions: Any, words: Any, found: Any, by_word: Any, n: Any, first: Any,
+    last: Any, out: Any,
+) -> None:  # fmt: skip
     """Hash shingles number `first` to `last` of a prepared document into `out` (uint64)."""
-    if (found if by_word else chars) < n:
-        out[0] = hash_bytes(text, 0, size, ZERO)
-    elif by_word:
-        _word_shingles(words, n, first, last, out)
-    else:
-        _char_shingles(text, size, chars, positions, n, first, last, out)
+    each_shingle(text, size, chars, positions, words, found, by_word, n, first, last, _write, out)
 
 
 @njit(nogil=True, cache=True)
-def _count_shingles(
-    data: Any, offsets: Any, by_word: Any, n: Any, lower: Any, classes: Any, text: Any, positions: Any, words: Any,
-    starts: Any,
+def _sorted_sets(
+    data: Any, offsets: Any, by_word: Any, n: Any, lower: Any, classes: Any, steps: Any, text: Any, positions: Any,
+    words: Any, one: Any, spread: Any, counts: Any, out: Any, ends: Any,
 ) -> None:  # fmt: skip
-    for i in range(len(offsets) - 1):
-        prepared = prepare(data, offsets[i], offsets[i + 1], by_word, n, lower, classes, text, positions, words)
-        starts[i + 1] = starts[i] + prepared[3]
-
-
-@njit(nogil=True, cache=True)
-def _write_shingles(
-    data: Any, offsets: Any, by_word: Any, n: Any, lower: Any, classes: Any, text: Any, positions: Any, words: Any,
-    starts: Any, out: Any,
-) -> None:  # fmt: skip
+    """Write the set of each document behind that of the one before; `one`, `spread` and `counts` are scratch."""
+    size_out = 0
     for i in range(len(offsets) - 1):
         size, chars, found, count = prepare(
-            data, offsets[i], offsets[i + 1], by_word, n, lower, classes, text, positions, words
+            data, offsets[i], offsets[i + 1], by_word, n, lower, classes, steps, text, positions, words
         )
         if count:
-            target = out[starts[i] :]
-            shingle_hashes(text, size, chars, positions, words, found, by_word, n, 0, count, target)
+            shingle_hashes(text, size, chars, positions, words, found, by_word, n, 0, count, one)
+            _spread(one, count, spread, counts)
+            begin = size_out
+            for j in range(count):
+                value = spread[j]
+                if size_out == begin or value != out[size_out - 1]:
+                    out[size_out] = value
+                    size_out += 1
+        ends[i + 1] = size_out
 
 
 @njit(nogil=True, cache=True)
-def _distinct(hashes: Any, starts: Any, offsets: Any) -> None:
-    """Move the distinct values of every sorted row to the front; `offsets` gets the new borders."""
-    size = 0
-    for i in range(len(starts) - 1):
-        begin = size
-        for j in range(starts[i], starts[i + 1]):
-            if size == begin or hashes[j] != hashes[size - 1]:
-                hashes[size] = hashes[j]
-                size += 1
-        offsets[i + 1] = size
+def _spread(values: Any, count: Any, spread: Any, counts: Any) -> None:
+    """Sort `values[:count]` into `spread`.
+
+    They are hashes, hence even: by their leading bits each lands near its place, and insertion does the rest.
+    """
+    bits = 0
+    while (1 << bits) < count and (1 << bits) < len(counts) - 1:
+        bits += 1
+    if bits == 0:
+        spread[0] = values[0]
+        return
+    shift = np.uint64(64 - bits)
+    counts[: (1 << bits) + 1] = 0
+    for j in range(count):
+        counts[np.int64(values[j] >> shift) + 1] += 1
+    for j in range(1 << bits):
+        counts[j + 1] += counts[j]
+    for j in range(count):
+        bucket = np.int64(values[j] >> shift)
+        spread[counts[bucket]] = values[j]
+        counts[bucket] += 1
+    for j in range(1, count):
+        value = spread[j]
+        k = j
+        while k > 0 and spread[k - 1] > value:
+            spread[k] = spread[k - 1]
+            k -= 1
+        spread[k] = value
 
 
 def word_room(unit: Unit, longest: int) -> npt.NDArray[np.uint64]:
@@ -224,13 +296,10 @@ def shingle_sets(column: pa.Array, unit: Unit, n: int) -> tuple[npt.NDArray[np.u
     """
     data, offsets = utf8(column)
     longest = int(np.diff(offsets).max(initial=0))
-    room = (*tables(), *scratch(longest), word_room(unit, longest))
-    starts = np.zeros(len(offsets), np.int64)
-    _count_shingles(data, offsets, unit == "word", n, *room, starts)
-    hashes = np.empty(int(starts[-1]), np.uint64)
-    _write_shingles(data, offsets, unit == "word", n, *room, starts, hashes)
-    for i in range(len(starts) - 1):
-        hashes[starts[i] : starts[i + 1]].sort()
+    room = (*tables(), steps(), *scratch(longest), word_room(unit, longest))
+    each = 2 if unit == "word" else 1  # bytes of a unit, at least
+    hashes, one = np.empty(int(offsets[-1]) // each + len(offsets), np.uint64), np.empty(longest // each + 1, np.uint64)
+    counts = np.zeros(min(1 << MOST_BITS, 2 * len(one)) + 1, np.int32)
     ends = np.zeros(len(offsets), np.int64)
-    _distinct(hashes, starts, ends)
+    _sorted_sets(data, offsets, unit == "word", n, *room, one, np.empty_like(one), counts, hashes, ends)
     return hashes[: int(ends[-1])], ends

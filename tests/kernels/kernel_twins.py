@@ -34,27 +34,34 @@ def fold(a, b):
     return product % M ^ product >> 64
 
 
-def hash_bytes(data, seed=0):
+def absorb(data, state):
+    """All bytes but the last 16, folded into the state; and the last 16 as two numbers."""
     load = lambda at: int.from_bytes(data[at : at + 8], "little")  # noqa: E731
-    state, at, size = seed ^ K2, 0, len(data)
+    at, size = 0, len(data)
     while size - at > 16:
         state = fold(load(at) ^ K1, load(at + 8) ^ state)
         at += 16
     if size < 8:
-        a, b = load(0), 0
-    elif size <= 16:
-        a, b = load(0), load(size - 8)
-    else:
-        a, b = load(size - 16), load(size - 8)
-    return fold(fold(a ^ K1, b ^ state) ^ K3, size ^ K2)
+        return load(0), 0, state
+    return load(max(0, size - 16)), load(size - 8), state
+
+
+def hash_piece(data):
+    a, b, state = absorb(data, (len(data) * K3 + K2) % M)
+    return fold(a ^ K1, b ^ state)
+
+
+def hash_bytes(data, seed):
+    a, b, state = absorb(data, seed ^ K2)
+    return fold(fold(a ^ K1, b ^ state) ^ K3, len(data) ^ K2)
 
 
 def hash_shingle(shingle, n):
     if isinstance(shingle, str):
-        return hash_bytes(shingle.encode())
+        return hash_piece(shingle.encode())
     total = 0
     for word in shingle:
-        total = (total * BASE + hash_bytes(word.encode())) % M
+        total = (total * BASE + hash_piece(word.encode())) % M
     return fold(total ^ K1, n ^ K2)
 
 
@@ -62,11 +69,27 @@ def shingle_hashes(text, unit, n):
     return [hash_shingle(shingle, n) for shingle in shingles(text, unit, n)]
 
 
-def signature(text, unit, n, parameters):
-    upper = [value >> 32 for value in shingle_hashes(text, unit, n)]
-    return [
-        min(((int(a) * x + int(b)) % 2**32 for x in upper), default=2**32 - 1) for a, b in zip(*parameters, strict=True)
-    ]
+def splitmix(state):
+    state = (state + 0x9E3779B97F4A7C15) % M
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % M
+    state = (state ^ state >> 27) * 0x94D049BB133111EB % M
+    return state ^ state >> 31
+
+
+def signature(text, unit, n, bins):
+    """Fast similarity sketching of the set of shingles, round after round."""
+    values = set(shingle_hashes(text, unit, n))
+    filled = {}
+    for number in range(2 * bins if values else 0):
+        if len(filled) == bins:
+            break
+        arrived = {}
+        for value in values:
+            mixed = fold(value ^ K1, splitmix(number)) if number else value
+            to = (mixed % 2**32) * bins >> 32 if number < bins else number - bins
+            arrived[to] = min(arrived.get(to, M), mixed >> 32)
+        filled = arrived | filled
+    return [filled.get(j, 2**32 - 1) for j in range(bins)]
 
 
 def normalized_hash(text, seed=0):
