@@ -233,14 +233,21 @@ def _run(options: argparse.Namespace) -> int:
         until=options.until,
         report=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    summary = {"root": str(root.path), "units_run": outcome.ran, "units_complete_before": outcome.complete}
+    summary = {
+        "root": str(root.path),
+        "units_run": outcome.ran,
+        "units_reused": outcome.reused,
+        "units_complete_before": outcome.complete,
+    }
     if outcome.failures:
         raise failure_report(outcome, plan, str(options.recipe), _options(options))
     if options.until is None:
         _finish(options, plan, root, folder, summary)
     failed = _failed_expects(plan, root) if options.until is None else []
     summary["failed_expects"] = failed
-    _print(options, f"{outcome.ran} units run, {outcome.complete} were complete; root: {root.path}", summary)
+    reused = f"{outcome.reused} took over what an earlier one gave, " if outcome.reused else ""
+    said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.path}"
+    _print(options, said, summary)
     if failed:
         raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.path} shows the figures")
     return 0

@@ -23,17 +23,18 @@ import pyarrow.parquet as pq
 from corpuskit.engine import Failure, Task, make_engine
 from corpuskit.errors import CorpuskitError, InputError, UnitFailed
 from corpuskit.graph import Plan, Stage, digest
+from corpuskit.reuse import content_key, remember, take_over
 from corpuskit.store import Root, at_work, publish, scratch_name
 from corpuskit.unit import Work
 from corpuskit.views import rebuild
 
 PROGRESS_SECONDS = 10.0
 
-CORPUS_FOLDERS = ("corpus", "holdout", "dropped", "duplicates")
+CORPUS_FOLDERS = ("corpus", "holdout", "dropped", "duplicates", "index")
 
 
 def execute(plan: Plan, root: Root, task: Task) -> None:
-    """Run one unit and commit it; does nothing if its receipt is there.
+    """Run one unit and commit it, or commit what an earlier unit made of the same; nothing if its receipt is there.
 
     Raises:
         InputError: a raw file is damaged, or changed since it was listed.
@@ -42,6 +43,7 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
     if root.receipt(stage, task.unit) is not None:
         return
     unit = stage.units[task.unit]
+    content = content_key(plan, root, stage, task.unit)
     scratch = root.folder(stage) / "scratch" / scratch_name(unit.key)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -53,7 +55,7 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         run=stage.run,
         unit=task.unit,
         units=len(stage.units),
-        key=unit.key,
+        key=content or unit.key,
         inputs=unit.inputs,
         memory=plan.memory,
         batch_bytes=plan.batch_bytes,
@@ -64,14 +66,21 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         origin=unit.origin,
     )
     try:
-        _forget_peak()
-        wall, cpu = time.monotonic(), _cpu_seconds()
-        module, _, name = stage.body.partition(":")
-        getattr(importlib.import_module(module), name)(work)
-        _check_unchanged(work)
-        root.commit(stage, work, time.monotonic() - wall, _cpu_seconds() - cpu, _peak_bytes())
+        if content is None or not take_over(root, stage, task.unit, content, scratch):
+            _run_body(root, stage, work)
+        if content is not None:
+            remember(root, stage, task.unit, content)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_body(root: Root, stage: Stage, work: Work) -> None:
+    _forget_peak()
+    wall, cpu = time.monotonic(), _cpu_seconds()
+    module, _, name = stage.body.partition(":")
+    getattr(importlib.import_module(module), name)(work)
+    _check_unchanged(work)
+    root.commit(stage, work, time.monotonic() - wall, _cpu_seconds() - cpu, _peak_bytes())
 
 
 def _cpu_seconds() -> float:
@@ -110,9 +119,10 @@ def _check_unchanged(work: Work) -> None:
 
 @dataclass
 class Outcome:
-    """What a run did."""
+    """What a run did: units that ran, that took over what an earlier one made, and that were complete before."""
 
     ran: int = 0
+    reused: int = 0
     complete: int = 0
     failures: list[tuple[Task, Failure]] = field(default_factory=list)
 
@@ -180,7 +190,11 @@ def run(
                 label = plan.stages[task.stage].units[task.unit].label
                 entry = {"time": time.time(), "stage": task.stage, "unit": task.unit, "label": label}
                 if failure is None:
-                    outcome.ran += 1
+                    made = root.receipt(plan.stages[task.stage], task.unit)
+                    reused = made is not None and made.reused is not None
+                    outcome.reused += reused
+                    outcome.ran += not reused
+                    entry |= {"reused": reused}
                 else:
                     failed.add(task)
                     outcome.failures.append((task, failure))

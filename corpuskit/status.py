@@ -19,9 +19,10 @@ def as_json(root: Root) -> dict[str, Any]:
     """Progress for programs.
 
     Returns:
-        recipe, run; stages: per stage its units, complete, at_work (units whose worker lives on this machine), rows
-        (of the largest part of each unit), bytes of all parts, seconds (summed over units), peak_bytes; failures: of
-        the last run, of units that are still not complete; last_activity: seconds since the epoch, or None.
+        recipe, run; stages: per stage its units, complete, reused (complete ones that took over what an earlier unit
+        gave), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
+        all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still not
+        complete; last_activity: seconds since the epoch, or None.
 
     Raises:
         UsageError: there was no run in this root.
@@ -45,6 +46,7 @@ def _stage(root: Root, stage: Stage) -> dict[str, Any]:
         "stage": stage.name,
         "units": len(stage.units),
         "complete": len(complete),
+        "reused": sum(receipt.reused is not None for receipt in complete),
         "at_work": _at_work(root, stage),
         "rows": sum(max((part.rows for part in receipt.parts.values()), default=0) for receipt in complete),
         "bytes": sum(part.bytes for part in parts),
@@ -95,9 +97,12 @@ def render(root: Root) -> str:
         ]
         for stage in found["stages"]
     ]
-    complete, units = (sum(stage[name] for stage in found["stages"]) for name in ("complete", "units"))
+    complete, units, reused = (
+        sum(stage[name] for stage in found["stages"]) for name in ("complete", "units", "reused")
+    )
+    taken = f", {reused:,} of them taken over from earlier units" if reused else ""
     lines = [
-        f"{found['recipe']}, run {found['run']}: {complete:,} of {units:,} units complete",
+        f"{found['recipe']}, run {found['run']}: {complete:,} of {units:,} units complete{taken}",
         "",
         table(["stage", "units", "at work", "rows", "on disk", "seconds", "peak memory"], rows, right=range(1, 7)),
     ]

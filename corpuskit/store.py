@@ -22,7 +22,7 @@ import orjson
 
 from corpuskit.errors import UsageError
 from corpuskit.graph import Plan, Stage
-from corpuskit.unit import Part, Receipt, Work
+from corpuskit.unit import HISTORY, Part, Receipt, Work
 
 
 class Root:
@@ -30,6 +30,8 @@ class Root:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.contents: dict[tuple[str, str], str] = {}
+        """Digests of all that the units of a stage gave, for `corpuskit.reuse`."""
         self._receipts: dict[str, dict[str, Receipt]] = {}
 
     def folder(self, stage: Stage) -> Path:
@@ -38,34 +40,43 @@ class Root:
 
     def receipt(self, stage: Stage, number: int) -> Receipt | None:
         """The receipt of a unit, if it is complete; parts that have vanished make it incomplete."""
-        key = stage.units[number].key
-        known = self._receipts.setdefault(stage.folder, {})
+        found = self.receipt_in(stage.folder, stage.units[number].key, stage)
+        return dataclasses.replace(found, unit=number) if found is not None else None
+
+    def receipt_in(self, folder: str, key: str, stage: Stage) -> Receipt | None:
+        """The receipt of the unit `key` in the folder of any plan's stage, if it would do for a unit of `stage`."""
+        known = self._receipts.setdefault(folder, {})
         if key not in known:
-            path = self.folder(stage) / "receipts" / f"{key}.json"
             try:
-                data = orjson.loads(path.read_bytes())
+                data = orjson.loads((self.path / "stages" / folder / "receipts" / f"{key}.json").read_bytes())
             except FileNotFoundError:
                 return None
-            known[key] = self._parse(stage, number, data)
-        found = known[key]
+            known[key] = self._parse(stage, folder, data)
+        if self._stands(known[key], stage):
+            return known[key]
+        del known[key]  # another process may mend it
+        return None
+
+    def _stands(self, found: Receipt, stage: Stage) -> bool:
+        """Whether a unit is as its receipt says."""
         if stage.run.get("on_error") == "fail" and found.facts.get("unreadable"):
-            return None  # it stands under `on_error: drop` only
+            return False  # it stands under `on_error: drop` only
         if "checkpoint" in found.facts and not (self.path / found.facts["checkpoint"]).exists():
-            return None
+            return False
         for part in found.parts.values():
             try:
                 if part.path.stat().st_size != part.bytes:
-                    return None
+                    return False
             except FileNotFoundError:
-                return None
-        return dataclasses.replace(found, unit=number)
+                return False
+        return True
 
-    def _parse(self, stage: Stage, number: int, data: dict[str, Any]) -> Receipt:
+    def _parse(self, stage: Stage, folder: str, data: dict[str, Any]) -> Receipt:
         parts = {
-            name: Part(name, self.folder(stage) / "parts" / part.pop("file"), **part)
+            name: Part(name, self.path / "stages" / folder / "parts" / part.pop("file"), **part)
             for name, part in data.pop("parts").items()
         }
-        return Receipt(stage=stage.name, unit=number, parts=parts, **data)
+        return Receipt(stage=stage.name, unit=0, parts=parts, **data)
 
     def receipts(self, stage: Stage) -> list[Receipt]:
         """Receipts of all units of a stage, in unit order.
@@ -88,12 +99,11 @@ class Root:
 
     def commit(self, stage: Stage, work: Work, seconds: float, cpu_seconds: float, peak: int) -> None:
         """Put the parts of a unit, then its receipt."""
-        folder = self.folder(stage)
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
-        (folder / "receipts").mkdir(parents=True, exist_ok=True)
+        unit = stage.units[work.unit]
+        folder, once = self._ready(stage, work.unit)
         parts = {}
         for name, (path, publish, rows) in sorted(work.pending.items()):
-            final = folder / "parts" / f"{work.key}-{path.name}"
+            final = folder / "parts" / f"{unit.key}-{path.name}"
             with path.open("rb+") as stream:
                 sha = hashlib.file_digest(stream, "sha256").hexdigest()
                 os.fsync(stream.fileno())
@@ -101,8 +111,9 @@ class Root:
             path.replace(final)
             parts[name] = {"file": final.name, "rows": rows, "bytes": size, "digest": sha, "publish": publish}
         receipt = {
-            "key": work.key,
-            "label": stage.units[work.unit].label,
+            "key": unit.key,
+            "content": work.key if work.key != unit.key else None,
+            "label": unit.label,
             "parts": parts,
             "books": {domain: dict(sorted(counts.items())) for domain, counts in sorted(work.books.items())},
             "facts": work.facts,
@@ -111,9 +122,58 @@ class Root:
             "cpu_seconds": round(cpu_seconds, 3),
             "peak_bytes": peak,
         }
+        self._put_receipt(stage, receipt, once=once)
+
+    def adopt(self, stage: Stage, number: int, earlier: Receipt, scratch: Path) -> bool:
+        """Give a unit the parts of an earlier one, by hard links, then a receipt that says so.
+
+        Returns:
+            Whether it did; False if a part of the earlier unit went or was cut short meanwhile.
+        """
+        unit = stage.units[number]
+        folder, once = self._ready(stage, number)
+        parts = {}
+        for name, part in sorted(earlier.parts.items()):
+            final = folder / "parts" / f"{unit.key}-{part.path.name.removeprefix(f'{earlier.key}-')}"
+            waiting = scratch / final.name
+            try:
+                _link_or_copy(part.path, waiting)
+            except FileNotFoundError:
+                return False
+            if waiting.stat().st_size != part.bytes:
+                return False
+            waiting.replace(final)
+            about = {"rows": part.rows, "bytes": part.bytes, "digest": part.digest, "publish": part.publish}
+            parts[name] = {"file": final.name, **about}
+        receipt = {
+            "key": unit.key,
+            "content": earlier.content,
+            "reused": earlier.reused or earlier.key,
+            "label": unit.label,
+            "parts": parts,
+            "books": earlier.books,
+            "facts": {name: fact for name, fact in earlier.facts.items() if name not in HISTORY},
+            "inputs": earlier.inputs,
+            "seconds": 0.0,
+            "cpu_seconds": 0.0,
+            "peak_bytes": 0,
+        }
+        self._put_receipt(stage, receipt, once=once)
+        return True
+
+    def _ready(self, stage: Stage, number: int) -> tuple[Path, bool]:
+        """The stage's folder, made; and whether the unit's receipt is there and stands: then it is left alone."""
+        folder = self.folder(stage)
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        (folder / "receipts").mkdir(parents=True, exist_ok=True)
+        return folder, self.receipt(stage, number) is not None
+
+    def _put_receipt(self, stage: Stage, receipt: dict[str, Any], *, once: bool) -> None:
+        folder = self.folder(stage)
         _fsync_folder(folder / "parts")
-        put(folder / "receipts" / f"{work.key}.json", orjson.dumps(receipt, option=orjson.OPT_INDENT_2), once=True)
-        self._receipts.get(stage.folder, {}).pop(work.key, None)
+        content = orjson.dumps(receipt, option=orjson.OPT_INDENT_2)
+        put(folder / "receipts" / f"{receipt['key']}.json", content, once=once)
+        self._receipts.get(stage.folder, {}).pop(receipt["key"], None)
 
     def latest_run(self) -> Path:
         """The folder of the last run.
@@ -244,11 +304,20 @@ def link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = target.with_name(f".{target.name}.{os.getpid()}")
     waiting.unlink(missing_ok=True)
-    try:
-        os.link(source, waiting)
-    except OSError:
-        shutil.copyfile(source, waiting)
+    _link_or_copy(source, waiting)
     waiting.replace(target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy that is on disk when this returns."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+        with target.open("rb+") as stream:
+            os.fsync(stream.fileno())
 
 
 def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> int:

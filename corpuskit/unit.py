@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+HISTORY = ("scored",)
+"""Facts about how a unit was made and not about what it gave: they depend on what was stored before."""
+
 
 @dataclass(frozen=True)
 class Part:
     """A file that a unit committed.
 
-    `publish` is the path under the root where `seal` links it (`corpus/domain=web/<key>.parquet`), or None.
+    `publish` is the path under the root where `seal` links it (`corpus/domain=web/<Work.key>.parquet`), or None.
     """
 
     name: str
@@ -30,7 +33,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The record that a unit is complete; see ARCHITECTURE: the one invariant."""
+    """The record that a unit is complete; see ARCHITECTURE: the one invariant.
+
+    Attributes:
+        content: the unit's content key, if its stage has such keys (see `corpuskit.reuse`).
+        reused: key of the earlier unit whose parts these are, if this one did not run.
+    """
 
     stage: str
     unit: int
@@ -43,6 +51,13 @@ class Receipt:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    content: str | None = None
+    reused: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the unit's published parts are named by: `Work.key` when it ran."""
+        return self.content or self.key
 
 
 @dataclass
@@ -53,7 +68,8 @@ class Work:
         root: the run's root (for published folders; do not write there).
         spec: the stage's parameters: JSON, exactly what its key was made of; `run`: paths and the like, not in the key.
         unit: this unit's number in its stage, from 0; `units`: how many the stage has.
-        key: this unit's key (hex); name published parts by it. origin: identity of the raw input it descends from.
+        key: hex digits of what this unit's parts depend on: its content key, or without one the unit's key. Name
+            published parts by it. origin: identity of the raw input it descends from.
         inputs: the unit's own raw inputs (file paths with ranges), for reading stages; else [].
         memory: budget of this worker in bytes. batch_bytes: text bytes of a batch to work on.
         scratch: a folder of this unit, removed afterwards.

@@ -25,7 +25,7 @@ from corpuskit.graph import Plan
 from corpuskit.store import Root
 from corpuskit.unit import Receipt
 
-VERSION = 1
+VERSION = 2
 """Of the definitions below: views of another version are written anew."""
 
 DATABASE = "corpus.duckdb"
@@ -90,7 +90,7 @@ _RECEIPTS = pa.schema(
     [("stage", pa.string()), ("unit", pa.int64()), ("key", pa.string()), ("label", pa.string())]
     + [(name, pa.int64()) for name in ("rows", "bytes")]
     + [("seconds", pa.float64()), ("cpu_seconds", pa.float64()), ("peak_bytes", pa.int64())]
-    + [(name, pa.string()) for name in ("books", "facts")]
+    + [(name, pa.string()) for name in ("content", "reused", "books", "facts")]
 )
 
 _COUNTS = (

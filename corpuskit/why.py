@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from corpuskit.graph import Plan
+from corpuskit.graph import Plan, Stage
 from corpuskit.store import Root
 
 
@@ -35,10 +35,15 @@ def _why(plan: Plan, before: Plan | None, name: str, missing: int) -> str:
             f"needs {', '.join(stale[:3])}"
             + (f" and {len(stale) - 3} more" if len(stale) > 3 else "")
             + ", which changed"
+            + (" (reused where its own inputs did not)" if _one_to_one(stage) else "")
         )
     keys = {unit.key for unit in old.units}
     new = sum(unit.key not in keys for unit in stage.units)
     return f"{new} new or changed file group(s)" if new else f"{missing} of {len(stage.units)} units not complete"
+
+
+def _one_to_one(stage: Stage) -> bool:
+    return any(need.how == "each" for need in stage.needs.values())
 
 
 def _moved(plan: Plan, before: Plan, name: str) -> bool:

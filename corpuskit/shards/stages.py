@@ -6,6 +6,7 @@ source name, then unit number; that order, and not the one in the recipe, fixes 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ def tokenizer(work: Work) -> None:
         "eos": loaded.eos,
         "eos_token": loaded.end,
         "dtype": megatron.token_dtype(loaded.vocab_size),
+        "library": work.spec.get("tokenizers"),  # another version may encode otherwise with the same vocabulary
     }
 
 
@@ -206,7 +208,9 @@ def _token_receipts(work: Work) -> Receipts:
     found: dict[str, list[tuple[str, Receipt]]] = {source["domain"]: [] for source in work.spec["sources"]}
     for source in _sorted(work.spec["sources"]):
         name = source["source"]
-        found[source["domain"]] += [(name, receipt) for receipt in work.receipts(f"tokens:{name}")]
+        # by the key that their files are named by: it is what the manifest says of them
+        named = (dataclasses.replace(receipt, key=receipt.name) for receipt in work.receipts(f"tokens:{name}"))
+        found[source["domain"]] += [(name, receipt) for receipt in named]
     return dict(sorted(found.items()))
 
 
