@@ -26,8 +26,14 @@ class Minhash:
         unit, n: what a shingle is made of, and how many of them.
         permutations: of a signature.
         threshold: exact Jaccard similarity from which a pair is a near duplicate.
-        bands, rows: of the signature; bands * rows <= permutations.
+        bands, rows: of the signature; bands * rows <= permutations. With no bands, only copies of equal normalized
+            text are found, and `permutations` is 0: there is no signature.
         scope: `global`, or `domain`: only documents of one domain are compared.
+        hash: whose signatures: `corpuskit`, or `datasketch`: those of `corpuskit.dedup.reference`.
+        verify: what makes a pair of one bucket similar: `exact`: the Jaccard similarity of its shingle sets; `sketch`:
+            at least `sure_matches` equal places of its signatures; `none`: the bucket.
+        choose: which of the similar go: `priority`: a document goes if and only if a kept one of higher priority is
+            similar; `component`: all but the first of each connected component.
     """
 
     unit: Literal["char", "word"]
@@ -37,6 +43,9 @@ class Minhash:
     bands: int
     rows: int
     scope: Literal["global", "domain"]
+    hash: Literal["corpuskit", "datasketch"]
+    verify: Literal["exact", "sketch", "none"]
+    choose: Literal["priority", "component"]
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> Minhash:
@@ -56,7 +65,7 @@ class Minhash:
     @property
     def sure_matches(self) -> int:
         """Signatures that agree in this many places estimate a similarity of at least the threshold."""
-        return math.ceil(self.permutations * self.threshold)
+        return sure_matches(self.permutations, self.threshold)
 
 
 def caught(bands: int, rows: int, similarity: float) -> float:
@@ -79,10 +88,12 @@ def choose_bands(permutations: int, threshold: float, recall: float) -> tuple[in
         for bands in range(1, permutations // rows + 1):
             if caught(bands, rows, threshold) >= recall:
                 return bands, rows
+    reached = caught(permutations, 1, threshold)
+    most = math.floor(reached * 1e6) / 1e6
+    if most > reached:  # the product was rounded up: what the error offers must be possible
+        most -= 1e-6
     msg = f"no bands of {permutations} permutations catch {recall:g} of the pairs at Jaccard similarity {threshold:g}"
-    raise UsageError(
-        msg, f"raise `permutations`, or ask for a `recall` of at most {caught(permutations, 1, threshold):g}"
-    )
+    raise UsageError(msg, f"raise `permutations`, or ask for a `recall` of at most {most:g}")
 
 
 def least_matches(permutations: int, threshold: float, miss: float = MISS) -> int:
@@ -90,10 +101,20 @@ def least_matches(permutations: int, threshold: float, miss: float = MISS) -> in
 
     Exact: matches of two signatures follow the binomial distribution of `permutations` draws of probability J.
     """
+    if threshold == 1.0:
+        return permutations
     below = 0.0
     for matches in range(permutations + 1):
-        ways = math.comb(permutations, matches)
-        below += ways * threshold**matches * (1.0 - threshold) ** (permutations - matches)
+        # by logarithms: the binomial coefficients of 1,100 permutations are beyond the largest float
+        ways = math.lgamma(permutations + 1) - math.lgamma(matches + 1) - math.lgamma(permutations - matches + 1)
+        below += math.exp(ways + matches * math.log(threshold) + (permutations - matches) * math.log1p(-threshold))
         if below >= miss:
             return matches
     return permutations
+
+
+def sure_matches(permutations: int, threshold: float) -> int:
+    """The fewest matches m with m / permutations >= threshold; 0 where there are no permutations."""
+    matches = math.ceil(permutations * threshold)
+    # the product may be rounded up past a whole number: 100 * 0.55 is above 55, and yet 55 / 100 is 0.55
+    return matches - 1 if matches and (matches - 1) / permutations >= threshold else matches

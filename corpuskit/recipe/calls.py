@@ -20,8 +20,14 @@ from corpuskit.step import File, Kind, Step
 
 STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit", "preset", "barrier")
 
+DEDUP = frozenset({"exact", "minhash"})
+"""Barriers that remove all but one of a cluster of documents, chosen by `keep`."""
+
+REPEATABLE = frozenset({"lines"})
+"""Barriers that a recipe may have more than once, each for some domains if it says so."""
+
 NOT_YET = frozenset(
-    "sample exact lines decontaminate pii urls words identifiers metadata quality importance".split()  # noqa: SIM905
+    "sample decontaminate pii urls words identifiers metadata quality importance".split()  # noqa: SIM905
     + "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf commoncrawl_index".split()  # noqa: SIM905
 )
 """Steps and readers that a later version has."""
@@ -172,11 +178,11 @@ class StepReader:
             yield from self._item(planted(item, span), context)
 
     def _barrier(self, found: Step, values: Mapping[str, Any], item: Node, params: Node) -> bool:
-        if item.get("only") is not None:
+        if item.get("only") is not None and found.name not in REPEATABLE:
             self.faults.add(item.keys["only"], f"`{found.name}` works on the whole corpus", "remove `only`")
         settled = guarded(lambda: found.function(**values), found, params.owner, self.faults)
         keep = params.get("keep")
-        for one in keep.value if found.name == "minhash" and keep is not None else []:
+        for one in keep.value if found.name in DEDUP and keep is not None else []:
             if one.value not in self.domains:
                 hint = did_you_mean(str(one.value), self.domains) or f"domains: {', '.join(self.domains)}"
                 self.faults.add(one.span, f"unknown domain {shown(one)}", hint)
@@ -186,7 +192,8 @@ class StepReader:
         seen: dict[str, Placed] = {}
         for one in placed:
             name = one.call.step.name
-            if one.call.step.kind == "barrier" and seen.setdefault(name, one) is not one:
+            once = one.call.step.kind == "barrier" and name not in REPEATABLE
+            if once and seen.setdefault(name, one) is not one:
                 self.faults.add(
                     one.span, f"a second `{name}`: a recipe has at most one", f"first on line {seen[name].call.line}"
                 )

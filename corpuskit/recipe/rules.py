@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 
 from corpuskit.errors import UsageError, did_you_mean
-from corpuskit.recipe.calls import Placed, guarded, is_where
+from corpuskit.recipe.calls import DEDUP, Placed, guarded, is_where
 from corpuskit.recipe.faults import Faults
 from corpuskit.recipe.models import Source
 from corpuskit.recipe.tree import Node
@@ -50,12 +50,15 @@ def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed],
 
 def warnings(sources: Iterable[Source], placed: list[Placed]) -> Iterator[str]:
     """What is allowed but seldom meant."""
-    barrier = next((one for one in placed if one.call.step.name == "minhash"), None)
-    for one in placed[placed.index(barrier) + 1 :] if barrier is not None else []:
-        if one.rule:
-            yield f"{one.span}: `{one.call.name}` comes after `minhash`: it can drop the last copy of a cluster"
-        elif one.call.step.kind == "edit":
-            yield f"{one.span}: `{one.call.name}` comes after `minhash`: it changes texts that were compared before"
+    above = None  # the nearest step above that leaves one document of each cluster
+    for one in placed:
+        late = f"{one.span}: `{one.call.name}` comes after `{above}`"
+        if one.call.step.kind == "barrier" and one.call.step.name in DEDUP:
+            above = one.call.name
+        elif above is not None and one.rule:
+            yield f"{late}: it can drop the last copy of a cluster"
+        elif above is not None and (one.call.step.kind == "edit" or one.call.step.name == "lines"):
+            yield f"{late}: it changes texts that were compared before"
     domains = dict.fromkeys(source.domain for source in sources)
     seen: set[tuple[str, str]] = set()
     for domain in domains:

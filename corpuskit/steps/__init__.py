@@ -1,5 +1,27 @@
 """The steps of corpuskit, each a file; importing them makes them known by name."""
 
-from corpuskit.steps import clean_chars, heuristics, holdout, language, minhash, normalize, perplexity, where
+from corpuskit.steps import (
+    clean_chars,
+    exact,
+    heuristics,
+    holdout,
+    language,
+    lines,
+    minhash,
+    normalize,
+    perplexity,
+    where,
+)
 
-__all__ = ["clean_chars", "heuristics", "holdout", "language", "minhash", "normalize", "perplexity", "where"]
+__all__ = [
+    "clean_chars",
+    "exact",
+    "heuristics",
+    "holdout",
+    "language",
+    "lines",
+    "minhash",
+    "normalize",
+    "perplexity",
+    "where",
+]

@@ -211,6 +211,29 @@ def test_what_is_allowed_but_seldom_meant_is_warned_about(make):
     assert "changes texts that were compared before" in edited
 
 
+def test_what_drops_or_edits_below_a_dedup_step_is_warned_about_once_and_by_its_name(make):
+    recipe = make(
+        """\
+        steps:
+          - where: text > ''
+          - exact: {}
+          - where: text > 'a'
+          - minhash: {}
+            name: fuzzy
+          - where: text > 'b'
+        """
+    )
+    first, second = recipe.warnings
+    assert "`text > 'a'` comes after `exact`: it can drop the last copy of a cluster" in first
+    assert "`text > 'b'` comes after `fuzzy`: it can drop the last copy of a cluster" in second
+
+
+def test_hash_is_written_as_it_is_named(make):
+    (step,) = make("steps: [{minhash: {hash: datasketch, preset: fineweb}}]\n").steps
+    made = step.step.function(**step.params)
+    assert (made["hash"], made["bands"], made["rows"]) == ("datasketch", 14, 8)
+
+
 def test_what_resolves_loads_to_the_same_recipe_from_another_folder(make, tmp_path_factory):
     recipe = make(
         """\
@@ -221,7 +244,8 @@ def test_what_resolves_loads_to_the_same_recipe_from_another_folder(make, tmp_pa
           - ./steps.py:named: {model: model.arpa, as: wiki}
           - ./steps.py:score: {}
           - ./steps.py:short: {window: {unit: word}}
-          - minhash: {shingle: {unit: word, n: 5}, keep: [books]}
+          - exact: {keep: [books], scope: domain}
+          - minhash: {shingle: {unit: word}, keep: [books], hash: datasketch, preset: high_recall}
           - holdout: none
         mix: {tokenizer: {train: {}}, weights: {web: 0.7, books: 0.3}, tokens: 1M}
         train: {model: 1M, tokens: 1M, lr: 1e-3}
