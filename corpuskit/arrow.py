@@ -145,7 +145,8 @@ class PartWriter(_Regroup):
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         super().__init__(schema, PART_TEXT_BYTES, PART_ROWS)
-        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1), use_threads=False)
+        # lz4: parts are read several times over, and are gone when no recipe needs them
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         self._sink = pa.OSFile(str(path), "wb")
         self._writer = pa.ipc.new_file(self._sink, schema, options=options)
 
@@ -169,7 +170,7 @@ class ParquetPart(_Regroup):
             path,
             schema,
             compression="zstd",
-            compression_level=3,
+            compression_level=1,
             use_dictionary=small or False,
             write_statistics=[name for name in schema.names if name not in ("text", "meta")],
         )
@@ -185,7 +186,8 @@ class PartReader:
     """Reads a part file: sequentially, or one record batch at a time by number."""
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
-        source = pa.memory_map(str(path)) if path.stat().st_size else pa.py_buffer(b"")
+        # not mapped: what was read of a map stays resident
+        source = pa.OSFile(str(path)) if path.stat().st_size else pa.py_buffer(b"")
         included = None
         if columns is not None:
             schema = pa.ipc.open_file(source).schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -15,9 +16,9 @@ from corpuskit import step as steps_module
 from corpuskit.arrow import Batch, ParquetPart, PartReader
 from corpuskit.errors import InputError, UsageError
 from corpuskit.graph import canonical
-from corpuskit.pipeline import STEP_KINDS, Decisions
+from corpuskit.pipeline import STEP_KINDS, Decisions, Lookup, mapped
 from corpuskit.states import load_state, save_state
-from corpuskit.unit import Work
+from corpuskit.unit import Receipt, Work
 
 
 def summary(work: Work) -> None:
@@ -50,6 +51,28 @@ def _summarized(work: Work) -> tuple[Any, dict[str, Any]]:
     if canonical(step.fingerprint(params)) != canonical(work.spec["step"]):
         raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
     return step, params
+
+
+# -- dedup ---------------------------------------------------------------------------------------------------------
+
+
+def decide(work: Work) -> None:
+    """Body: what the choice of `minhash` says of the documents of one unit.
+
+    Needs `docs` one to one and `choose`. Parts: removed_docs, uint64, sorted; removed_exact, uint8, whether each is an
+    exact copy. In memory: 9 bytes for each document of this unit that is removed.
+    """
+    parts = work.receipts("choose")[0].parts
+    removed, exact = Lookup(parts["removed_docs"].path), mapped(parts["removed_exact"].path, "u1")
+    docs, flags = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
+    for batch in PartReader(work.receipt("docs").parts["docs"].path, ["doc"]):
+        _, places = removed(batch.column("doc"))
+        docs.append(removed.docs[places])
+        flags.append(exact[places])
+    found, kind = np.concatenate(docs), np.concatenate(flags)
+    order = np.argsort(found)
+    work.put("removed_docs", ".u64", rows=len(found)).write_bytes(found[order].astype("<u8").tobytes())
+    work.put("removed_exact", ".u8", rows=len(found)).write_bytes(kind[order].astype("u1").tobytes())
 
 
 # -- validation documents ------------------------------------------------------------------------------------------
@@ -115,34 +138,49 @@ def _texts(work: Work, docs: npt.NDArray[np.uint64]) -> pa.Array:
 
 
 def duplicates(work: Work) -> None:
-    """Body: publish the witness of every removed document, and what became of the witness afterwards."""
-    reader = PartReader(work.receipts("choose")[0].parts["removed"].path)
-    docs, rules = _dropped_later(work, reader)
-    new = [("kept_root", pa.string()), ("kept_dropped_by", pa.string())]
-    schema = pa.schema([*reader.schema, *new])
-    with ParquetPart(work.put("duplicates", ".parquet", publish=f"duplicates/{work.key}.parquet"), schema) as part:
-        for batch in reader:
-            by = rules.take(pc.index_in(batch.column("kept_doc"), docs))
-            part.write(pa.RecordBatch.from_arrays([*batch.columns, pa.nulls(len(by), pa.string()), by], schema=schema))
+    """Body: publish the witness of every removed document, and what became of the witness afterwards.
+
+    Part `duplicates`, sorted by doc: the columns of `removed`, and kept_dropped_by: the rule by which the witness left
+    after it had been kept, `held_out`, or `minhash` for a witness of `exact`; null if it is in the corpus.
+    """
+    settings: dict[str, Any] = {"threads": 1, "memory_limit": f"{max(128, work.memory >> 21)}MiB"}
+    settings["temp_directory"] = str(work.scratch / "spill")
+    with duckdb.connect(str(work.scratch / "duplicates.duckdb"), config=settings) as database:
+        database.execute("CREATE TABLE later (doc UBIGINT, rule VARCHAR)")
+        schema = _removed(work, database)
+        for name in work.spec["segments"]:
+            for receipt in work.receipts(name):
+                _left(receipt, database)
+        query = (
+            "SELECT r.* EXCLUDE (choice), later.rule AS kept_dropped_by FROM removed r "
+            "LEFT JOIN later ON later.doc = r.kept_doc AND r.kept_root IS NULL ORDER BY r.doc"
+        )
+        schema = schema.append(pa.field("kept_dropped_by", pa.string()))
+        with ParquetPart(work.put("duplicates", ".parquet", publish=f"duplicates/{work.key}.parquet"), schema) as part:
+            for batch in database.sql(query).to_arrow_reader(1 << 16):
+                part.write(batch.cast(schema))
     work.rows("duplicates", part.rows)
 
 
-def _dropped_later(work: Work, removed: PartReader) -> tuple[pa.Array, pa.Array]:
-    """Witnesses that left after `minhash` had kept them: uint64 ids, and by which rule each (or `held_out`).
+def _removed(work: Work, database: duckdb.DuckDBPyConnection) -> pa.Schema:
+    """Fill the table `removed` from all choices; those of a later one are `later` for an earlier."""
+    for number, name in enumerate(work.spec["choices"]):
+        reader = PartReader(work.receipts(name)[0].parts["removed"].path)
+        batches = pa.RecordBatchReader.from_batches(reader.schema, reader)
+        create = "INSERT INTO removed" if number else "CREATE TABLE removed AS"
+        database.register("batches", batches)
+        database.execute(f"{create} SELECT *, {number} AS choice FROM batches")
+        database.unregister("batches")
+    database.execute("INSERT INTO later SELECT doc, 'minhash' FROM removed WHERE choice > 0")
+    return reader.schema
 
-    In memory: 8 bytes for each document that is a witness.
-    """
-    witnesses = pa.chunked_array([batch.column("kept_doc") for batch in removed], pa.uint64()).unique()
-    docs, rules = [], []
-    for name in work.spec["segments"]:
-        for receipt in work.receipts(name):
-            for part in ("dropped", "holdout"):
-                if part in receipt.parts:
-                    file = pq.ParquetFile(receipt.parts[part].path)
-                    names = ["doc", "rule"] if part == "dropped" else ["doc"]
-                    for batch in file.iter_batches(columns=names):
-                        left = batch.filter(pc.is_in(batch.column("doc"), witnesses))
-                        docs.append(left.column("doc"))
-                        held_out = pa.array(["held_out"] * left.num_rows, pa.string())
-                        rules.append(left.column("rule") if part == "dropped" else held_out)
-    return pa.chunked_array(docs, pa.uint64()).combine_chunks(), pa.chunked_array(rules, pa.string()).combine_chunks()
+
+def _left(receipt: Receipt, database: duckdb.DuckDBPyConnection) -> None:
+    """Add what a unit after dedup dropped or held out to the table `later`."""
+    for part, rule in (("dropped", "rule"), ("holdout", "'held_out'")):
+        if part in receipt.parts:
+            columns = ["doc", "rule"] if part == "dropped" else ["doc"]
+            for batch in pq.ParquetFile(receipt.parts[part].path).iter_batches(columns=columns):
+                database.register("batch", pa.Table.from_batches([batch]))
+                database.execute(f"INSERT INTO later SELECT doc, {rule} FROM batch")
+                database.unregister("batch")

@@ -6,6 +6,7 @@ the stored values and scores only documents that have none. Every row that leave
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,7 +204,7 @@ def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -
 
 
 class Decisions:
-    """Applies what barriers decided (`minhash`: removed; `holdout`: held out, contaminated) to each batch."""
+    """Applies what barriers decided to each batch: removed, cut (`lines`), held out or contaminated."""
 
     def __init__(self, work: Work, dropped: DroppedWriter | None) -> None:
         self.work = work
@@ -211,11 +212,15 @@ class Decisions:
         self.domain: str = work.spec["domain"]
         self.steps: list[Callable[[Batch, Callable[[Batch], None]], Batch]] = []
         for decision in work.spec["apply"]:
-            if decision["barrier"] == "minhash":
-                parts = work.receipts("choose")[0].parts
-                self._removed = Lookup(parts["removed_docs"].path)
-                self._exact = mapped(parts["removed_exact"].path, "u1")
-                self.steps.append(self._minhash)
+            if decision["barrier"] in ("exact", "minhash"):
+                parts = work.receipt(f"decide:{decision['barrier']}").parts
+                exact = mapped(parts["removed_exact"].path, "u1")
+                self.steps.append(functools.partial(self._deduplicated, Lookup(parts["removed_docs"].path), exact))
+            elif decision["barrier"] == "lines":
+                from corpuskit.dedup.lines import Cut
+
+                assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
+                self.steps.append(Cut(work, decision, dropped))
             else:
                 receipt = work.receipts("holdout")[0]
                 self._chosen = Lookup(receipt.parts["chosen"].path)
@@ -229,10 +234,12 @@ class Decisions:
                 batch = decide(batch, held_out)
         return batch
 
-    def _minhash(self, batch: Batch, _held_out: Callable[[Batch], None]) -> Batch:
-        found, places = self._removed(batch.column("doc"))
+    def _deduplicated(
+        self, removed: Lookup, kind: npt.NDArray[np.uint8], batch: Batch, _held_out: Callable[[Batch], None]
+    ) -> Batch:
+        found, places = removed(batch.column("doc"))
         if self.dropped is not None:
-            exact = int(self._exact[places].sum())
+            exact = int(kind[places].sum())
             self.work.count(self.domain, "exact", exact)
             self.work.count(self.domain, "near", len(places) - exact)
         return batch.filter(pa.array(~found))

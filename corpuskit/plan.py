@@ -15,11 +15,13 @@ from typing import Any
 
 import pydantic
 
-from corpuskit.dedup.planning import Decision, evidence, minhash
+from corpuskit.dedup.lines_plan import lines
+from corpuskit.dedup.planning import Decision, deduplicate, evidence
 from corpuskit.errors import UsageError
 from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
 from corpuskit.grouping import group, sampled
 from corpuskit.recipe import Recipe, Source, StepCall
+from corpuskit.recipe.calls import DEDUP
 from corpuskit.step import File, fingerprint_value
 
 SHARD_BYTES = 4 << 30
@@ -220,13 +222,23 @@ class _Planner:
     # -- barriers --------------------------------------------------------------------------------------------------
 
     def _barrier(self, call: StepCall, sources: list[Source]) -> None:
-        if call.step.name == "minhash":
-            self.flush(sources, "minhash")
-            minhash(self, call, sources)
+        if call.step.name in DEDUP:
+            deduplicate(self, call, sources)
+        elif call.step.name == "lines":
+            decided = self.stages[lines(self, call, sources, _safe(call.name))]
+            for source in sources:
+                # texts, and signals of them, now depend on the whole corpus
+                identity = {**call.step.fingerprint(call.params), "state": digest([u.key for u in decided.units])}
+                self.chain[source.name].append(identity)
         else:
             # what minhash decided is applied while candidates are read: the documents are not written once more
-            self.flush([s for s in sources if self.pending[s.name] or self.docs[s.name] is None], "holdout")
+            self.flush([s for s in sources if self._to_write(s.name)], "holdout")
             self._holdout(call, sources)
+
+    def _to_write(self, source: str) -> bool:
+        """Whether what is pending for a source changes texts or needs its documents read."""
+        cuts = any(decision.spec["barrier"] == "lines" for decision in self.decisions[source])
+        return cuts or bool(self.pending[source]) or self.docs[source] is None
 
     def _holdout(self, call: StepCall, sources: list[Source]) -> None:
         params = call.step.function(**call.params)

@@ -2,160 +2,193 @@
 
 The choice is greedy in priority order (the recipe's `keep` list, longer first, document id): a document is removed if
 and only if a kept document of higher priority is a verified candidate of it; the first such is its witness. Verified
-edges, sorted externally, are read once; one bit per document is the state.
+edges come sorted by rank and are read once; one bit per document is the state.
 
 Not all pairs of a large bucket were compared. After each choice its members are compared with those kept members that
 come before them and before their witness; new edges mean a new choice. Where no edge is new, the choice is that of all
 pairs.
+
+`choose: component` removes all but the first document of each connected component instead, for comparison with other
+tools; its state is four bytes per document, in a file.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpuskit.dedup.bands import matches
-from corpuskit.dedup.edges import Edges
-from corpuskit.dedup.exact import get_bits, set_bits
-from corpuskit.dedup.index import I64
+from corpuskit.dedup.examine import Examination
+from corpuskit.dedup.files import ArrayFile, ArrayWriter
+from corpuskit.dedup.finished import PARAMETERS
+from corpuskit.dedup.index import Index, Signed
+from corpuskit.dedup.known import Known
+from corpuskit.dedup.params import Minhash
 from corpuskit.dedup.removed import write_removed
-from corpuskit.dedup.sort import U64, Sorter, lower, open_array, pack, upper
-from corpuskit.dedup.verify import Verifier
+from corpuskit.dedup.sort import U64, Run, lower, merge, pack, upper
+from corpuskit.dedup.verify import F64, Verifier
 from corpuskit.unit import Work
 
-BLOCK = 1024
-"""Members of a large bucket, and kept ones, whose signatures are compared at a time."""
+BLOCK = 1 << 20
+"""Ranks written at a time."""
 
 
 def choose(work: Work) -> None:
     """Choose among all documents, and write which are removed.
 
-    Part `removed`: Arrow, sorted by doc: doc and kept_doc uint64, jaccard float64, kind (exact, near), domain,
-    kept_domain.
+    Parts: `removed`, `removed_docs`, `removed_exact`, as `write_removed` says.
 
     Facts: candidates = ruled_out + compared (distinct pairs, all rounds); similar, of the compared; precision, similar
     / candidates or null; bands, rows; rounds; by_domain and clusters as `write_removed` says.
     """
+    params = Minhash.parse(work.spec["minhash"])
+    if not params.bands:  # exact copies only
+        work.facts |= write_removed(work, Index(work), None)
+        return
+    parameters = work.put("parameters", ".json", publish=PARAMETERS)
+    parameters.write_text(json.dumps(params.dump(), indent=1, sort_keys=True))
     verifier = Verifier(work)
     counts = dict.fromkeys(("candidates", "ruled_out", "compared", "similar"), 0)
-    known = [(receipt.parts["pair"].path, receipt.parts["jaccard"].path) for receipt in work.receipts("verify")]
     for receipt in work.receipts("verify"):
         for name in counts:
             counts[name] += receipt.facts[name]
-    with Edges(work.scratch, work.memory // 2, verifier.index) as edges:
-        for pair_path, jaccard_path in known:
-            edges.add(pair_path, jaccard_path, verifier.params.threshold)
-        rounds = _rounds(work, verifier, edges, known, counts)
-        precision = counts["similar"] / counts["candidates"] if counts["candidates"] else None
-        shape = {"bands": verifier.params.bands, "rows": verifier.params.rows}
-        work.facts |= counts | shape | {"precision": precision, "rounds": rounds}
-        work.facts |= write_removed(work, verifier.index, edges)
+    edges: list[Run] = [
+        (ArrayFile(receipt.parts["pair"].path), ArrayFile(receipt.parts["jaccard"].path))
+        for receipt in work.receipts("verify")
+    ]
+    choice = Choice(work.scratch / "choice-0", verifier, edges)
+    rounds, seen = 1, ""
+    with Known.Writer(work) as known:
+        while params.choose == "priority":
+            examination = Examination(work, verifier, choice.witness, [pairs for pairs, _ in edges])
+            fresh = examination.run(rounds, seen)
+            paths = work.scratch / f"pair-{rounds}.npy", work.scratch / f"jaccard-{rounds}.npy"
+            added = verifier.save(fresh, *paths, work.scratch / f"verify-{rounds}", known)
+            for name in counts:
+                counts[name] += added[name]
+            if not added["candidates"] and not examination.cut:
+                break
+            edges.append((ArrayFile(paths[0]), ArrayFile(paths[1])))
+            if added["similar"]:
+                choice = Choice(work.scratch / f"choice-{rounds}", verifier, edges)
+            rounds, seen = rounds + 1, examination.wide
+    precision = counts["similar"] / counts["candidates"] if counts["candidates"] else None
+    shape = {"bands": params.bands, "rows": params.rows}
+    work.facts |= counts | shape | {"precision": precision, "rounds": rounds}
+    work.facts |= write_removed(work, verifier.index, choice)
 
 
-def _rounds(
-    work: Work, verifier: Verifier, edges: Edges, known: list[tuple[Path, Path]], counts: dict[str, int]
-) -> int:
-    """Choose until large buckets hold no new edge; the number of rounds. The last choice is the table `near`."""
-    for number in itertools.count(1):
-        removed = edges.choose(work.scratch / f"removed-{number}.npy")
-        fresh = Sorter(work.scratch / f"fresh-{number}", work.memory // 8)
-        Examination(work, verifier, removed, known).run(fresh)
-        paths = work.scratch / f"pair-{number}.npy", work.scratch / f"jaccard-{number}.npy"
-        added = verifier.save(fresh.sorted(), *paths)
-        for name in counts:
-            counts[name] += added[name]
-        if not added["similar"]:
-            return number
-        known.append(paths)
-        edges.add(*paths, verifier.params.threshold)
-    raise AssertionError
-
-
-class Examination:
-    """Finds the pairs of large buckets that the choice so far depends on and that were never compared.
+class Choice:
+    """The choice by the edges so far.
 
     Args:
-        removed: uint64, sorted: a removed document's number in the upper half, its witness in the lower.
-        known: files of the pairs compared before, each sorted.
+        folder: for its files; created.
+        edges: files of compared pairs and their similarities, each sorted.
+
+    Attributes:
+        removed: uint64 file, sorted: a removed document's rank in the upper half, its witness in the lower; `jaccard`,
+            float64 file: of these pairs, or NaN where they were not compared.
+        witness: uint32 file: of each rank that of its witness, or its own where it is kept.
     """
 
-    def __init__(self, work: Work, verifier: Verifier, removed: U64, known: list[tuple[Path, Path]]) -> None:
-        self._receipts = work.receipts("bands")
-        self._index = verifier.index
-        self._least = verifier.params.least_matches
-        self._removed = removed
-        self._known = [open_array(path) for path, _ in known]
-        self._bits = np.zeros(self._index.documents // 8 + 1, np.uint8)
-        for at in range(0, len(removed), 1 << 20):
-            set_bits(self._bits, upper(removed[at : at + (1 << 20)]))
+    def __init__(self, folder: Path, verifier: Verifier, edges: list[Run]) -> None:
+        folder.mkdir()
+        removed, jaccard, witness = (folder / f"{name}.npy" for name in ("removed", "jaccard", "witness"))
+        pick = _by_component if verifier.params.choose == "component" else _by_priority
+        similar = _similar(verifier, edges)
+        with ArrayWriter(removed, np.uint64) as removed_out, ArrayWriter(jaccard, np.float64) as jaccard_out:
+            for pairs, values in pick(folder, verifier.index, similar):
+                removed_out.write(pairs)
+                jaccard_out.write(values)
+        self.removed, self.jaccard = ArrayFile(removed), ArrayFile(jaccard)
+        _write_witnesses(witness, self.removed, verifier.index)
+        self.witness = ArrayFile(witness)
 
-    def run(self, fresh: Sorter) -> None:
-        """Give these pairs to `fresh`."""
-        for receipt in self._receipts:
-            offsets = open_array(receipt.parts["large_offset"].path)
-            members = open_array(receipt.parts["large_member"].path)
-            for first, last in itertools.pairwise(offsets):
-                self._bucket(members[first:last].astype(np.int64), fresh)
 
-    def _bucket(self, bucket: I64, fresh: Sorter) -> None:
-        """In memory: some tens of bytes a member of this one bucket, and two blocks of signatures."""
-        gone = get_bits(self._bits, bucket)
-        limits = np.arange(len(bucket))
-        limits[gone] = np.minimum(limits[gone], self._witness_places(bucket, bucket[gone]))
-        kept_places = np.flatnonzero(~gone)
-        for k in range(0, len(kept_places), BLOCK):
-            places = kept_places[k : k + BLOCK]
-            theirs = self._index.gather("signature", bucket[places])
-            for start in range(int(places[0]) // BLOCK * BLOCK, len(bucket), BLOCK):
-                block = bucket[start : start + BLOCK]
-                within = limits[start : start + BLOCK]
-                if within.max() <= places[0]:
-                    continue
-                found = np.empty((len(block) * len(places), 2), np.int32)
-                signatures = self._index.gather("signature", block)
-                count = _before_limit(signatures, theirs, within, places, self._least, found)
-                fresh.add(self._unknown(pack(block[found[:count, 0]], bucket[places[found[:count, 1]]])))
+def _similar(verifier: Verifier, edges: list[Run]) -> Iterator[tuple[U64, F64]]:
+    """All edges in order."""
+    for pairs, jaccard in merge(edges, max(1024, verifier.memory // 64)):
+        assert jaccard is not None
+        good = verifier.similar(jaccard)
+        yield pairs[good], jaccard[good]
 
-    def _witness_places(self, bucket: I64, gone: I64) -> I64:
-        """How many members of the bucket come before the witness of each of its removed ones."""
-        rows = np.searchsorted(self._removed, pack(gone, np.zeros(len(gone), np.int64)))
-        witnesses = lower(np.asarray(self._removed[rows]))
-        first, second = self._index.order_keys(np.concatenate([bucket, witnesses]))
-        order = np.lexsort((np.arange(len(first)) < len(bucket), second, first))  # a witness before itself as member
-        before = np.cumsum(order < len(bucket))
-        places: I64 = np.empty(len(first), np.int64)
-        places[order] = before
-        return places[len(bucket) :]
 
-    def _unknown(self, pairs: U64) -> U64:
-        for known in self._known:
-            if len(known) and len(pairs):
-                places = np.minimum(np.searchsorted(known, pairs), len(known) - 1)
-                pairs = pairs[known[places] != pairs]
-        return pairs
+def _by_priority(_folder: Path, index: Signed, edges: Iterator[tuple[U64, F64]]) -> Iterator[tuple[U64, F64]]:
+    bits = np.zeros(index.documents // 8 + 1, np.uint8)
+    for pairs, jaccard in edges:
+        chosen = np.zeros(len(pairs), np.bool_)
+        _greedy(pairs, bits, chosen)
+        yield pairs[chosen], jaccard[chosen]
 
 
 @njit(nogil=True, cache=True)
-def _before_limit(
-    signatures: npt.NDArray[np.uint32],
-    theirs: npt.NDArray[np.uint32],
-    limits: I64,
-    places: I64,
-    least: int,
-    found: npt.NDArray[Any],
-) -> int:
-    """Pairs (member, kept member before its limit) that their signatures leave possible."""
-    count = 0
-    for i in range(len(signatures)):
-        for j in range(len(theirs)):
-            if places[j] >= limits[i]:
-                break
-            if matches(signatures[i], theirs[j]) >= least:
-                found[count, 0], found[count, 1] = i, j
-                count += 1
-    return count
+def _greedy(pairs: U64, removed: npt.NDArray[np.uint8], chosen: npt.NDArray[np.bool_]) -> None:
+    """Mark the edges that remove: the first of a document whose other end is kept. Edges come in priority order."""
+    for i in range(len(pairs)):
+        x, y = np.int64(pairs[i] >> np.uint64(32)), np.int64(pairs[i] & np.uint64(0xFFFFFFFF))
+        if (removed[x >> 3] >> (x & 7)) & 1 or (removed[y >> 3] >> (y & 7)) & 1:
+            continue
+        removed[x >> 3] |= np.uint8(1 << (x & 7))
+        chosen[i] = True
+
+
+def _by_component(folder: Path, index: Index, edges: Iterator[tuple[U64, F64]]) -> Iterator[tuple[U64, F64]]:
+    parent = np.memmap(folder / "parent.u32", np.uint32, "w+", shape=(max(1, index.documents),))
+    parent[:] = np.arange(len(parent), dtype=np.uint32)
+    kept = folder / "edges.npy"
+    with ArrayWriter(kept, np.uint64) as pairs_out, ArrayWriter(folder / "values.npy", np.float64) as values_out:
+        for pairs, jaccard in edges:
+            _join(pairs, parent)
+            pairs_out.write(pairs)
+            values_out.write(jaccard)
+    pair_file, value_file = ArrayFile(kept), ArrayFile(folder / "values.npy")
+    for first in range(index.finished, index.documents, BLOCK):
+        ranks = np.arange(first, min(index.documents, first + BLOCK))
+        roots = _roots(ranks, parent)
+        gone = roots != ranks
+        pairs = pack(ranks[gone], roots[gone])
+        places = pair_file.find(pairs)
+        jaccard = np.full(len(pairs), np.nan)
+        jaccard[places >= 0] = value_file.gather(places[places >= 0])
+        yield pairs, jaccard
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _root(parent, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    while parent[x] != x:
+        parent[x] = parent[parent[x]]
+        x = np.int64(parent[x])
+    return x
+
+
+@njit(nogil=True, cache=True)
+def _join(pairs, parent):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for i in range(len(pairs)):
+        x = _root(parent, np.int64(pairs[i] >> np.uint64(32)))
+        y = _root(parent, np.int64(pairs[i] & np.uint64(0xFFFFFFFF)))
+        parent[max(x, y)] = np.uint32(min(x, y))
+
+
+@njit(nogil=True, cache=True)
+def _roots(ranks, parent):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    result = np.empty(len(ranks), np.int64)
+    for i in range(len(ranks)):
+        result[i] = _root(parent, ranks[i])
+    return result
+
+
+def _write_witnesses(path: Path, removed: ArrayFile, index: Signed) -> None:
+    at = 0
+    with ArrayWriter(path, np.uint32) as writer:
+        for first in range(0, index.documents, BLOCK):
+            end = min(index.documents, first + BLOCK)
+            witness = np.arange(first, end, dtype=np.uint32)
+            stop = removed.search(end << 32)
+            pairs = removed.read(at, stop)
+            witness[upper(pairs) - first] = lower(pairs)
+            writer.write(witness)
+            at = stop

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from corpuskit.graph import Need, Stage
+from corpuskit.dedup.finished import finished_files
+from corpuskit.errors import UsageError
+from corpuskit.graph import Need, Stage, Unit
 from corpuskit.recipe import Recipe, Source, StepCall
+
+STAGES = "corpuskit.dedup.stages"
 
 PARTITION_BYTES = 4 << 30
 """Raw bytes for each unit of the global stages of dedup (rounded up to a power of two of units)."""
@@ -37,65 +41,93 @@ class Planner(Protocol):
     decisions: dict[str, list[Decision]]
     raw_bytes: int
 
-    def add(self, stage: Stage, *, like: str | None = None, count: int | None = None) -> None:
-        """Give a stage its key and its units: one per unit of the stage `like`, or `count`."""
+    def add(
+        self, stage: Stage, *, like: str | None = None, raw: list[Unit] | None = None, count: int | None = None
+    ) -> None:
+        """Give a stage its key and its units: one per unit of the stage `like`, these over raw files, or `count`."""
 
     def flush(self, sources: list[Source], before: str) -> None:
         """See that the documents of these sources stand in a stage."""
 
 
-def minhash(planner: Planner, call: StepCall, sources: list[Source]) -> None:
-    """Add the stages of the step `minhash`; each source's next segment applies what they decide."""
-    planner.flush(sources, "minhash")
+def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None:
+    """Add the stages of the step `minhash` or `exact`; each source's next segment applies what they decide.
+
+    Those of `exact` are named `exact-STAGE`: they are the same without bands.
+    """
+    step = call.step.name
+    prefix = "" if step == "minhash" else f"{step}-"
+    planner.flush(sources, step)
     params = call.step.function(**call.params)
+    # priority and what is done with pairs are no matter of a signature: changing them computes none again
+    later = ("keep", "threshold", "verify", "choose", "against")
+    shared = {key: value for key, value in params.items() if key not in later}
     keep: list[str] = params["keep"]
-    ranked = [
-        {
-            "source": source.name,
-            "domain": source.domain,
-            "priority": keep.index(source.domain) if source.domain in keep else len(keep),
-        }
-        for source in sources
-    ]
+    listed, finished = _finished(planner, call, params, shared, prefix)
+    for source in sources:
+        place = keep.index(source.domain) if source.domain in keep else len(keep)
+        listed.append({"source": source.name, "domain": source.domain, "priority": 1 + place})
     docs = {f"docs:{source.name}": Need(_known(planner.docs[source.name]), "all") for source in sources}
-    signatures: dict[str, Need] = {}
     for source in sources:
-        name, upstream = f"signatures-{source.name}", _known(planner.docs[source.name])
-        # priority and threshold are no matter of a signature: changing them computes none again
-        shared = {key: value for key, value in params.items() if key not in ("keep", "threshold")}
-        spec = {"version": 1, "minhash": shared, "domain": source.domain}
-        body = "corpuskit.dedup.stages:signatures"
-        planner.add(Stage(name, body, spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
-        signatures[f"signatures:{source.name}"] = Need(name, "all")
-    spec = {"version": 1, "minhash": params, "sources": ranked}
+        name, upstream = f"{prefix}signatures-{source.name}", _known(planner.docs[source.name])
+        spec = {"version": 2, "minhash": shared, "domain": source.domain}
+        planner.add(Stage(name, f"{STAGES}:signatures", spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
+    needs = {f"signatures:{one['source']}": Need(f"{prefix}signatures-{one['source']}", "all") for one in listed}
+    spec = {"version": 2, "minhash": params, "sources": listed}
     partitions = 1 << max(0, (planner.raw_bytes // PARTITION_BYTES).bit_length())
-    needs: dict[str, Need] = dict(signatures)
-    for body, units in (("exact", partitions), ("bands", partitions), ("verify", partitions), ("choose", 1)):
-        if body == "verify":
+    bodies = {"rank": 1, "exact": partitions, "bands": partitions, "verify": partitions, "choose": 1}
+    for body, units in bodies.items():
+        if not params["bands"] and body in ("bands", "verify"):
+            continue
+        if body in ("verify", "choose"):
             needs |= docs
-        stage = Stage(body, f"corpuskit.dedup.stages:{body}", spec, {}, dict(needs))
-        planner.add(stage, count=units)
-        needs[body] = Need(body, "all")
+        name = f"{prefix}{body}"
+        planner.add(Stage(name, f"{STAGES}:{body}", spec, {"finished": finished}, dict(needs)), count=units)
+        needs[body] = Need(name, "all")
     for source in sources:
-        planner.decisions[source.name].append(Decision("choose", Need("choose", "all"), {"barrier": "minhash"}))
+        # each unit's slice of the choice: a choice that moves elsewhere leaves the unit's documents as they are
+        name, upstream = f"{prefix}decide-{source.name}", _known(planner.docs[source.name])
+        slices = {"docs": Need(upstream, "each"), "choose": needs["choose"]}
+        planner.add(Stage(name, "corpuskit.barriers:decide", {"version": 1}, {}, slices), like=upstream)
+        planner.decisions[source.name].append(Decision(f"decide:{step}", Need(name, "each"), {"barrier": step}))
+
+
+def _finished(
+    planner: Planner, call: StepCall, params: dict[str, Any], shared: dict[str, Any], prefix: str
+) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+    """Add the signatures of finished corpora; their sources, highest priority, and the files of each."""
+    listed, files = [], {}
+    for number, root in enumerate(params.get("against", ())):
+        try:
+            by_domain = finished_files(planner.recipe.base / root, params)
+        except UsageError as error:
+            at = f"{planner.recipe.path}:{call.line}: `against: {root}`"
+            raise UsageError(f"{at}: {error.message}", error.hint) from None
+        for domain, units in by_domain.items():
+            source = f"against-{number}-{domain}"
+            spec = {"version": 2, "minhash": shared, "domain": domain}
+            planner.add(Stage(f"{prefix}signatures-{source}", f"{STAGES}:signatures", spec, {}, {}), raw=units)
+            listed.append({"source": source, "domain": domain, "priority": 0, "root": root})
+            files[source] = [unit.inputs[0]["path"] for unit in units]
+    return listed, files
 
 
 def evidence(planner: Planner) -> None:
     """Add the stage that publishes why documents were removed, if there is deduplication."""
-    if "choose" not in planner.stages:
+    chosen: list[str] = [name for name in ("exact-choose", "choose") if name in planner.stages]
+    if not chosen:
         return
-    needs = {"choose": Need("choose", "all")}
-    for source in planner.recipe.sources:
-        for name in _after(planner, source, "choose"):
-            needs[name] = Need(name, "all")
-    spec = {"version": 1, "segments": sorted(needs.keys() - {"choose"})}
+    needs = {name: Need(name, "all") for name in chosen}
+    segments = sorted({name for source in planner.recipe.sources for name in _after(planner, source, chosen)})
+    needs |= {name: Need(name, "all") for name in segments}
+    spec = {"version": 2, "choices": chosen, "segments": segments}
     planner.add(Stage("duplicates", "corpuskit.barriers:duplicates", spec, {}, needs), count=1)
 
 
-def _after(planner: Planner, source: str, decided: str) -> list[str]:
-    """Segments of a source that come after the choice: they may drop a kept document."""
+def _after(planner: Planner, source: str, chosen: list[str]) -> list[str]:
+    """Segments of a source that come after a choice: they may drop a kept document."""
     found, name = [], _known(planner.docs[source])
-    while decided in {need.stage for need in _above(planner, planner.stages[name])}:
+    while {need.stage for need in _above(planner, planner.stages[name])} & set(chosen):
         found.append(name)
         upstream = planner.stages[name].needs.get("docs")
         if upstream is None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from corpuskit.arrow import PartWriter
-from corpuskit.dedup.edges import ROWS, Edges
 from corpuskit.dedup.exact import copies_of
 from corpuskit.dedup.index import Index
-from corpuskit.dedup.sort import U64, lower, pack, upper
+from corpuskit.dedup.sort import U64, lower, upper
 from corpuskit.unit import Work
+
+if TYPE_CHECKING:
+    from corpuskit.dedup.choose import Choice
+
+ROWS = 1 << 16
+"""Rows that go to and from the database at a time."""
 
 SCHEMA = pa.schema(
     [
         ("doc", pa.uint64()),
         ("kept_doc", pa.uint64()),
+        ("kept_root", pa.string()),
         ("jaccard", pa.float64()),
         ("kind", pa.string()),
         ("domain", pa.string()),
@@ -26,11 +34,11 @@ SCHEMA = pa.schema(
 )
 
 
-def write_removed(work: Work, index: Index, edges: Edges) -> dict[str, Any]:
+def write_removed(work: Work, index: Index, choice: Choice | None) -> dict[str, Any]:
     """Write part `removed` (`SCHEMA`, sorted by doc) from the last choice and the exact copies.
 
-    Parts `removed_docs` (uint64) and `removed_exact` (uint8) hold two of its columns as they are, to be memory-mapped
-    by whoever looks documents up.
+    Parts `removed_docs` (uint64) and `removed_exact` (uint8) hold two of its columns as they are, to be searched by
+    whoever looks documents up.
 
     An exact copy of a document that is itself removed gets that document's witness and similarity: their shingle sets
     are the same.
@@ -39,70 +47,103 @@ def write_removed(work: Work, index: Index, edges: Edges) -> dict[str, Any]:
         facts: by_domain [{domain, kept_domain, exact, near}], and clusters [{size, clusters}], a cluster being a kept
         document with all that it removed.
     """
-    domains = sorted({source.domain for source in index.sources})
-    number = np.array([domains.index(source.domain) for source in index.sources], np.int64)
-    edges.database.execute(
-        "CREATE TABLE removed (doc UBIGINT, kept_doc UBIGINT, jaccard DOUBLE, "
-        "exact BOOLEAN, domain UINTEGER, kept_domain UINTEGER)"
-    )
-
-    def insert(pairs: U64, jaccard: Any, exact: bool) -> None:
-        doc, kept = upper(pairs), lower(pairs)
-        if not len(doc):
-            return
-        edges.insert(
-            "removed",
-            {
-                "doc": index.gather("doc", doc),
-                "kept_doc": index.gather("doc", kept),
-                "jaccard": np.asarray(jaccard, np.float64),
-                "exact": np.full(len(doc), exact),
-                "domain": number[index.source_of(doc)].astype(np.uint32),
-                "kept_domain": number[index.source_of(kept)].astype(np.uint32),
-            },
+    mib = max(128, work.memory >> 21)
+    settings: dict[str, Any] = {
+        "threads": 1,
+        "memory_limit": f"{mib}MiB",
+        "temp_directory": str(work.scratch / "spill"),
+    }
+    with duckdb.connect(str(work.scratch / "removed.duckdb"), config=settings) as database:
+        database.execute(
+            "CREATE TABLE removed (doc UBIGINT, kept_doc UBIGINT, jaccard DOUBLE, exact BOOLEAN, source UINTEGER, "
+            "kept_source UINTEGER)"
         )
+        _insert_all(work, index, choice, database)
+        _write(work, index, database)
+        return _counts(index, database)
 
-    edges.database.execute("CREATE TABLE copies (doc UBIGINT, first UBIGINT)")
+
+def _insert_all(work: Work, index: Index, choice: Choice | None, database: duckdb.DuckDBPyConnection) -> None:
+    if choice is not None:
+        for at in range(0, len(choice.removed), ROWS):
+            end = min(len(choice.removed), at + ROWS)
+            _insert(database, index, choice.removed.read(at, end), choice.jaccard.read(at, end), exact=False)
     for copies in copies_of(work.receipts("exact")):
         for at in range(0, len(copies), ROWS):
-            block = copies[at : at + ROWS]
-            edges.insert("copies", {"doc": upper(block).astype(np.uint64), "first": lower(block).astype(np.uint64)})
-    joined = (
-        "SELECT c.doc, coalesce(n.kept, c.first) AS kept, coalesce(n.jaccard, 1.0) AS jaccard "
-        "FROM copies c LEFT JOIN near n ON n.doc = c.first ORDER BY c.doc"
+            pairs = copies.read(at, min(len(copies), at + ROWS))
+            jaccard = np.ones(len(pairs))
+            if choice is not None:
+                copy, first = upper(pairs), lower(pairs)
+                witness = choice.witness.gather(first).astype(np.uint64)
+                gone = witness != first
+                found = np.flatnonzero(gone)[np.argsort(first[gone], kind="stable")]
+                near = (first[found].astype(np.uint64) << np.uint64(32)) | witness[found]
+                jaccard[found] = choice.jaccard.gather(choice.removed.find(near))
+                pairs = (copy.astype(np.uint64) << np.uint64(32)) | witness
+            _insert(database, index, pairs, jaccard, exact=True)
+
+
+def _insert(
+    database: duckdb.DuckDBPyConnection, index: Index, pairs: U64, jaccard: npt.NDArray[np.float64], *, exact: bool
+) -> None:
+    doc, kept = index.numbers(upper(pairs)), index.numbers(lower(pairs))
+    rows = pa.table(
+        {
+            "doc": index.gather("doc", doc),
+            "kept_doc": index.gather("doc", kept),
+            "jaccard": pa.array(jaccard, from_pandas=True),  # NaN: not compared
+            "exact": np.full(len(doc), exact),
+            "source": index.source_of(doc).astype(np.uint32),
+            "kept_source": index.source_of(kept).astype(np.uint32),
+        }
     )
-    for query, exact in (("SELECT doc, kept, jaccard FROM near ORDER BY doc", False), (joined, True)):
-        edges.database.execute(f"CREATE OR REPLACE TABLE resolved AS {query}")
-        for batch in edges.batches("SELECT * FROM resolved ORDER BY doc"):
-            doc, kept, jaccard = (batch.column(i).to_numpy() for i in range(3))
-            insert(pack(doc, kept), jaccard, exact)
-    names, kinds = pa.array(domains, pa.string()), pa.array(["near", "exact"])
+    if rows.num_rows:
+        database.register("rows", rows)
+        database.execute("INSERT INTO removed SELECT * FROM rows")
+        database.unregister("rows")
+
+
+def _write(work: Work, index: Index, database: duckdb.DuckDBPyConnection) -> None:
+    domains = pa.array([source.domain for source in index.sources], pa.string())
+    roots = pa.array([source.root for source in index.sources], pa.string())
+    kinds = pa.array(["near", "exact"])
     rows = 0
     docs, flags = work.put("removed_docs", ".u64").open("wb"), work.put("removed_exact", ".u8").open("wb")
     with PartWriter(work.put("removed", ".arrow"), SCHEMA) as writer, docs, flags:
-        for batch in edges.batches("SELECT * FROM removed ORDER BY doc"):
-            kind = kinds.take(batch.column("exact").cast(pa.int8()))
-            by_name = [names.take(batch.column(name)) for name in ("domain", "kept_domain")]
-            writer.write(pa.record_batch([*batch.columns[:3], kind, *by_name], schema=SCHEMA))
-            docs.write(batch.column("doc").to_numpy().astype("<u8").tobytes())
-            flags.write(batch.column("exact").cast(pa.int8()).to_numpy().astype("u1").tobytes())
+        for batch in database.sql("SELECT * FROM removed ORDER BY doc").to_arrow_reader(ROWS):
+            doc, kept, jaccard, exact, source, kept_source = batch.columns
+            kind = kinds.take(exact.cast(pa.int8()))
+            columns = [
+                doc,
+                kept,
+                roots.take(kept_source),
+                jaccard,
+                kind,
+                domains.take(source),
+                domains.take(kept_source),
+            ]
+            writer.write(pa.record_batch(columns, schema=SCHEMA))
+            docs.write(doc.to_numpy().astype("<u8").tobytes())
+            flags.write(exact.cast(pa.int8()).to_numpy().astype("u1").tobytes())
             rows += batch.num_rows
-    work.put("removed", ".arrow", rows=rows)
-    return _counts(edges, domains)
+    for name in ("removed", "removed_docs", "removed_exact"):
+        work.rows(name, rows)
 
 
-def _counts(edges: Edges, domains: list[str]) -> dict[str, Any]:
-    by_domain = edges.database.execute(
-        "SELECT domain, kept_domain, count(*) FILTER (exact), count(*) FILTER (NOT exact) "
-        "FROM removed GROUP BY 1, 2 ORDER BY 1, 2"
+def _counts(index: Index, database: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    names = pa.table({"number": range(len(index.sources)), "domain": [source.domain for source in index.sources]})
+    database.register("sources", names)
+    by_domain = database.execute(
+        "SELECT s.domain, k.domain, count(*) FILTER (exact), count(*) FILTER (NOT exact) FROM removed "
+        "JOIN sources s ON s.number = source JOIN sources k ON k.number = kept_source GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
-    clusters = edges.database.execute(
-        "SELECT size, count(*) FROM (SELECT count(*) + 1 AS size FROM removed GROUP BY kept_doc) GROUP BY 1 ORDER BY 1"
+    clusters = database.execute(
+        "SELECT size, count(*) FROM (SELECT count(*) + 1 AS size FROM removed "
+        "GROUP BY kept_doc, kept_source) GROUP BY 1 ORDER BY 1"
     ).fetchall()
     return {
         "by_domain": [
-            {"domain": domains[one], "kept_domain": domains[two], "exact": exact, "near": near}
-            for one, two, exact, near in by_domain
+            {"domain": one, "kept_domain": two, "exact": exact, "near": near} for one, two, exact, near in by_domain
         ],
         "clusters": [{"size": size, "clusters": count} for size, count in clusters],
     }

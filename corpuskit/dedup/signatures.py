@@ -1,7 +1,8 @@
-"""Stage `signatures`: what dedup needs to know of every document of one unit, in arrays that can be memory-mapped.
+"""Stage `signatures`: what dedup needs to know of every document of one unit.
 
-Row i of `doc`, `bytes` and `signature` is row i of the unit's documents. `exact_*` and `band_*` are runs sorted by
-hash, so that any partition by leading bits is a slice of each; documents whose normalized text is empty are in neither.
+Row i of `doc`, `bytes`, `hash` and `signature` is row i of the unit's documents. `exact_*` and `band_*` are entries
+grouped by the leading bits of their key, so that any partition is one stretch of each; documents whose normalized text
+is empty are in neither.
 """
 
 from __future__ import annotations
@@ -12,56 +13,74 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpuskit.arrow import PartReader, text_bytes
+from corpuskit.arrow import text_bytes
+from corpuskit.dedup import reference
 from corpuskit.dedup.params import Minhash
 from corpuskit.dedup.sort import U64
-from corpuskit.kernels.hashing import mix
+from corpuskit.dedup.texts import Texts
+from corpuskit.kernels.hashing import hash_bytes, mix
 from corpuskit.kernels.minhash import sketch
 from corpuskit.unit import Work
+
+LEADING_BITS = 10
+"""Entries are grouped by this many leading bits of their key: the finest partition that needs no further look."""
 
 
 def signatures(work: Work) -> None:
     """Sketch the documents of the unit of the same number of `docs`.
 
-    Parts: doc uint64[n]; bytes uint32[n], of UTF-8; signature uint32[n, permutations]; batch int64[b + 1], the first
-    row of each record batch of `docs`; exact_key uint64[2, m] and exact_row uint32[m]; band_key uint64[1, m * bands]
-    and band_row uint32[m * bands].
+    Parts: doc uint64[n]; bytes uint32[n], of UTF-8; shingles uint32[n], with repetitions; hash uint64[n], of the
+    normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each record batch of `docs`; exact_key uint64[m, 2],
+    exact_row uint32[m], exact_start int64[1025]; band_key uint64[m * bands], band_row, band_start likewise.
     """
-    params = Minhash.parse({**work.spec["minhash"], "threshold": 1.0})  # it plays no part here
+    # what is done with pairs plays no part here
+    params = Minhash.parse({**work.spec["minhash"], "threshold": 1.0, "verify": "none", "choose": "priority"})
     seed = domain_seed(work.spec["domain"]) if params.scope == "domain" else 0
-    path = work.receipt("docs").parts["docs"].path
-    ids = [np.asarray(batch.column(0), np.uint64) for batch in PartReader(path, ["doc"])]
+    texts = Texts.of(work)
+    ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.read(["doc"])]
     doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
     batches = np.concatenate([[0], np.cumsum([len(part) for part in ids])]).astype(np.int64)
     size = np.zeros(len(doc), np.uint32)
     hashes = np.zeros((len(doc), 2), np.uint64)
-    alive = np.zeros(len(doc), np.bool_)
-    signature_path = work.put("signature", ".npy", rows=len(doc))
-    shape = (len(doc), params.permutations)
-    signature = np.lib.format.open_memmap(signature_path, "w+", np.dtype("<u4"), shape)
-    for batch, first in zip(PartReader(path, ["text"]), batches, strict=False):
-        rows = slice(int(first), int(first) + batch.num_rows)
-        made = sketch(batch.column(0), params.unit, params.n, params.permutations, seed)
-        size[rows] = text_bytes(batch.column(0))
-        hashes[rows] = made.hash
-        alive[rows] = made.shingles > 0
-        signature[rows] = made.signature
-    rows_alive = np.flatnonzero(alive)
-    order = rows_alive[np.lexsort((hashes[rows_alive, 1], hashes[rows_alive, 0]))]
-    key, row = band_run(np.asarray(signature), rows_alive, params.bands, params.rows, seed)
-    signature.flush()
+    keys = np.zeros((len(doc), params.bands), np.uint64)
+    shingles = np.zeros(len(doc), np.uint32)
+    path = work.put("signature", ".npy", rows=len(doc))
+    with path.open("wb") as stream:
+        shape = (len(doc), params.permutations)
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<u4", "fortran_order": False, "shape": shape})
+        for batch, first in zip(texts.read(["text"]), batches, strict=False):
+            rows = slice(int(first), int(first) + batch.num_rows)
+            made = sketch(batch.column(0), params.unit, params.n, max(1, params.permutations), seed)
+            signature = made.signature[:, : params.permutations]
+            if params.hash == "datasketch":
+                signature = reference.signatures(batch.column(0), params.unit, params.n, params.permutations)
+            size[rows] = text_bytes(batch.column(0))
+            hashes[rows] = made.hash
+            shingles[rows] = made.shingles
+            band_keys(signature, params.rows, np.uint64(seed), keys[rows])
+            stream.write(np.ascontiguousarray(signature).data)
+    rows_alive = np.flatnonzero(shingles)
     _save(work, "doc", doc)
     _save(work, "bytes", size)
+    _save(work, "shingles", shingles)
+    _save(work, "hash", hashes[:, 0].copy())
     _save(work, "batch", batches)
-    _save(work, "exact_key", np.ascontiguousarray(hashes[order].T))
-    _save(work, "exact_row", order.astype(np.uint32))
-    _save(work, "band_key", key)
-    _save(work, "band_row", row)
+    _save_entries(work, "exact", hashes[rows_alive], rows_alive, 1)
+    _save_entries(work, "band", keys[rows_alive].reshape(-1, 1), rows_alive, params.bands)
     work.facts["empty"] = len(doc) - len(rows_alive)
 
 
 def _save(work: Work, name: str, values: npt.NDArray[np.generic]) -> None:
-    np.save(work.put(name, ".npy", rows=values.shape[-1]), values)
+    publish = f"index/signatures/{work.key}-{name}.npy" if work.spec["minhash"]["bands"] else None
+    np.save(work.put(name, ".npy", rows=len(values), publish=publish), values)
+
+
+def _save_entries(work: Work, name: str, keys: U64, rows: npt.NDArray[np.int64], each: int) -> None:
+    """Save entries (key, row); row i has `each` keys in succession."""
+    found, found_rows, starts = grouped(keys, rows, each, LEADING_BITS)
+    _save(work, f"{name}_key", found.reshape(-1) if keys.shape[1] == 1 else found)
+    _save(work, f"{name}_row", found_rows)
+    _save(work, f"{name}_start", starts)
 
 
 def domain_seed(domain: str) -> int:
@@ -69,22 +88,39 @@ def domain_seed(domain: str) -> int:
     return int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "little")
 
 
-def band_run(
-    signature: npt.NDArray[np.uint32], rows_alive: npt.NDArray[np.int64], bands: int, rows: int, seed: int
-) -> tuple[U64, npt.NDArray[np.uint32]]:
-    """Band hashes of the given rows, sorted by (hash, row): uint64[1, m * bands] and the rows, uint32[m * bands]."""
-    keys = np.empty((len(rows_alive), bands), np.uint64)
-    _band_keys(signature, rows_alive, rows, np.uint64(seed), keys)
-    flat = keys.ravel()
-    order = np.argsort(flat, kind="stable")
-    return flat[order][None], rows_alive[order // bands].astype(np.uint32)
+@njit(nogil=True, cache=True)
+def grouped(keys, rows, each, bits):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Group keys uint64[m, k], of which each row has `each`, by leading bits of the first of the k.
+
+    Returns:
+        (keys uint64[m, k], rows uint32[m], starts int64[2^bits + 1]): group i is starts[i] to starts[i + 1].
+    """
+    shift = np.uint64(64 - bits)
+    starts = np.zeros((1 << bits) + 1, np.int64)
+    for i in range(len(keys)):
+        starts[np.int64(keys[i, 0] >> shift) + 1] += 1
+    for i in range(1 << bits):
+        starts[i + 1] += starts[i]
+    at = starts[:-1].copy()
+    found, found_rows = np.empty_like(keys), np.empty(len(keys), np.uint32)
+    for r in range(len(rows)):
+        for i in range(r * each, (r + 1) * each):
+            group = np.int64(keys[i, 0] >> shift)
+            place = at[group]
+            at[group] = place + 1
+            found_rows[place] = rows[r]
+            for j in range(keys.shape[1]):
+                found[place, j] = keys[i, j]
+    return found, found_rows, starts
 
 
 @njit(nogil=True, cache=True)
-def _band_keys(signature, documents, rows, seed, keys):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    for i in range(len(documents)):
+def band_keys(signature, rows, seed, keys):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Hash the bands of signatures uint32[n, permutations] into `keys`, uint64[n, bands]."""
+    room = np.empty(rows * 4 + 64, np.uint8)  # hashing reads ahead
+    band_of = room.view(np.uint32)
+    for i in range(len(signature)):
         for band in range(keys.shape[1]):
-            key = mix(np.uint64(band), seed)
-            for j in range(band * rows, (band + 1) * rows):
-                key = mix(np.uint64(signature[documents[i], j]), key)
-            keys[i, band] = key
+            for j in range(rows):
+                band_of[j] = signature[i, band * rows + j]
+            keys[i, band] = hash_bytes(room, 0, rows * 4, mix(np.uint64(band), seed))

@@ -1,26 +1,28 @@
 """Stage `verify`: distinct candidate pairs, ruled out by signatures or decided by the exact Jaccard similarity.
 
 The sketch filter rules a pair out only if its signatures agree in so few places that a pair at the threshold would do
-so with probability below 1e-6 (exact binomial). All others are compared by the sets of 64-bit hashes of their shingles.
+so with probability below 1e-6 (exact binomial). All others are compared by the sets of 64-bit hashes of their shingles,
+unless `index/` knows their similarity from an earlier run.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.arrow import PartReader
-from corpuskit.dedup.bands import matches
+from corpuskit.dedup.bands import edge_matches, matches
+from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, Index
+from corpuskit.dedup.known import Known, pair_key
 from corpuskit.dedup.params import Minhash
-from corpuskit.dedup.sort import U64, ArrayWriter, Sorter, lower, open_array, pack, search, upper
+from corpuskit.dedup.sort import U64, Sorter, lower, merge, pack, upper
+from corpuskit.dedup.texts import Texts
 from corpuskit.kernels.shingle import shingle_sets
 from corpuskit.unit import Work
 
@@ -28,123 +30,189 @@ F64 = npt.NDArray[np.float64]
 Sets = tuple[npt.NDArray[np.uint64], I64]
 
 SHINGLE_BYTES = 8
-"""Bytes of shingle hashes for a byte of text, at most."""
+"""Bytes of a shingle's hash."""
 
 
 def verify(work: Work) -> None:
     """Decide the candidate pairs whose document of lower priority is in this unit's range of numbers.
 
-    Parts: pair uint64, sorted, and jaccard float64: every pair that was compared exactly, whatever its similarity.
-    Facts: candidates, ruled_out, compared, similar.
+    Parts: pair uint64, sorted, and jaccard float64: every pair that was compared exactly, whatever its similarity; with
+    `verify: none` or `sketch`, every pair that was not ruled out, and the estimate of the signatures. known_*: see
+    `corpuskit.dedup.known`.
+
+    Facts: candidates = ruled_out + compared; similar, of the compared.
     """
     verifier = Verifier(work)
-    documents = verifier.index.documents
-    first = -(-work.unit * documents // work.units)
-    end = -(-(work.unit + 1) * documents // work.units)
-    sorter = Sorter(work.scratch / "sort", work.memory // 4)
-    step = max(1024, work.memory // 64)
-    for receipt in work.receipts("bands"):
-        pairs = open_array(receipt.parts["pairs"].path)
-        begin, stop = search(pairs, first << 32), search(pairs, end << 32)
-        for at in range(begin, stop, step):
-            sorter.add(np.asarray(pairs[at : min(stop, at + step)]))
-    work.facts |= verifier.save(sorter.sorted(), work.put("pair", ".npy"), work.put("jaccard", ".npy"))
-    work.put("pair", ".npy", rows=work.facts["compared"])
-    work.put("jaccard", ".npy", rows=work.facts["compared"])
+    index = verifier.index
+    first = -(-work.unit * index.documents // work.units)
+    end = -(-(work.unit + 1) * index.documents // work.units)
+
+    def mine() -> Iterator[U64]:
+        runs = [(ArrayFile(receipt.parts["pairs"].path), None) for receipt in work.receipts("bands")]
+        for pairs, _ in merge(runs, max(1024, work.memory // 64)):
+            if work.units == 1:
+                yield pairs
+            else:
+                numbers = index.numbers(upper(pairs))
+                yield pairs[(numbers >= first) & (numbers < end)]
+
+    paths = work.put("pair", ".npy"), work.put("jaccard", ".npy")
+    with Known.Writer(work) as known:
+        work.facts |= verifier.save(mine(), *paths, work.scratch / "verify", known)
+    work.rows("pair", work.facts["compared"])
+    work.rows("jaccard", work.facts["compared"])
 
 
 class Verifier:
     """Compares pairs of documents, by signature and by text.
 
-    Texts are read in groups whose shingle sets take at most an eighth of the memory: two groups are held at a time. A
-    single pair of documents is always held, however small the memory.
-
     Args:
-        work: a unit that needs `docs:SOURCE` and `signatures:SOURCE` of all sources.
+        work: a unit that needs `docs:SOURCE` and `signatures:SOURCE` of all sources, and `rank`.
     """
 
     def __init__(self, work: Work) -> None:
         self.index = Index(work)
         self.params = Minhash.parse(work.spec["minhash"])
         self.memory = work.memory
+        self._known = Known(work)
         self._docs: list[Path] = []
         for source in self.index.sources:
-            self._docs += [receipt.parts["docs"].path for receipt in work.receipts(f"docs:{source.source}")]
+            if source.root is None:
+                self._docs += [receipt.parts["docs"].path for receipt in work.receipts(f"docs:{source.source}")]
+            else:
+                self._docs += [Path(path) for path in work.run["finished"][source.source]]
 
-    def save(self, pairs: Iterator[U64], pair_path: Path, jaccard_path: Path) -> dict[str, int]:
-        """Decide sorted distinct pairs; write the compared ones, in the same order, and count."""
+    def similar(self, jaccard: F64) -> npt.NDArray[np.bool_]:
+        """Which compared pairs are edges."""
+        if self.params.verify == "none":
+            return np.ones(len(jaccard), np.bool_)
+        return jaccard >= self.params.threshold
+
+    def save(
+        self, pairs: Iterator[U64], pair_path: Path, jaccard_path: Path, scratch: Path, known: Known.Writer
+    ) -> dict[str, int]:
+        """Decide sorted distinct pairs; write the compared ones, in the same order, and count.
+
+        Args:
+            pairs: in blocks. scratch: a folder to make.
+            known: is told of every pair that was compared exactly.
+        """
         facts = {"candidates": 0, "ruled_out": 0, "compared": 0, "similar": 0}
-        chunk = max(1024, self.memory // 512)
-        with ArrayWriter(pair_path, np.uint64) as pair_out, ArrayWriter(jaccard_path, np.float64) as jaccard_out:
+        decided = Sorter(scratch / "decided", self.memory // 16, np.float64)
+        waiting = Sorter(scratch / "waiting", self.memory // 16, np.uint64)
+        least, _ = edge_matches(self.params)
 
-            def compare(chosen: U64) -> None:
-                jaccard = self.jaccard(chosen)
-                pair_out.write(chosen)
-                jaccard_out.write(jaccard)
-                facts["similar"] += int((jaccard >= self.params.threshold).sum())
+        def decide(some: U64, jaccard: F64) -> None:
+            decided.add(some, jaccard)
+            facts["similar"] += int(self.similar(jaccard).sum())
 
-            waiting, held = [np.zeros(0, np.uint64)], 0
-            for block in pairs:
-                left = block[self.possible(block)]
-                facts["candidates"] += len(block)
-                facts["ruled_out"] += len(block) - len(left)
-                waiting.append(left)
-                held += len(left)
-                if held >= chunk:
-                    compare(np.concatenate(waiting))
-                    waiting, held = [np.zeros(0, np.uint64)], 0
-            compare(np.concatenate(waiting))
-            facts["compared"] = pair_out.rows
+        for block in pairs:
+            agree = self.agree(block)
+            left = block[agree >= least]
+            facts["candidates"] += len(block)
+            facts["ruled_out"] += len(block) - len(left)
+            facts["compared"] += len(left)
+            if self.params.verify != "exact":
+                decide(left, agree[agree >= least] / self.params.permutations)
+                continue
+            one, two = self.index.numbers(upper(left)), self.index.numbers(lower(left))
+            key = pair_key(self.index.gather("hash", one), self.index.gather("hash", two))
+            found, jaccard = self._known.look(key)
+            decide(left[found], jaccard[found])
+            known.add(key[found], jaccard[found])
+            waiting.add(pack(two[~found], one[~found]), left[~found])
+        for stored, ranked in _ranges(waiting, self.index, self.memory):
+            jaccard = self.jaccard(stored)
+            decide(ranked, jaccard)
+            one, two = upper(stored), lower(stored)
+            known.add(pair_key(self.index.gather("hash", one), self.index.gather("hash", two)), jaccard)
+        decided.save(pair_path, jaccard_path)
         return facts
 
-    def possible(self, pairs: U64) -> npt.NDArray[np.bool_]:
-        """Whether the signatures leave it possible that a pair is similar."""
-        result = np.empty(len(pairs), np.bool_)
-        step = max(64, self.memory // (64 * self.params.permutations))
+    def agree(self, pairs: U64) -> npt.NDArray[np.int16]:
+        """In how many places the signatures of each pair agree."""
+        result = np.empty(len(pairs), np.int16)
+        step = max(64, self.memory // (32 * self.params.permutations))
         for at in range(0, len(pairs), step):
             block = pairs[at : at + step]
             documents, places = np.unique(np.concatenate([upper(block), lower(block)]), return_inverse=True)
-            signatures = self.index.gather("signature", documents)
-            _possible(signatures, places[: len(block)], places[len(block) :], self.params.least_matches, result[at:])
+            _agree(self.index.signatures(documents), places[: len(block)], places[len(block) :], result[at:])
         return result
 
     def jaccard(self, pairs: U64) -> F64:
-        """Exact Jaccard similarity of the shingle sets of each pair."""
-        one, two = upper(pairs), lower(pairs)
+        """Exact Jaccard similarity of pairs of document numbers, sorted: first those of few upper documents.
+
+        In memory: the shingle sets of all documents in upper halves, and of a group of those in lower halves.
+        """
         result = np.zeros(len(pairs), np.float64)
-        if not len(pairs):
-            return result
-        documents = np.unique(np.concatenate([one, two]))
-        sizes = self.index.gather("bytes", documents).astype(np.int64) * SHINGLE_BYTES + 64
-        groups = _groups(sizes, max(1, self.memory // 8))
-        a, b = np.searchsorted(documents, one), np.searchsorted(documents, two)
-        key = pack(groups[a], groups[b])
-        order = np.argsort(key, kind="stable")
-        starts = np.searchsorted(groups, np.arange(groups[-1] + 1))
-        load = _last_two(lambda group: self._sets(documents[groups == group]))
-        borders = np.flatnonzero(np.diff(key[order], prepend=~key[order[0]], append=~key[order[-1]]))
+        one, two = upper(pairs), lower(pairs)
+        holders, a = np.unique(one, return_inverse=True)
+        held = self.sets(holders)
+        order = np.argsort(two, kind="stable")
+        others, starts = np.unique(two[order], return_index=True)
+        starts = np.append(starts, len(two))
+        sizes = self.index.gather("shingles", others).astype(np.int64) * SHINGLE_BYTES + 64
+        groups = _groups(sizes, max(1, self.memory // 12))
+        borders: list[int] = np.flatnonzero(np.diff(groups, prepend=-1, append=-1)).tolist() if len(others) else []
         for first, last in itertools.pairwise(borders):
-            chosen = order[first:last]
-            left, right = int(groups[a[chosen[0]]]), int(groups[b[chosen[0]]])
+            chosen = order[starts[first] : starts[last]]
+            b = np.searchsorted(others[first:last], two[chosen])
             values = np.empty(len(chosen), np.float64)
-            _jaccard(*load(left), *load(right), a[chosen] - starts[left], b[chosen] - starts[right], values)
+            _jaccard(*held, *self.sets(others[first:last]), a[chosen], b, values)
             result[chosen] = values
         return result
 
-    def _sets(self, documents: I64) -> Sets:
+    def sets(self, numbers: I64) -> Sets:
         """Shingle sets of documents of rising numbers, read record batch by record batch."""
-        hashes, sizes = [], [np.zeros(1, np.int64)]
-        for unit, _, rows in self.index.by_unit(documents):
-            reader = PartReader(self._docs[unit], ["text"])
-            starts = np.asarray(self.index.array(unit, "batch"))
-            batches = np.searchsorted(starts, rows, side="right") - 1
-            for number in np.unique(batches):
-                wanted = rows[batches == number] - starts[number]
-                texts = reader.batch(int(number)).column(0).take(pa.array(wanted))
-                found, offsets = shingle_sets(texts, self.params.unit, self.params.n)
-                hashes.append(found.copy())  # lets go of the room for repetitions
-                sizes.append(np.diff(offsets))
+        hashes, sizes = [np.zeros(0, np.uint64)], [np.zeros(1, np.int64)]
+        for found, offsets in self.each(numbers):
+            hashes.append(found)
+            sizes.append(np.diff(offsets))
         return np.concatenate(hashes), np.cumsum(np.concatenate(sizes))
+
+    def each(self, numbers: I64) -> Iterator[Sets]:
+        """Shingle sets of documents of rising numbers, one record batch at a time."""
+        for unit, _, rows in self.index.by_unit(numbers):
+            starts = self.index.file(unit, "batch").read()
+            batch_of = np.searchsorted(starts, rows, side="right") - 1
+            wanted = np.unique(batch_of)
+            for number, batch in zip(wanted, Texts(self._docs[unit]).batches(wanted.tolist(), ["text"]), strict=True):
+                texts = batch.column(0)
+                mine = rows[batch_of == number] - starts[number]
+                if len(mine) < batch.num_rows:
+                    texts = texts.take(pa.array(mine))
+                found, offsets = shingle_sets(texts, self.params.unit, self.params.n)
+                yield found.copy(), offsets  # lets go of the room for repetitions
+
+
+def _ranges(waiting: Sorter, index: Index, memory: int) -> Iterator[tuple[U64, U64]]:
+    """Sorted pairs of numbers (with ranks) in stretches whose upper documents' shingles take a sixth of the memory."""
+    limit, most = max(1, memory // 6), max(1024, memory // 256)
+    held: list[tuple[U64, U64]] = []
+    size = count = 0
+    last = -1
+    for pairs, ranked in waiting.blocks():
+        assert ranked is not None
+        at = 0
+        holders, starts = np.unique(upper(pairs), return_index=True)
+        bytes_of = index.gather("shingles", holders).astype(np.int64) * SHINGLE_BYTES + 64
+        for holder, start, more in zip(holders, starts, bytes_of, strict=True):
+            new = 0 if holder == last else int(more)
+            if (size + new > limit or count + start - at > most) and (count or start > at):
+                held.append((pairs[at:start], ranked[at:start]))
+                yield _join(held)
+                held, size, count, at = [], 0, 0, int(start)
+                new = int(more)
+            size += new
+            last = holder
+        held.append((pairs[at:], ranked[at:]))
+        count += len(pairs) - at
+    if count:
+        yield _join(held)
+
+
+def _join(held: list[tuple[U64, U64]]) -> tuple[U64, U64]:
+    return np.concatenate([pairs for pairs, _ in held]), np.concatenate([ranked for _, ranked in held])
 
 
 def _groups(sizes: I64, limit: int) -> I64:
@@ -160,26 +228,10 @@ def _groups(sizes: I64, limit: int) -> I64:
     return result
 
 
-def _last_two(make: Callable[[int], Sets]) -> Callable[[int], Sets]:
-    """Remember the two values asked for last; forget before making another."""
-    held: dict[int, Any] = {}
-
-    def get(key: int) -> Sets:
-        value: Sets | None = held.pop(key, None)
-        if value is None:
-            if len(held) == 2:
-                held.pop(next(iter(held)))
-            value = make(key)
-        held[key] = value
-        return value
-
-    return get
-
-
 @njit(nogil=True, cache=True)
-def _possible(signatures, one, two, least, result):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _agree(signatures, one, two, result):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for i in range(len(one)):
-        result[i] = matches(signatures[one[i]], signatures[two[i]]) >= least
+        result[i] = matches(signatures[one[i]], signatures[two[i]])
 
 
 @njit(nogil=True, cache=True)

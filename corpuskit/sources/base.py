@@ -146,14 +146,16 @@ class RawStream:
         self._handle = handle
         self._hash = hashlib.sha256()
         self._back = b""
+        self._at = 0  # of what was read from the file and not given yet
 
     def read(self, count: int) -> bytes:
         """Between 1 and `count` bytes, or none at the end."""
-        if not self._back:
-            self._back = self._handle.read(max(count, READ_BYTES))
+        if self._at == len(self._back):
+            self._back, self._at = self._handle.read(max(count, READ_BYTES)), 0
             self._hash.update(self._back)
             self.complete = self.complete or not self._back
-        data, self._back = self._back[:count], self._back[count:]
+        data = self._back[self._at : self._at + count]
+        self._at += len(data)
         self.offset += len(data)
         return data
 
@@ -166,7 +168,7 @@ class RawStream:
 
     def unread(self, data: bytes) -> None:
         """Put back bytes that were just read."""
-        self._back = data + self._back
+        self._back, self._at = data + self._back[self._at :], 0
         self.offset -= len(data)
 
     def hexdigest(self) -> str:

@@ -72,7 +72,7 @@ class Harness:
         """The removed documents as a list of rows, and the facts of `choose`."""
         keep = params["keep"]
         listed = [
-            {"source": name, "domain": domain, "priority": keep.index(domain) if domain in keep else len(keep)}
+            {"source": name, "domain": domain, "priority": 1 + (keep.index(domain) if domain in keep else len(keep))}
             for name, (domain, _) in corpus.sources.items()
         ]
         for source in listed:
@@ -83,6 +83,8 @@ class Harness:
         spec = {"minhash": params, "sources": listed}
         signed = [f"signatures:{name}" for name in corpus.sources]
         docs = [f"docs:{name}" for name in corpus.sources]
+        signed.append("rank")
+        self.stage("rank", stages.rank, spec, 1, signed[:-1])
         self.stage("exact", stages.exact, spec, self.partitions, signed)
         self.stage("bands", stages.bands, spec, self.partitions, [*signed, "exact"])
         self.stage("verify", stages.verify, spec, self.verifiers, [*docs, *signed, "bands"])
@@ -141,8 +143,8 @@ def oracle(corpus, params):
             jaccard = len(sets[i] & sets[j]) / len(sets[i] | sets[j])
             if keys[i] & keys[j] and jaccard >= params["threshold"]:
                 one, two = documents[i], documents[j]
-                names = ("doc", "kept_doc", "jaccard", "kind", "domain", "kept_domain")
-                rows.append(dict(zip(names, (one[0], two[0], jaccard, kind, one[2], two[2]), strict=True)))
+                names = ("doc", "kept_doc", "kept_root", "jaccard", "kind", "domain", "kept_domain")
+                rows.append(dict(zip(names, (one[0], two[0], None, jaccard, kind, one[2], two[2]), strict=True)))
                 break
         else:
             kept.append(i)

@@ -1,6 +1,5 @@
 """Theory of the bands, the parameters' errors, and the external sort."""
 
-import itertools
 from fractions import Fraction
 from math import comb
 
@@ -10,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from corpuskit.dedup.files import ArrayFile, ArrayWriter, Scatter
 from corpuskit.dedup.params import choose_bands, least_matches, s_curve
-from corpuskit.dedup.sort import ArrayWriter, Sorter, hash_range, open_array
+from corpuskit.dedup.sort import Sorter
 from corpuskit.errors import UsageError
+from corpuskit.kernels import radix
 from corpuskit.steps.minhash import minhash
 
 
@@ -61,11 +62,6 @@ def test_the_step_settles_its_bands():
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"verify": "sketch"}, "`sketch` is not yet supported"),
-        ({"verify": "none"}, "`none` is not yet supported"),
-        ({"choose": "component"}, "`component` is not yet supported"),
-        ({"hash": "datasketch"}, "`datasketch` is not yet supported"),
-        ({"preset": "fineweb"}, "`fineweb` is not yet supported"),
         ({"verify": "maybe"}, "'exact'"),
         ({"shingle": {"unit": "line"}}, "'char' or 'word'"),
         ({"shingle": {"n": 0}}, "greater than or equal to 1"),
@@ -106,7 +102,7 @@ def test_sorting_in_little_memory_is_sorting(tmp_path_factory, blocks, memory):
     path = folder / "out.npy"
     everything = sorted({value for block in blocks for value in block})
     assert sorter.save(path) == len(everything)
-    assert open_array(path).tolist() == everything
+    assert ArrayFile(path).read().tolist() == everything
 
 
 def test_many_runs_merge(tmp_path):
@@ -116,7 +112,7 @@ def test_many_runs_merge(tmp_path):
     for block in blocks:
         sorter.add(block)
     assert sorter.save(tmp_path / "out.npy") == len(np.unique(np.concatenate(blocks)))
-    assert (np.diff(open_array(tmp_path / "out.npy").astype(np.float64)) > 0).all()
+    assert (np.diff(ArrayFile(tmp_path / "out.npy").read().astype(np.float64)) > 0).all()
 
 
 def test_an_appended_array_is_a_plain_npy_file(tmp_path):
@@ -129,9 +125,49 @@ def test_an_appended_array_is_a_plain_npy_file(tmp_path):
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
-@given(st.integers(1, 1000))
-def test_partitions_cover_all_hashes_once(units):
-    ranges = [hash_range(i, units) for i in range(units)]
-    assert ranges[0][0] == 0
-    assert ranges[-1][1] == 2**64
-    assert all(one[1] == two[0] for one, two in itertools.pairwise(ranges))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(values, st.lists(st.integers(0, 299), max_size=40))
+def test_a_file_gives_the_rows_and_finds_the_values_that_it_holds(tmp_path, held, wanted):
+    array = np.unique(np.array(held, np.uint64))
+    np.save(tmp_path / "a.npy", array)
+    file = ArrayFile(tmp_path / "a.npy")
+    rows = np.array([row for row in wanted if row < len(array)], np.int64)
+    assert file.gather(rows).tolist() == array[rows].tolist()
+    assert file.read(3, 7).tolist() == array[3:7].tolist()
+    assert [file.search(value) for value in (0, 25, 2**64)] == [sum(array < bound) for bound in (0, 25, 2**64)]
+    sought = np.unique(np.concatenate([array[::2], np.arange(60, dtype=np.uint64)]))
+    for block in (1, 7, 1 << 18):
+        assert file.find(sought, block).tolist() == [
+            int(np.flatnonzero(array == value)[0]) if value in array else -1 for value in sought
+        ]
+
+
+def test_sparse_rows_of_a_large_file_are_those_of_the_array(tmp_path):
+    array = np.arange(3_000_000, dtype=np.uint64).reshape(-1, 4)
+    np.save(tmp_path / "a.npy", array)
+    rows = np.random.default_rng(2).permutation(len(array))[:500]
+    for some in (rows, np.sort(rows), rows % 1000, rows[:0]):
+        assert (ArrayFile(tmp_path / "a.npy").gather(some) == array[some]).all()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.permutations(list(range(50))), st.integers(1, 50))
+def test_scattered_values_land_where_they_belong(tmp_path, places, step):
+    scatter = Scatter(tmp_path / "a.npy", np.uint32, 50)
+    for at in range(0, 50, step):
+        some = np.array(places[at : at + step], np.int64)
+        scatter.put(some, some * 3)
+    scatter.close()
+    assert np.load(tmp_path / "a.npy").tolist() == [place * 3 for place in range(50)]
+
+
+@settings(deadline=None)
+@given(values)
+def test_radix_sort_is_sort(held):
+    array = np.array(held, np.uint64)
+    many = np.concatenate([array] * (1 + radix.SMALL // max(1, len(array)))) if len(array) else array
+    for each in (array, many):
+        assert radix.radix_sort(each).tolist() == sorted(each.tolist())
+        found, place = radix.radix_sort_with(each, np.arange(len(each), dtype=np.uint32))
+        assert place.tolist() == np.argsort(each, kind="stable").tolist()
+        assert found.tolist() == each[place].tolist()

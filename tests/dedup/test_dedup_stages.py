@@ -7,7 +7,7 @@ from dedup_harness import Corpus, Harness, generator, oracle, parameters, promis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpuskit.dedup import bands
+from corpuskit.dedup import bands, examine
 
 WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "Ёж", "日", "été", "x") for b in ("ra", "so", "ti", "9", "ß", "_")]
 
@@ -56,10 +56,20 @@ recipes = st.builds(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(corpora(), recipes, st.sampled_from([2, 3, 128]))
-def test_brute_force_agrees(tmp_path, corpus, params, all_pairs):
+@given(
+    corpora(),
+    recipes,
+    st.sampled_from([2, 3, 128]),
+    st.sampled_from([0, 1024]),
+    st.sampled_from([0, 2, 1024]),
+    st.sampled_from([1, 128]),
+)
+def test_brute_force_agrees(tmp_path, corpus, params, all_pairs, star, scan, representatives):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "ALL_PAIRS", all_pairs)
+        patch.setattr(bands, "STAR", star)
+        patch.setattr(bands, "REPRESENTATIVES", representatives)
+        patch.setattr(examine, "SCAN", scan)
         rows, facts = run(tmp_path / "run", corpus, params)
     assert rows == oracle(corpus, params)
     promises(corpus, params, rows)
@@ -108,6 +118,11 @@ def test_buckets_larger_than_the_cap_are_as_if_all_pairs_were_compared(tmp_path)
     assert facts["rounds"] > 1
     assert rows == oracle(corpus, params)
     promises(corpus, params, rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examine, "SCAN", 3)
+        by_prefix, prefix_facts = run(tmp_path / "prefix", corpus, params)
+    assert by_prefix == rows
+    assert prefix_facts["rounds"] > 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "ALL_PAIRS", 10_000)
         everything, all_facts = run(tmp_path / "all", corpus, params)

@@ -1,0 +1,54 @@
+"""The texts of one unit's documents, in the record batches in which they are stored.
+
+A unit of this build stores them in an Arrow part; one of a finished corpus, as Parquet row groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpuskit.arrow import Batch, PartReader
+from corpuskit.unit import Work
+
+
+class Texts:
+    """Documents of one file.
+
+    Args:
+        path: an Arrow part, or a Parquet file whose name ends so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parquet = pq.ParquetFile(path) if path.suffix == ".parquet" else None
+
+    @classmethod
+    def of(cls, work: Work) -> Texts:
+        """The documents that a unit of `signatures` is about."""
+        return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"].path)
+
+    def read(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """All batches in order, these columns of them."""
+        if self._parquet is None:
+            yield from PartReader(self._path, columns)
+        else:
+            for group in range(self._parquet.num_row_groups):
+                yield self._group(group, columns)
+
+    def batches(self, numbers: Sequence[int], columns: Sequence[str]) -> Iterator[Batch]:
+        """The batches of these numbers."""
+        reader = PartReader(self._path, columns) if self._parquet is None else None
+        for number in numbers:
+            yield reader.batch(number) if reader is not None else self._group(number, columns)
+
+    def _group(self, number: int, columns: Sequence[str]) -> Batch:
+        assert self._parquet is not None
+        table = self._parquet.read_row_group(number, list(columns), use_threads=False).select(list(columns))
+        arrays = [
+            pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0) for column in table.columns
+        ]
+        return pa.RecordBatch.from_arrays(arrays, names=list(columns))
