@@ -123,6 +123,32 @@ def holdout(work: Work) -> None:
         save_state(method.build_index(_texts(work, docs)), work.put("index", ".pickle"))
 
 
+def decide_holdout(work: Work) -> None:
+    """Body: which documents of one unit are held out, and which are then left out because they overlap with those.
+
+    Needs `docs` one to one, `holdout`, and what earlier barriers decided. Parts: chosen, contaminated; uint64, sorted.
+    In memory: 8 bytes for each of these.
+    """
+    from corpuskit.steps.holdout import contaminated
+
+    parts = work.receipts("holdout")[0].parts
+    chosen = Lookup(parts["chosen"].path)
+    index = load_state(parts["index"].path) if "index" in parts else None
+    decide = Decisions(work, None)
+    held_out, overlapping = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+        left = decide(batch, _nowhere)
+        found, places = chosen(left.column("doc"))
+        held_out.append(chosen.docs[places])
+        left = left.filter(pa.array(~found))
+        if index is not None and left.num_rows:
+            bad = contaminated(left.column("text"), index)
+            overlapping.append(left.column("doc").to_numpy()[bad])
+    for name, docs in (("chosen", held_out), ("contaminated", overlapping)):
+        found_docs = np.sort(np.concatenate(docs))
+        work.put(name, ".u64", rows=len(found_docs)).write_bytes(found_docs.astype("<u8").tobytes())
+
+
 def _texts(work: Work, docs: npt.NDArray[np.uint64]) -> pa.Array:
     """Texts of the chosen documents, in the order of sources, units and rows."""
     wanted = pa.array(docs, pa.uint64())

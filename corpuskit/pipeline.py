@@ -222,9 +222,8 @@ class Decisions:
                 assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
                 self.steps.append(Cut(work, decision, dropped))
             else:
-                receipt = work.receipts("holdout")[0]
-                self._chosen = Lookup(receipt.parts["chosen"].path)
-                self._index = load_state(receipt.parts["index"].path) if "index" in receipt.parts else None
+                parts = work.receipt("decide:holdout").parts
+                self._chosen, self._contaminated = Lookup(parts["chosen"].path), Lookup(parts["contaminated"].path)
                 self.steps.append(self._holdout)
 
     def __call__(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:
@@ -250,13 +249,10 @@ class Decisions:
             self.work.count(self.domain, "held_out", int(found.sum()))
             held_out(batch.filter(pa.array(found)))
             batch = batch.filter(pa.array(~found))
-        if self._index is not None and batch.num_rows:
-            from corpuskit.steps.holdout import contaminated
-
-            bad = contaminated(batch.column("text"), self._index)
-            if bad.any() and self.dropped is not None:
-                self.dropped.write(1, batch, bad, np.full(batch.num_rows, "contaminated", object))
-                batch = batch.filter(pa.array(~bad))
+        bad, _ = self._contaminated(batch.column("doc"))
+        if bad.any() and self.dropped is not None:
+            self.dropped.write(1, batch, bad, np.full(batch.num_rows, "contaminated", object))
+            batch = batch.filter(pa.array(~bad))
         return batch
 
 

@@ -257,9 +257,14 @@ class _Planner:
         spec = {"version": 1, "holdout": params, "sources": domains}
         self.add(Stage("holdout", "corpuskit.barriers:holdout", spec, {}, needs), count=1)
         for source in sources:
-            self.decisions[source.name].append(
-                Decision("holdout", Need("holdout", "all"), {"barrier": "holdout", "holdout": params})
-            )
+            # each unit's slice, as of minhash: a held-out document elsewhere leaves the unit's documents as they are
+            name, upstream = f"decide-holdout-{source.name}", _known(self.docs[source.name])
+            decisions = self.decisions[source.name]
+            slices = {decision.label: decision.need for decision in decisions}
+            slices |= {"docs": Need(upstream, "each"), "holdout": Need("holdout", "all")}
+            spec = {"version": 1, "domain": source.domain, "apply": [decision.spec for decision in decisions]}
+            self.add(Stage(name, "corpuskit.barriers:decide_holdout", spec, {}, slices), like=upstream)
+            decisions.append(Decision("decide:holdout", Need(name, "each"), {"barrier": "holdout"}))
 
     def _summary(self, call: StepCall, sources: list[Source]) -> None:
         """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""

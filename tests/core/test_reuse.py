@@ -320,14 +320,19 @@ def test_tokens_of_documents_that_stayed_are_not_made_again(raw: Path, tmp_path:
     made.add_special_tokens(["<eos>"])
     made.save(str(tmp_path / "tokenizer.json"))
     root = tmp_path / "root"
-    path = recipe(tmp_path, raw, extra="  - holdout: none\n" + MIX.format(tokenizer=tmp_path / "tokenizer.json"))
+    path = recipe(
+        tmp_path,
+        raw,
+        extra="  - holdout: {tokens: 200, dedup_train: true}\n" + MIX.format(tokenizer=tmp_path / "tokenizer.json"),
+    )
     build(path, root)
     before = inodes(root)
     write(raw / "web" / own_unit(3), texts("new"))
     found = ran(build(path, root))
-    assert found["tokens-web"] == 1
-    assert "tokens-books" not in found
-    assert before.items() <= inodes(root).items()
+    # the new unit, and one whose document is no longer held out
+    assert found["tokens-web"] == found["corpus-web"] == 2
+    assert not {"corpus-books", "tokens-books"} & found.keys()
+    assert len(before.items() - inodes(root).items()) == 3  # its documents, and its tokens of both splits
     for part in json.loads((root / "tokens" / "manifest.json").read_text())["parts"]:
         content = (root / "tokens" / part["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == part["sha256"]
