@@ -1,6 +1,6 @@
 """Batches of documents: schema, zero-copy UTF-8 views, deterministic part files.
 
-Part files are Arrow IPC files (zstd). A writer cuts its record batches by the documents alone, never by how they
+Part files are Arrow IPC files (lz4). A writer cuts its record batches by the documents alone, never by how they
 arrived, so that the same documents give the same bytes whatever the batch size of the run.
 """
 
@@ -21,9 +21,12 @@ Batch: TypeAlias = pa.RecordBatch
 KERNEL_PADDING = 64
 """Kernels may read this many bytes beyond the end of a text buffer."""
 
-PART_TEXT_BYTES = 1 << 20
+PART_TEXT_BYTES = 1 << 17
 PART_ROWS = 1 << 14
-"""A part's record batch ends when it holds this much text, or this many rows."""
+"""A part's record batch ends when it holds this much text, or this many rows: little is read to look at one document."""
+
+READ_BYTES = 1 << 20
+"""Record batches are put together to this size when all are read."""
 
 
 def utf8(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -201,6 +204,26 @@ class PartReader:
         """Record batch number `index`."""
         return self._file.get_batch(index)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def each(self) -> Iterator[Batch]:
+        """All record batches as they are stored."""
         for index in range(self.batches):
             yield self._file.get_batch(index)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All rows in order, in batches of at least a megabyte."""
+        waiting: list[Batch] = []
+        size = 0
+        for batch in self.each():
+            waiting.append(batch)
+            size += batch.nbytes
+            if size >= READ_BYTES:
+                yield _together(waiting)
+                waiting, size = [], 0
+        if waiting:
+            yield _together(waiting)
+
+
+def _together(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]

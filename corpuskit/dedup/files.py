@@ -36,7 +36,7 @@ class ArrayFile:
         shape, dtype: of the array.
 
     Raises:
-        ValueError: not such a file.
+        ValueError: not such a file, or one that was cut short.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,6 +51,8 @@ class ArrayFile:
                 raise ValueError(f"{path}: not in C order")
             self._start = stream.tell()
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+        if os.fstat(self._descriptor).st_size < self._start + len(self) * self._row_bytes:
+            raise ValueError(f"{path}: shorter than its header says")
 
     def __len__(self) -> int:
         return int(self.shape[0])

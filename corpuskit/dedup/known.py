@@ -44,9 +44,11 @@ class Known:
         for path in sorted((work.root / _folder(work)).glob("*-key.npy")):
             beside = path.with_name(path.name.replace("-key.npy", "-jaccard.npy"))
             try:
-                self._files.append((ArrayFile(path), ArrayFile(beside)))
-            except FileNotFoundError:
-                continue  # another run is filling the folder: nothing is known of these
+                keys, jaccard = ArrayFile(path), ArrayFile(beside)
+            except (FileNotFoundError, ValueError):
+                continue  # another run is filling the folder, or files are damaged: nothing is known of these
+            if keys.shape == jaccard.shape:
+                self._files.append((keys, jaccard))
 
     def look(self, keys: U64) -> tuple[npt.NDArray[np.bool_], F64]:
         """Which pairs are known, bool[n], and their Jaccard similarities, float64[n] (0 where not known)."""

@@ -30,14 +30,15 @@ def signatures(work: Work) -> None:
     """Sketch the documents of the unit of the same number of `docs`.
 
     Parts: doc uint64[n]; bytes uint32[n], of UTF-8; shingles uint32[n], with repetitions; hash uint64[n], of the
-    normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each record batch of `docs`; exact_key uint64[m, 2],
-    exact_row uint32[m], exact_start int64[1025]; band_key uint64[m * bands], band_row, band_start likewise.
+    normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each record batch of `docs`;
+    exact_key uint64[m, 2], exact_row uint32[m], exact_start int64[1025]; band_key uint64[m * bands], band_row,
+    band_start likewise.
     """
     # what is done with pairs plays no part here
     params = Minhash.parse({**work.spec["minhash"], "threshold": 1.0, "verify": "none", "choose": "priority"})
     seed = domain_seed(work.spec["domain"]) if params.scope == "domain" else 0
     texts = Texts.of(work)
-    ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.read(["doc"])]
+    ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.each(["doc"])]
     doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
     batches = np.concatenate([[0], np.cumsum([len(part) for part in ids])]).astype(np.int64)
     size = np.zeros(len(doc), np.uint32)
@@ -48,8 +49,10 @@ def signatures(work: Work) -> None:
     with path.open("wb") as stream:
         shape = (len(doc), params.permutations)
         np.lib.format.write_array_header_1_0(stream, {"descr": "<u4", "fortran_order": False, "shape": shape})
-        for batch, first in zip(texts.read(["text"]), batches, strict=False):
-            rows = slice(int(first), int(first) + batch.num_rows)
+        first = 0
+        for batch in texts.read(["text"]):
+            rows = slice(first, first + batch.num_rows)
+            first += batch.num_rows
             made = sketch(batch.column(0), params.unit, params.n, max(1, params.permutations), seed)
             signature = made.signature[:, : params.permutations]
             if params.hash == "datasketch":

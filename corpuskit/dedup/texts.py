@@ -32,9 +32,16 @@ class Texts:
         return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"].path)
 
     def read(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """All batches in order, these columns of them."""
+        """All rows in order, these columns of them."""
         if self._parquet is None:
             yield from PartReader(self._path, columns)
+        else:
+            yield from self.each(columns)
+
+    def each(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """All batches as they are stored, whose numbers `batches` takes."""
+        if self._parquet is None:
+            yield from PartReader(self._path, columns).each()
         else:
             for group in range(self._parquet.num_row_groups):
                 yield self._group(group, columns)

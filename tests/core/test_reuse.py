@@ -100,7 +100,7 @@ def inodes(root: Path) -> dict[str, int]:
     return {path.relative_to(root).as_posix(): path.stat().st_ino for path in files}
 
 
-GLOBAL = {"exact": 1, "bands": 1, "verify": 1, "choose": 1, "duplicates": 1}
+GLOBAL = {"rank": 1, "exact": 1, "bands": 1, "verify": 1, "choose": 1, "duplicates": 1}
 
 
 def test_unrelated_documents_cost_their_own_units_and_the_global_stages(

@@ -105,7 +105,7 @@ def test_all_ways_to_hash_verify_and_choose_go_together_and_are_read_back():
         params = Minhash.parse(made)
         assert (params.hash, params.verify, params.choose, params.scope) == (hash_, verify, choose, scope)
         assert Minhash.parse(params.dump()) == params
-        assert {**params.dump(), "keep": []} == made
+        assert {**params.dump(), "keep": [], "against": []} == made
 
 
 def test_exact_is_minhash_without_signatures():
