@@ -167,7 +167,8 @@ def duplicates(work: Work) -> None:
     """Body: publish the witness of every removed document, and what became of the witness afterwards.
 
     Part `duplicates`, sorted by doc: the columns of `removed`, and kept_dropped_by: the rule by which the witness left
-    after it had been kept, `held_out`, or `minhash` for a witness of `exact`; null if it is in the corpus.
+    after it had been kept, `held_out`, or the second of `exact` and `minhash` for a witness of the first; null if it is
+    in the corpus.
     """
     settings: dict[str, Any] = {"threads": 1, "memory_limit": f"{max(128, work.memory >> 21)}MiB"}
     settings["temp_directory"] = str(work.scratch / "spill")
@@ -197,7 +198,8 @@ def _removed(work: Work, database: duckdb.DuckDBPyConnection) -> pa.Schema:
         database.register("batches", batches)
         database.execute(f"{create} SELECT *, {number} AS choice FROM batches")
         database.unregister("batches")
-    database.execute("INSERT INTO later SELECT doc, 'minhash' FROM removed WHERE choice > 0")
+    last = "exact" if work.spec["choices"][-1].startswith("exact-") else "minhash"
+    database.execute(f"INSERT INTO later SELECT doc, '{last}' FROM removed WHERE choice > 0")
     return reader.schema
 
 

@@ -376,7 +376,7 @@ def _mix(options: argparse.Namespace) -> None:
         raise UsageError(f"{options.recipe} has no `mix`", "add `mix:`; corpuskit init shows one")
     plan, root = make(recipe), Root(_root(options, recipe))
     if len(root.complete(plan.stages["mixture"])) == 0:
-        ready = all(len(root.complete(s)) == len(s.units) for n, s in plan.stages.items() if n.startswith("tokens-"))
+        ready = all(len(root.complete(s)) == len(s.units) for s in plan.stages.values() if s.kind == "tokens")
         if not ready:
             raise UsageError(
                 "the corpus of this recipe is not tokenized yet",

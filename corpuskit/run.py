@@ -236,8 +236,8 @@ def failure_report(outcome: Outcome, plan: Plan, recipe: str, options: str) -> U
 
 def corpus_stages(plan: Plan) -> list[Stage]:
     """The stages that decide what is in the corpus."""
-    later = ("tokenizer", "mixture", "shards", "train")
-    return [s for name, s in plan.stages.items() if name not in later and not name.startswith("tokens-")]
+    later = ("corpuskit.shards.", "corpuskit.training:")
+    return [stage for stage in plan.stages.values() if not stage.body.startswith(later)]
 
 
 def shard_stages(plan: Plan) -> list[Stage]:

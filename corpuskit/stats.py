@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.evidence import BARRIERS
 from corpuskit.graph import Plan, Stage
 from corpuskit.store import Root
 from corpuskit.unit import Receipt
@@ -88,9 +89,10 @@ def domain_table(root: Root, plan: Plan) -> list[DomainStats]:
     """One row a domain, sorted by name, from the complete units of the plan."""
     books: dict[str, Counter[str]] = {}
     sizes: dict[str, Counter[str]] = {}
-    after = {name for name in plan.stages if _after_minhash(plan, name)}
+    after = {name for name in plan.stages if _after_dedup(plan, name)}
     for stage in plan.stages.values():
-        domain = stage.spec.get("domain")
+        # of this corpus: signatures of a finished one that it is compared with have their domains, too
+        domain = stage.spec["domain"] if stage.kind in ("segment", "tokens") else None
         if domain is not None:
             books.setdefault(domain, Counter())
             sizes.setdefault(domain, Counter())
@@ -108,7 +110,7 @@ def _sizes(stage: Stage, receipt: Receipt) -> Counter[str]:
     found: Counter[str] = Counter()
     if stage.spec.get("final") and "corpus" in receipt.facts:
         found["bytes"] = receipt.facts["corpus"]["bytes"]
-    if stage.name.startswith("tokens-"):
+    if stage.kind == "tokens":
         found["tokens"] = receipt.facts["train"]["tokens"]
         found["tokenized"] = 1
     return found
@@ -150,11 +152,12 @@ def chain(plan: Plan, name: str) -> Iterator[Stage]:
         stage = plan.stages[need.stage] if need is not None and need.how == "each" else None
 
 
-def _after_minhash(plan: Plan, name: str) -> bool:
-    """Whether a document stage stands at the choice of dedup or behind it: its books count what dedup saw."""
-    if "apply" not in plan.stages[name].spec or name.startswith("candidates-"):
+def _after_dedup(plan: Plan, name: str) -> bool:
+    """Whether a document stage stands at the first choice of dedup or behind it: its books count what dedup saw."""
+    if plan.stages[name].kind != "segment":
         return False
-    return any({"barrier": "minhash"} in stage.spec.get("apply", ()) for stage in chain(plan, name))
+    applied = (decision for stage in chain(plan, name) for decision in stage.spec["apply"])
+    return any(decision["barrier"] in BARRIERS for decision in applied)
 
 
 def rules(plan: Plan) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from corpuskit import stats
+from corpuskit import evidence, stats
 from corpuskit.graph import Plan
 from corpuskit.mix.explain import explain
 from corpuskit.store import Root
@@ -39,9 +39,9 @@ def sections(root: Root, plan: Plan) -> Iterator[str]:
     head, dropped = drops(found, list(stats.rules(plan)))
     if dropped:
         yield "dropped, by rule\n" + table(head, dropped, right=range(1, len(head)))
-    deduplicated = dedup(root, plan)
-    if deduplicated:
-        yield deduplicated
+    for said in ("\n".join(evidence.cut_lines(root, plan)), dedup(root, plan)):
+        if said:
+            yield said
     mixed = stats.mixture(root, plan)
     if mixed is not None:
         yield "mixture\n" + explain(mixed).rstrip("\n")
@@ -93,18 +93,10 @@ def percent(part: int, whole: int) -> str:
 
 
 def dedup(root: Root, plan: Plan) -> str:
-    """Candidates, precision, cluster sizes and the matrix of domains; empty before the choice is made."""
-    receipt = stats.single(root, plan, "choose")
-    if receipt is None:
-        return ""
-    facts = receipt.facts
-    precision = "" if facts["precision"] is None else f" (precision {100 * facts['precision']:.1f} %)"
-    said = (
-        f"dedup: {facts['bands']} bands of {facts['rows']} rows; {facts['candidates']:,} candidate pairs, "
-        f"{facts['compared']:,} compared by their shingles, {facts['similar']:,} similar{precision}"
-    )
-    lines = [said]
-    clusters = facts["clusters"]
+    """What each choice found and promises, cluster sizes and the matrix of domains; empty before one is made."""
+    found = evidence.choices(root, plan)
+    lines = [f"{choice.step}: {choice.found}; {choice.promise}" for choice in found]
+    clusters = evidence.clusters(found)
     if clusters:
         count = sum(entry["clusters"] for entry in clusters)
         largest = [
@@ -112,7 +104,7 @@ def dedup(root: Root, plan: Plan) -> str:
         ]
         lines.append(f"{count:,} clusters; the largest sizes: {', '.join(reversed(largest[-LARGEST:]))}")
         lines += ["", "removed documents (row) by the domain of the document that was kept (column)"]
-        lines.append(matrix(facts["by_domain"]))
+        lines.append(matrix(evidence.by_domain(found)))
     return "\n".join(lines)
 
 

@@ -114,7 +114,7 @@ def _finished(
 
 def evidence(planner: Planner) -> None:
     """Add the stage that publishes why documents were removed, if there is deduplication."""
-    chosen: list[str] = [name for name in ("exact-choose", "choose") if name in planner.stages]
+    chosen = [name for name in planner.stages if name in ("exact-choose", "choose")]  # in the order of the steps
     if not chosen:
         return
     needs = {name: Need(name, "all") for name in chosen}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from corpuskit import stats
+from corpuskit import evidence
 from corpuskit.dedup.params import Minhash, s_curve
 from corpuskit.graph import Plan
 from corpuskit.report import charts
@@ -20,25 +20,20 @@ STEPS = 100
 
 
 def section(root: Root, plan: Plan) -> str:
-    """The section, or nothing before the choice is made."""
-    receipt = stats.single(root, plan, "choose")
-    if receipt is None:
-        return ""
-    facts = receipt.facts
-    precision = "" if facts["precision"] is None else f": a precision of {100 * facts['precision']:.2f} %"
-    said = paragraph(
-        f"{facts['candidates']:,} candidate pairs from {facts['bands']} bands of {facts['rows']} rows; "
-        f"{facts['ruled_out']:,} ruled out by their signatures, {facts['compared']:,} compared by their shingles, "
-        f"{facts['similar']:,} similar{precision}. Every removed document has a witness in `duplicates`."
-    )
-    curves = _s_curve(Minhash.parse(plan.stages["choose"].spec["minhash"]))
-    if facts["clusters"]:
-        curves = _clusters(facts["clusters"]) + curves
-    said += f'<div class="side">{curves}</div>'
-    if facts["by_domain"]:
+    """The section; of it what is known, and nothing before a choice is made or lines are cut."""
+    found = evidence.choices(root, plan)
+    said = "".join(paragraph(f"{text}.") for text in evidence.cut_lines(root, plan))
+    said += "".join(paragraph(f"{one.step}: {one.found}; {one.promise}. See `duplicates`.") for one in found)
+    clusters, by_domain = evidence.clusters(found), evidence.by_domain(found)
+    curves = _clusters(clusters) if clusters else ""
+    curves += "".join(_s_curve(one.params) for one in found if one.params.bands)
+    if curves:
+        said += f'<div class="side">{curves}</div>'
+    if by_domain:
         said += heading("Removed documents (row), by the domain of the document that was kept (column)")
-        said += _matrix(facts["by_domain"])
-    return said + _largest(root)
+        said += _matrix(by_domain)
+    # the evidence is published when all choices are made
+    return said + (_largest(root) if found and len(found) == len(evidence.stages(plan)) else "")
 
 
 def _clusters(clusters: list[dict[str, int]]) -> str:
@@ -71,24 +66,48 @@ def _largest(root: Root) -> str:
     """The kept documents that removed most, with how they begin; empty before the corpus is sealed."""
     found = query(
         root,
-        "SELECT kept_doc, any_value(kept_domain) AS domain, count(*) AS removed, any_value(kept_dropped_by) AS later "
-        f"FROM duplicates GROUP BY kept_doc ORDER BY removed DESC, kept_doc LIMIT {LARGEST}",
+        "SELECT kept_doc, kept_root, any_value(kept_domain) AS domain, count(*) AS removed, "
+        "any_value(kept_dropped_by) AS later FROM duplicates GROUP BY kept_doc, kept_root "
+        f"ORDER BY removed DESC, kept_doc, kept_root NULLS FIRST LIMIT {LARGEST}",
     ).to_pylist()
     if not found:
         return ""
-    wanted = ", ".join(str(row["kept_doc"]) for row in found)
-    beginnings = query(
+    texts = _beginnings(root, [row["kept_doc"] for row in found if row["kept_root"] is None])
+    said = heading("The largest clusters")
+    for row in found:
+        told = f"{row['removed']:,} removed for document {row['kept_doc']} of {row['domain']}"
+        if row["kept_root"] is not None:  # another corpus may give the id of one of our documents to one of its own
+            said += paragraph(f"{told} in {row['kept_root']}", "muted")
+            continue
+        said += paragraph(told + _fate(row["later"]), "muted")
+        said += quote(texts.get(row["kept_doc"]) or _no_text(row["later"]))
+    return said
+
+
+def _fate(later: str | None) -> str:
+    """What became of a witness, where it is not in the corpus."""
+    if later is None:
+        return ""
+    if later == "held_out":
+        return "; it is held out"
+    return f"; it was dropped later by {later}"
+
+
+def _no_text(later: str | None) -> str:
+    """What stands for a text that is in no published folder."""
+    rule = later not in (None, "held_out", "minhash")
+    return "(its text is not kept: `keep_dropped: true` keeps all)" if rule else "(its text is not kept)"
+
+
+def _beginnings(root: Root, docs: list[int]) -> dict[int, str]:
+    """How documents of this corpus begin, by id, of those whose text is there."""
+    if not docs:
+        return {}
+    wanted = ", ".join(map(str, docs))
+    found = query(
         root,
         f"SELECT doc, left(text, {BEGINNING}) AS text FROM (SELECT doc, text FROM corpus "
         "UNION ALL SELECT doc, text FROM holdout UNION ALL SELECT doc, text FROM dropped) "
         f"WHERE doc IN ({wanted})",
     )
-    texts = dict(zip(beginnings["doc"].to_pylist(), beginnings["text"].to_pylist(), strict=True))
-    said = heading("The largest clusters")
-    for row in found:
-        fate = {None: "", "held_out": "; it is held out"}.get(row["later"], f"; it was dropped later by {row['later']}")
-        said += paragraph(
-            f"{row['removed']:,} removed for document {row['kept_doc']} of {row['domain']}{fate}", "muted"
-        )
-        said += quote(texts.get(row["kept_doc"]) or "(its text is not kept: `keep_dropped: true` keeps all)")
-    return said
+    return dict(zip(found["doc"].to_pylist(), found["text"].to_pylist(), strict=True))

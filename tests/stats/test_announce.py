@@ -1,0 +1,111 @@
+"""`plan` foretells what dedup costs and finds: the bands, memory, and disk near what a run leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corpuskit.announce import DOCUMENT, announce
+from corpuskit.graph import Plan
+from corpuskit.plan import make
+from corpuskit.recipe import load
+from corpuskit.store import Root
+from tests.stats.test_evidence import EXACT, NEAR, build, corpus, written
+
+SLIMPAJAMA = "  - minhash: {%s}\n"
+
+
+def planned(folder: Path, raw: Path, steps: str, **options: Any) -> tuple[Plan, str, dict[str, Any]]:
+    plan = make(load(written(folder, raw, steps), []), **options)
+    return plan, *announce(plan, Root(folder / "root"))
+
+
+def test_the_curve_tells_recall_and_the_work_of_unlike_pairs(raw: Path, tmp_path: Path) -> None:
+    _, text, data = planned(tmp_path, raw, SLIMPAJAMA % "")
+    assert "17 bands x 7 rows; share of pairs caught at J=0.7: 76.8 %" in text
+    assert "share of unlike pairs that meet in a band at J=0.5: 12.5 %  J=0.6: 38.3 %" in text
+    assert "work, not loss" in text
+    assert data["lsh"]["recall"][0.8] == pytest.approx(1 - (1 - 0.8**7) ** 17)
+    assert data["lsh"]["candidates"][0.5] == pytest.approx(1 - (1 - 0.5**7) ** 17)
+    json.dumps(data)
+
+
+@pytest.mark.parametrize(("verify", "told"), [("none", "taken for duplicates: loss"), ("sketch", "and some loss")])
+def test_what_becomes_of_unlike_pairs_follows_from_verify(raw: Path, tmp_path: Path, verify: str, told: str) -> None:
+    _, text, _ = planned(tmp_path, raw, SLIMPAJAMA % f"verify: {verify}")
+    assert told in text
+    assert "work, not loss" not in text
+
+
+def test_pairs_from_the_threshold_on_are_not_called_unlike(raw: Path, tmp_path: Path) -> None:
+    _, text, data = planned(tmp_path, raw, SLIMPAJAMA % "threshold: 0.55")
+    assert list(data["lsh"]["candidates"]) == [0.5]
+    _, text, data = planned(tmp_path / "low", raw, SLIMPAJAMA % "threshold: 0.4")
+    assert data["lsh"]["candidates"] == {}
+    assert "unlike" not in text
+
+
+def test_without_bands_there_is_no_curve_and_without_dedup_no_bit_for_each_document(raw: Path, tmp_path: Path) -> None:
+    _, text, data = planned(tmp_path / "exact", raw, EXACT)
+    assert "lsh" not in data
+    assert "pairs caught" not in text
+    assert data["dedup_bits"] > 0
+    assert "one bit for each document" in text
+    _, text, data = planned(tmp_path / "neither", raw, "")
+    assert "dedup_bits" not in data
+    assert "one bit" not in text
+
+
+def test_disk_of_signatures_is_what_a_run_leaves_for_documents_of_average_length(tmp_path: Path) -> None:
+    raw = corpus(tmp_path / "raw", [])
+    texts = [" ".join(f"w{number}x{place}" for place in range(DOCUMENT))[:DOCUMENT] for number in range(300)]
+    (raw / "web" / "00.jsonl.gz").unlink()
+    lines = [json.dumps({"text": text, "url": "", "score": 0}) for text in texts]
+    (raw / "web" / "00.jsonl").write_text("\n".join(lines))
+    root = build(tmp_path, raw, EXACT + NEAR % "")
+    plan = root.require_plan()
+    _, data = announce(plan, root)
+    disk = {stage["stage"]: stage["disk"] for stage in data["stages"]}
+    for name in ("exact-signatures-web", "signatures-web", "exact-rank", "rank"):
+        parts = [part for one in root.complete(plan.stages[name]) for part in one.parts.values()]
+        # files have headers, and those of signatures say where 1,024 groups begin: the same for any unit
+        left = sum(part.bytes - 128 for part in parts) - (2 * 8 * 1025 if "signatures" in name else 0)
+        assert disk[name] == pytest.approx(left, rel=0.15)
+
+
+def test_a_finished_corpus_counts_where_it_is_read(raw: Path, tmp_path: Path) -> None:
+    against = build(tmp_path / "first", raw, NEAR % "").path
+    alone, _, before = planned(tmp_path / "alone", raw, EXACT + NEAR % "")
+    plan, text, data = planned(tmp_path / "with", raw, EXACT + NEAR % f", against: [{against}]")
+    finished = [stage for stage in plan.stages if stage.startswith("signatures-against-")]
+    assert len(finished) == 2
+    disk = {stage["stage"]: stage["disk"] for stage in data["stages"]}
+    assert all(disk[name] > 0 for name in finished)
+    assert data["dedup_bits"] > before["dedup_bits"]
+    of_alone = {stage["stage"]: stage["disk"] for stage in before["stages"]}
+    assert all(disk[name] == of_alone[name] for name in alone.stages if name.startswith(("signatures-", "corpus-")))
+    assert disk["rank"] > of_alone["rank"]
+    assert disk["exact-rank"] == of_alone["exact-rank"]
+    assert f"about {text.split('about ')[1].split(' of text')[0]} of text" in announce(alone, Root(tmp_path / "no"))[0]
+
+
+def test_every_stage_of_lines_is_estimated(raw: Path, tmp_path: Path) -> None:
+    plan, _, data = planned(tmp_path, raw, "  - lines: {}\n")
+    disk = {stage["stage"]: stage["disk"] for stage in data["stages"]}
+    of_lines = [name for name, stage in plan.stages.items() if stage.kind in ("lines", "repeated", "repeats")]
+    assert len(of_lines) == 5
+    assert all(disk[name] > 0 for name in of_lines)
+
+
+def test_a_sample_is_predicted_to_leave_its_share(tmp_path: Path) -> None:
+    raw = corpus(tmp_path / "raw", ["nothing"])
+    with (raw / "web" / "large.jsonl").open("wb") as file:  # ten units of 64 MiB, which are not read
+        file.truncate(640 << 20)
+    disks = []
+    for share in (None, 0.3):
+        plan, _, data = planned(tmp_path / str(share), raw, NEAR % "", sample=share)
+        assert len(plan.stages["filter-web"].units) == (11 if share is None else 3)
+        disks.append({stage["stage"]: stage["disk"] for stage in data["stages"]})
+    for name in ("filter-web", "signatures-web", "bands"):
+        assert disks[1][name] == pytest.approx(0.3 * disks[0][name], rel=0.1)
