@@ -12,7 +12,8 @@ A step is a function with keyword parameters; its annotations validate the recip
 Kinds, with what the function gets and gives (n rows in, n rows out, row by row: a step must give the same for a row
 whatever rows stand beside it):
 
-    source   (file, **params)   -> iterator of dict | Bad | Skip, one item a raw record, in file order
+    source   (file, **params)   -> iterator of dict | Bad | Skip, one item a raw record, in file order; or of
+                                   RecordBatch (n raw records), see `source`
     signal   (batch, **params)  -> Array[n], or {column: Array[n]}
     filter   (batch, **params)  -> BooleanArray[n] (true keeps), or (mask, StringArray[n] of reasons)
     edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was)
@@ -261,6 +262,11 @@ def source(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     Options: name, version, libraries; `columns`: {name: Arrow type} of the metadata it keeps (other keys of a record go
     to the JSON column `meta`), or a function of the parameters; `extract=True` where reading is so costly that the
     text is stored in a stage of its own; `splittable=True` where `file.start` and `file.end` are honoured.
+
+    Where `file` is a `corpuskit.sources.jsonl.BatchedFile`, as it is in a run, records that follow one another may
+    also be yielded as one RecordBatch, among dicts, Bad and Skip: `text` (valid UTF-8, no nulls), any of the declared
+    columns, and `meta` (a JSON object as a string, or null). They are numbered, and count, as that many dicts would;
+    batches of 1 MiB of text and more are passed on uncopied. `corpuskit peek` asks for single records.
     """
     return _decorator("source", function, options)
 

@@ -1,15 +1,22 @@
-"""JSON Lines: one object a line, one field of it the text; strict about JSON and UTF-8."""
+"""JSON Lines: one object a line, one field of it the text; strict about JSON and UTF-8.
+
+There are two ways through a file that give the same. Every line can go to a full parser; and where the caller takes
+record batches, a kernel reads whole blocks, and only the lines that it finds unusual go to the parser.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import orjson
+import pyarrow as pa
 
 from corpuskit import step
 from corpuskit.sources.base import READ_BYTES, SourceFile
-from corpuskit.sources.lines import lines, too_large
+from corpuskit.sources.lines import blocks, lines, too_large, until
 from corpuskit.step import Bad, Skip
 
 ColumnType = Literal["string", "int64", "float64", "bool"]
@@ -21,6 +28,20 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float64": (float, int),
     "bool": (bool,),
 }
+
+OWN_COLUMNS = ("doc", "text", "domain", "meta")
+BLOCK_BYTES = 4 << 20
+BLOCK_LINES = 1 << 16
+MANY = 32
+"""Where more than one in this many lines is unusual, a block goes to the parser as a whole: cut into slices it would
+cost more."""
+
+LARGEST_SCANNED = 1 << 30
+"""Beyond this `max_doc_bytes` the offsets of a block might not fit 32 bits."""
+
+
+class BatchedFile(SourceFile):
+    """A raw file whose reader may yield record batches in place of dicts (see `step.source`)."""
 
 
 def declared(*, columns: dict[str, str], **_: Any) -> dict[str, str]:
@@ -34,7 +55,7 @@ def jsonl(
     *,
     text: str = "text",
     columns: dict[str, ColumnType] = {},  # noqa: B006 - never changed
-) -> Iterator[dict[str, Any] | Bad | Skip]:
+) -> Iterator[dict[str, Any] | pa.RecordBatch | Bad | Skip]:
     """Read JSON Lines, plain or compressed.
 
     A line that is no UTF-8, no strict JSON, no object, or has no string at `text`, is `Bad`, with line and byte offset.
@@ -50,23 +71,184 @@ def jsonl(
     Raises:
         InputError: UTF-16, or damaged compression.
     """
-    path, wanted = text.split("."), {name: (name.split("."), kind) for name, kind in columns.items()}
-    number = 0
-    counted = not file.start
-    for offset, line in _lines(file):
-        number += 1
-        where = f"line {number} (byte {offset})" if counted else f"line at byte {offset}"
-        if line is None:
-            yield Bad(too_large(file.max_doc_bytes), where)
-            continue
+    parser = _Parser(file, text, columns)
+    if isinstance(file, BatchedFile) and parser.simple:
+        yield from _Scan(file, parser, text).records()
+        return
+    for number, (offset, line) in enumerate(_lines(file), start=1):
+        record = parser.record(number, offset, line)
+        if record is not None:
+            yield record
+
+
+class _Parser:
+    """Makes records of single lines, whatever they hold."""
+
+    def __init__(self, file: SourceFile, text: str, columns: Mapping[str, str]) -> None:
+        self.file = file
+        self.path = text.split(".")
+        self.wanted = {name: (name.split("."), kind) for name, kind in columns.items()}
+        self.simple = (
+            len(self.path) == 1 and not set(columns) & set(OWN_COLUMNS) and file.max_doc_bytes <= LARGEST_SCANNED
+        )
+        """Whether what `_Scan` does is enough for these parameters."""
+
+    def record(self, number: int, offset: int, line: bytes | None) -> dict[str, Any] | Bad | None:
+        """The record of line `number` of what is read, from 1; None for a blank line, `line` None for one too long."""
+        where = f"line at byte {offset}" if self.file.start else f"line {number} (byte {offset})"
+        if line is None or len(line) > self.file.max_doc_bytes:
+            return Bad(too_large(self.file.max_doc_bytes), where)
+        if offset == 0:
+            line = self._without_mark(line)
         if not line.strip():
-            continue
+            return None
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            yield Bad(_reason(line, error), where)
-            continue
-        yield _document(record, path, wanted, where)
+            return Bad(_reason(line, error), where)
+        return _document(record, self.path, self.wanted, where)
+
+    def _without_mark(self, line: bytes) -> bytes:
+        """The first line of the file without its byte-order mark."""
+        if line.startswith(UTF16_BOMS):
+            raise self.file.damaged(
+                "the text is UTF-16, not UTF-8 (line 1, byte 0)",
+                f"convert it once: iconv -f UTF-16 -t UTF-8 {self.file.path} > utf8.jsonl",
+            )
+        return line.removeprefix(UTF8_BOM)
+
+
+class _Scan:
+    """Reads a file block by block into record batches, and gives the lines that are unusual to the parser."""
+
+    def __init__(self, file: SourceFile, parser: _Parser, text: str) -> None:
+        from corpuskit.kernels import json_lines
+
+        self.file, self.parser, self.kernel = file, parser, json_lines
+        self.key = json_lines.name_bytes(text)
+        self.names = sorted(parser.wanted)
+        self.types = [pa.type_for_alias(parser.wanted[name][1]) for name in self.names]
+        self.starts = np.empty(BLOCK_LINES + 1, np.int64)
+        self.kinds, self.forms = np.empty(BLOCK_LINES, np.uint8), np.empty(BLOCK_LINES, np.uint8)
+        self.fields = np.empty((json_lines.MOST_PLAIN_FIELDS, 2), np.int64)
+        self.rests = np.empty(0, np.uint8)
+        self.number = 0  # of lines before the block
+
+    def records(self) -> Iterator[dict[str, Any] | pa.RecordBatch | Bad]:
+        """What `jsonl` yields."""
+        start = self.file.start or 0
+        begun = not start  # else the first line is one that began before the range, or the end of the one before it
+        chunks = _ranged_chunks(self.file) if start else self.file.chunks()
+        if self.file.end is not None:
+            chunks = until(chunks, self.file.end, max(0, start - 1))
+        for offset, pieces in blocks(chunks, self.file.max_doc_bytes, BLOCK_BYTES, max(0, start - 1)):
+            if pieces:
+                block = b"".join([*pieces, bytes(self.kernel.PADDING)])
+                pieces.clear()  # or a large line would be held twice
+                yield from self._block(block, offset, 0 if begun else _behind_first_line(block))
+            elif begun:
+                self.number += 1
+                record = self.parser.record(self.number, offset, None)
+                assert record is not None
+                yield record
+            begun = True
+
+    def _block(self, block: bytes, offset: int, at: int) -> Iterator[dict[str, Any] | pa.RecordBatch | Bad]:
+        """The records of `block[at:]`, padded; `offset` is that of its first byte in the file."""
+        data, end = np.frombuffer(block, np.uint8), len(block) - self.kernel.PADDING
+        if len(self.rests) < len(data):
+            self.rests = np.empty(len(data), np.uint8)
+        while at < end:
+            texts, ends = np.empty(len(data) - at, np.uint8), np.empty((2, BLOCK_LINES + 1), np.int32)
+            count, rows, at = self.kernel.scan(
+                data, at, end, self.file.max_doc_bytes, self.key, texts, ends[0], self.rests, ends[1],
+                self.forms, self.kinds, self.starts, self.fields,
+            )  # fmt: skip
+            ordinary = self.kinds[:count] == self.kernel.ORDINARY
+            chosen: npt.NDArray[np.int64] = np.flatnonzero(self.kinds[:count] == self.kernel.UNUSUAL)
+            if len(chosen) * MANY <= count:
+                batch, refused = self._batch(texts, ends[:, : rows + 1])
+                chosen = np.union1d(chosen, np.flatnonzero(ordinary)[refused])
+            if len(chosen) * MANY <= count:
+                yield from self._mixed(block, offset, batch, ordinary, chosen)
+            else:
+                yield from self._parsed(block, offset, range(count))
+            self.number += count
+
+    def _mixed(
+        self,
+        block: bytes,
+        offset: int,
+        batch: pa.RecordBatch,
+        ordinary: npt.NDArray[np.bool_],
+        chosen: npt.NDArray[np.int64],
+    ) -> Iterator[dict[str, Any] | pa.RecordBatch | Bad]:
+        """The rows of the ordinary lines, cut where one of the chosen lines goes to the parser, in the order of lines.
+
+        `ordinary` is bool[lines]; `chosen` int64[any], sorted.
+        """
+        rows_before: npt.NDArray[np.int64] = np.cumsum(ordinary) - ordinary
+        done = 0
+        for line in chosen.tolist():
+            row = int(rows_before[line])
+            if row > done:
+                yield batch.slice(done, row - done)
+            done = row + int(ordinary[line])
+            yield from self._parsed(block, offset, range(line, line + 1))
+        if done < batch.num_rows:
+            yield batch.slice(done)
+
+    def _parsed(self, block: bytes, offset: int, chosen: range) -> Iterator[dict[str, Any] | Bad]:
+        """The records of these of the lines that were just scanned, from the parser."""
+        for line in chosen:
+            start, end = int(self.starts[line]), int(self.starts[line + 1]) - 1
+            record = self.parser.record(self.number + line + 1, offset + start, block[start:end])
+            if record is not None:
+                yield record
+
+    def _batch(self, texts: npt.NDArray[np.uint8], ends: npt.NDArray[np.int32]) -> tuple[pa.RecordBatch, list[int]]:
+        """The ordinary lines as (text, columns, meta), and the rows whose other fields only the parser can judge."""
+        rows = ends.shape[1] - 1
+        arrays = [pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(ends[0]), pa.py_buffer(texts)])]
+        refused: list[int] = []
+        if self.names or (self.forms[:rows] == self.kernel.RAW).any():
+            values, refused = self._other_fields(ends[1])
+            types = [*self.types, pa.string()]
+            arrays += [pa.array(column, kind) for column, kind in zip(values, types, strict=True)]
+        else:
+            arrays.append(_objects(self.rests, ends[1]))
+        return pa.RecordBatch.from_arrays(arrays, names=["text", *self.names, "meta"]), refused
+
+    def _other_fields(self, ends: npt.NDArray[np.int32]) -> tuple[list[list[Any]], list[int]]:
+        """The values of each column and of `meta`, and the rows that have a field of a wrong type."""
+        columns: list[list[Any]] = [[] for _ in range(len(self.names) + 1)]
+        refused = []
+        rests, borders = self.rests[: ends[-1]].tobytes(), ends.tolist()
+        for row in range(len(borders) - 1):
+            rest = rests[borders[row] : borders[row + 1]]
+            try:
+                record = orjson.loads(rest) if rest else {}
+                found = _typed(record, self.parser.wanted, "")
+            except orjson.JSONDecodeError:
+                found = Bad("")
+            if isinstance(found, Bad):
+                refused.append(row)
+                found = record = {}
+            for name, column in zip(self.names, columns, strict=False):
+                column.append(found.get(name))
+            columns[-1].append(orjson.dumps(record) if record else None)
+        return columns, refused
+
+
+def _objects(data: npt.NDArray[np.uint8], ends: npt.NDArray[np.int32]) -> pa.Array:
+    """JSON objects that stand one behind the other, as strings; null where there is none."""
+    given = np.packbits(np.diff(ends) > 0, bitorder="little")
+    buffers = [pa.py_buffer(given), pa.py_buffer(ends), pa.py_buffer(data[: ends[-1]].copy())]
+    return pa.Array.from_buffers(pa.string(), len(ends) - 1, buffers)
+
+
+def _behind_first_line(block: bytes) -> int:
+    return block.find(b"\n") + 1 or len(block)
 
 
 def _lines(file: SourceFile) -> Iterator[tuple[int, bytes | None]]:
@@ -79,14 +261,6 @@ def _lines(file: SourceFile) -> Iterator[tuple[int, bytes | None]]:
             continue
         if file.end is not None and offset >= file.end:
             return
-        if offset == 0 and line is not None:
-            if line.startswith(UTF16_BOMS):
-                raise file.damaged(
-                    "the text is UTF-16, not UTF-8 (line 1, byte 0)",
-                    f"convert it once: iconv -f UTF-16 -t UTF-8 {file.path} > utf8.jsonl",
-                )
-            yield offset, line.removeprefix(UTF8_BOM)
-            continue
         yield offset, line
 
 
@@ -119,7 +293,18 @@ def _document(
     if not isinstance(body, str):
         name = ".".join(path)
         return Bad(f"no field `{name}`" if body is _ABSENT else f"`{name}` is a {_json_type(body)}, no string", where)
-    document: dict[str, Any] = {"text": body}
+    typed = _typed(record, wanted, where)
+    if isinstance(typed, Bad):
+        return typed
+    document = {"text": body, **typed}
+    if record:
+        document["meta"] = record
+    return document
+
+
+def _typed(record: dict[str, Any], wanted: Mapping[str, tuple[list[str], str]], where: str) -> dict[str, Any] | Bad:
+    """Take the fields of the wanted columns out of a record; those that are null are left out."""
+    typed = {}
     for name, (place, kind) in wanted.items():
         value = _pop(record, place)
         if value is _ABSENT or value is None:
@@ -127,10 +312,8 @@ def _document(
         right = isinstance(value, _PYTHON_TYPES[kind]) and isinstance(value, bool) == (kind == "bool")
         if not right or (kind == "int64" and not -(1 << 63) <= value < 1 << 63):
             return Bad(f"`{name}` is a {_json_type(value)}, not {kind}", where)
-        document[name] = float(value) if kind == "float64" else value
-    if record:
-        document["meta"] = record
-    return document
+        typed[name] = float(value) if kind == "float64" else value
+    return typed
 
 
 _ABSENT = object()
