@@ -59,7 +59,9 @@ def bands(work: Work) -> None:
             for i in np.flatnonzero(sizes > ALL_PAIRS):
                 bucket = members[offsets[i] : offsets[i + 1]]
                 if bucket[-1] >= index.finished:
-                    if len(bucket) <= STAR:
+                    if params.choose == "component" and params.verify != "none":
+                        every_pair(bucket, index.finished, sorter)
+                    elif len(bucket) <= STAR:
                         sorter.add(
                             pack(bucket[1:], np.broadcast_to(bucket[0], len(bucket) - 1))[bucket[1:] >= index.finished]
                         )
@@ -100,6 +102,15 @@ def _small_pairs(members, offsets, at, limit, finished, room):  # type: ignore[n
                     count += 1
         at += 1
     return at, count
+
+
+def every_pair(bucket: I64, finished: int, sorter: Sorter) -> None:
+    """Add all pairs of a bucket of any size, in blocks: components hang on each of them."""
+    rows = max(1, (1 << 20) // len(bucket))
+    for start in range(0, len(bucket), rows):
+        block = bucket[start : start + rows]
+        one, two = np.meshgrid(block[block >= finished], bucket[: start + rows], indexing="ij")
+        sorter.add(pack(one, two)[two < one])
 
 
 class Walker:

@@ -60,6 +60,8 @@ def choose(work: Work) -> None:
         (ArrayFile(receipt.parts["pair"].path), ArrayFile(receipt.parts["jaccard"].path))
         for receipt in work.receipts("verify")
     ]
+    if len(edges) > 1:
+        edges = [_together(work, edges)]
     choice = Choice(work.scratch / "choice-0", verifier, edges)
     rounds, seen = 1, ""
     with Known.Writer(work) as known:
@@ -80,6 +82,17 @@ def choose(work: Work) -> None:
     shape = {"bands": params.bands, "rows": params.rows}
     work.facts |= counts | shape | {"precision": precision, "rounds": rounds}
     work.facts |= write_removed(work, verifier.index, choice)
+
+
+def _together(work: Work, edges: list[Run]) -> Run:
+    """One file of all pairs: the rounds search it again and again."""
+    paths = work.scratch / "pair-0.npy", work.scratch / "jaccard-0.npy"
+    with ArrayWriter(paths[0], np.uint64) as pairs_out, ArrayWriter(paths[1], np.float64) as jaccard_out:
+        for pairs, jaccard in merge(edges, max(1024, work.memory // 64)):
+            assert jaccard is not None
+            pairs_out.write(pairs)
+            jaccard_out.write(jaccard)
+    return ArrayFile(paths[0]), ArrayFile(paths[1])
 
 
 class Choice:

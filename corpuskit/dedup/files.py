@@ -5,9 +5,10 @@ A memory map counts as resident memory while it is touched and as address space 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,8 +42,6 @@ class ArrayFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._descriptor)
         with path.open("rb") as stream:
             if np.lib.format.read_magic(stream) != (1, 0):
                 raise ValueError(f"{path}: not a .npy file of version 1.0")
@@ -51,7 +50,7 @@ class ArrayFile:
                 raise ValueError(f"{path}: not in C order")
             self._start = stream.tell()
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
-        if os.fstat(self._descriptor).st_size < self._start + len(self) * self._row_bytes:
+        if path.stat().st_size < self._start + len(self) * self._row_bytes:
             raise ValueError(f"{path}: shorter than its header says")
 
     def __len__(self) -> int:
@@ -62,13 +61,23 @@ class ArrayFile:
         end = len(self) if end is None else min(end, len(self))
         result = np.empty((max(0, end - first), *self.shape[1:]), self.dtype)
         if result.nbytes:
-            self._fill(result.reshape(-1).view(np.uint8).data, first)
+            with self._open() as descriptor:
+                self._fill(descriptor, result, first)
         return result
 
-    def _fill(self, view: memoryview, first: int) -> None:
-        at = self._start + first * self._row_bytes
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[int]:
+        # only while it is read: a stage may have more files than a process may have open
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _fill(self, descriptor: int, rows: npt.NDArray[Any], first: int) -> None:
+        view, at = rows.reshape(-1).view(np.uint8).data, self._start + first * self._row_bytes
         while view:
-            count = os.preadv(self._descriptor, [view], at)
+            count = os.preadv(descriptor, [view], at)
             if count == 0:
                 raise EOFError(f"{self._path}: shorter than its header says")
             view, at = view[count:], at + count
@@ -81,26 +90,35 @@ class ArrayFile:
             result[order] = self.gather(rows[order])
             return result
         result = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        with self._open() as descriptor:
+            self._gather(descriptor, rows, result)
+        return result
+
+    def _gather(self, descriptor: int, rows: I64, result: npt.NDArray[Any]) -> None:
         window = rows // max(1, WINDOW_BYTES // max(1, self._row_bytes))
         borders = _borders(window)
         for first, last in itertools.pairwise(borders):
             low, high = int(rows[first]), int(rows[last - 1]) + 1
             if (high - low) * self._row_bytes <= (last - first) * SPARSE_BYTES:
-                result[first:last] = self.read(low, high)[rows[first:last] - low]
+                block = np.empty((high - low, *self.shape[1:]), self.dtype)
+                self._fill(descriptor, block, low)
+                result[first:last] = block[rows[first:last] - low]
             else:
                 for i in range(first, last):
-                    self._fill(result[i : i + 1].reshape(-1).view(np.uint8).data, int(rows[i]))
-        return result
+                    self._fill(descriptor, result[i : i + 1], int(rows[i]))
 
     def search(self, bound: int) -> int:
         """Index of the first of sorted uint64 values that is at least `bound` (which may be 2^64)."""
         low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if int(self.read(middle, middle + 1)[0]) < bound:
-                low = middle + 1
-            else:
-                high = middle
+        value = np.zeros(1, self.dtype)
+        with self._open() as descriptor:
+            while low < high:
+                middle = (low + high) // 2
+                self._fill(descriptor, value, middle)
+                if int(value[0]) < bound:
+                    low = middle + 1
+                else:
+                    high = middle
         return low
 
     def find(self, values: npt.NDArray[np.uint64], block: int = 1 << 18) -> I64:

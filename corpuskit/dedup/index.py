@@ -96,10 +96,6 @@ class Signed:
                 self._open.popitem(last=False)
         return self._open[key]
 
-    def label(self, unit: int) -> str:
-        """What a unit was made from, for messages."""
-        return self._receipts[unit].label
-
 
 class Index(Signed):
     """All signatures of a run, by rank.
@@ -176,7 +172,7 @@ class Index(Signed):
         leading = 1 << LEADING_BITS
         first, end = -(-unit * leading // units), -(-(unit + 1) * leading // units)
         total = np.zeros(leading + 1, np.int64)
-        for i in range(self.units):
+        for i in range(self.units if first < end else 0):
             total += self.file(i, f"{name}_start").read()
         room = max(1 << 12, memory // ENTRY_BYTES)
         while first < end:

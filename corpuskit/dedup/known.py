@@ -58,10 +58,13 @@ class Known:
         order = np.argsort(keys)
         for key_file, jaccard_file in self._files:
             left = order[~found[order]]
-            places = key_file.find(keys[left])
-            here = places >= 0
+            try:
+                places = key_file.find(keys[left])
+                here = places >= 0
+                jaccard[left[here]] = jaccard_file.gather(places[here])
+            except FileNotFoundError:
+                continue  # another run has sealed meanwhile
             found[left[here]] = True
-            jaccard[left[here]] = jaccard_file.gather(places[here])
         return found, jaccard
 
     class Writer:

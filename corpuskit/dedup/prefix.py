@@ -72,7 +72,8 @@ class PrefixFilter:
         for number in range(FILES):
             self._join(number, found)
         for pairs in found.sorted():
-            yield pairs[self._share_a_band(pairs)]
+            mine = pairs[pairs >> np.uint64(32) >= self._index.finished]  # documents of a finished corpus stay
+            yield mine[self._share_a_band(mine)]
 
     def _each(self) -> Iterator[tuple[I64, U64, I64]]:
         """(ranks, hashes, offsets) of the members, a record batch at a time, in the order in which texts are stored."""

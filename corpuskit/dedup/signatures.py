@@ -30,7 +30,7 @@ def signatures(work: Work) -> None:
     """Sketch the documents of the unit of the same number of `docs`.
 
     Parts: doc uint64[n]; bytes uint32[n], of UTF-8; shingles uint32[n], with repetitions; hash uint64[n], of the
-    normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each record batch of `docs`;
+    normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each batch of `docs`;
     exact_key uint64[m, 2], exact_row uint32[m], exact_start int64[1025]; band_key uint64[m * bands], band_row,
     band_start likewise.
     """
@@ -45,7 +45,8 @@ def signatures(work: Work) -> None:
     hashes = np.zeros((len(doc), 2), np.uint64)
     keys = np.zeros((len(doc), params.bands), np.uint64)
     shingles = np.zeros(len(doc), np.uint32)
-    path = work.put("signature", ".npy", rows=len(doc))
+    publish = f"index/signatures/{work.key}-signature.npy" if params.bands else None
+    path = work.put("signature", ".npy", rows=len(doc), publish=publish)
     with path.open("wb") as stream:
         shape = (len(doc), params.permutations)
         np.lib.format.write_array_header_1_0(stream, {"descr": "<u4", "fortran_order": False, "shape": shape})
@@ -74,7 +75,7 @@ def signatures(work: Work) -> None:
 
 
 def _save(work: Work, name: str, values: npt.NDArray[np.generic]) -> None:
-    publish = f"index/signatures/{work.key}-{name}.npy" if work.spec["minhash"]["bands"] else None
+    publish = f"index/signatures/{work.key}-doc.npy" if name == "doc" and work.spec["minhash"]["bands"] else None
     np.save(work.put(name, ".npy", rows=len(values), publish=publish), values)
 
 

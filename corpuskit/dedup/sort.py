@@ -50,7 +50,25 @@ def _first_of_each(values: U64, payload: npt.NDArray[Any] | None) -> tuple[U64, 
 
 
 def merge(runs: Sequence[Run], room: int) -> Iterator[tuple[U64, npt.NDArray[Any] | None]]:
-    """Merge sorted files into sorted blocks without repetitions, holding about `room` values."""
+    """Merge sorted files into sorted blocks of about half of `room` values, without repetitions."""
+    waiting: list[tuple[U64, npt.NDArray[Any] | None]] = []
+    size = 0
+    for values, payload in _merge(runs, room // 2):
+        waiting.append((values, payload))
+        size += len(values)
+        if size >= room // 2:
+            yield _join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(blocks: list[tuple[U64, npt.NDArray[Any] | None]]) -> tuple[U64, npt.NDArray[Any] | None]:
+    payload = [extra for _, extra in blocks if extra is not None]
+    return np.concatenate([values for values, _ in blocks]), np.concatenate(payload) if payload else None
+
+
+def _merge(runs: Sequence[Run], room: int) -> Iterator[tuple[U64, npt.NDArray[Any] | None]]:
     step = max(64, room // max(1, len(runs)))
     at = [0] * len(runs)
     held: list[tuple[U64, npt.NDArray[Any] | None]] = [(np.zeros(0, np.uint64), None)] * len(runs)

@@ -164,11 +164,14 @@ class Verifier:
 
     def sets(self, numbers: I64) -> Sets:
         """Shingle sets of documents of rising numbers, read record batch by record batch."""
-        hashes, sizes = [np.zeros(0, np.uint64)], [np.zeros(1, np.int64)]
+        most = int(self.index.gather("shingles", numbers).sum(dtype=np.int64))
+        hashes, size = np.empty(most, np.uint64), 0  # filled as they come: joined later, they would be there twice
+        sizes = [np.zeros(1, np.int64)]
         for found, offsets in self.each(numbers):
-            hashes.append(found)
+            hashes[size : size + len(found)] = found
+            size += len(found)
             sizes.append(np.diff(offsets))
-        return np.concatenate(hashes), np.cumsum(np.concatenate(sizes))
+        return hashes[:size], np.cumsum(np.concatenate(sizes))
 
     def each(self, numbers: I64) -> Iterator[Sets]:
         """Shingle sets of documents of rising numbers, one record batch at a time."""
@@ -181,8 +184,7 @@ class Verifier:
                 mine = rows[batch_of == number] - starts[number]
                 if len(mine) < batch.num_rows:
                     texts = texts.take(pa.array(mine))
-                found, offsets = shingle_sets(texts, self.params.unit, self.params.n)
-                yield found.copy(), offsets  # lets go of the room for repetitions
+                yield shingle_sets(texts, self.params.unit, self.params.n)
 
 
 def _ranges(waiting: Sorter, index: Index, memory: int) -> Iterator[tuple[U64, U64]]:
