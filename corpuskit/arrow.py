@@ -23,7 +23,7 @@ KERNEL_PADDING = 64
 
 PART_TEXT_BYTES = 1 << 17
 PART_ROWS = 1 << 14
-"""A part's record batch ends when it holds this much text, or this many rows: little is read to look at one document."""
+"""A record batch of a part ends when it holds this much text, or this many rows: to look at one document is cheap."""
 
 READ_BYTES = 1 << 20
 """Record batches are put together to this size when all are read."""

@@ -17,7 +17,7 @@ from corpuskit.arrow import Batch, text_bytes, utf8
 from corpuskit.dropped import DroppedWriter
 from corpuskit.errors import InputError, UsageError
 from corpuskit.graph import block_hash, canonical
-from corpuskit.sources.jsonl import BatchedFile
+from corpuskit.sources.base import BatchedFile
 from corpuskit.step import Bad, Skip, Step
 from corpuskit.unit import Work
 

@@ -263,7 +263,7 @@ def source(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     to the JSON column `meta`), or a function of the parameters; `extract=True` where reading is so costly that the
     text is stored in a stage of its own; `splittable=True` where `file.start` and `file.end` are honoured.
 
-    Where `file` is a `corpuskit.sources.jsonl.BatchedFile`, as it is in a run, records that follow one another may
+    Where `file` is a `corpuskit.sources.base.BatchedFile`, as it is in a run, records that follow one another may
     also be yielded as one RecordBatch, among dicts, Bad and Skip: `text` (valid UTF-8, no nulls), any of the declared
     columns, and `meta` (a JSON object as a string, or null). They are numbered, and count, as that many dicts would;
     batches of 1 MiB of text and more are passed on uncopied. `corpuskit peek` asks for single records.

@@ -132,6 +132,10 @@ class SourceFile(os.PathLike[str]):
         return InputError(f"{self.path}: {reason}", hint)
 
 
+class BatchedFile(SourceFile):
+    """A raw file whose reader may yield record batches in place of dicts (see `step.source`)."""
+
+
 class RawStream:
     """Raw bytes in order, with their offset and a running SHA-256; bytes can be put back.
 

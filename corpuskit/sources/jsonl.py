@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 
 from corpuskit import step
-from corpuskit.sources.base import READ_BYTES, SourceFile
+from corpuskit.sources.base import READ_BYTES, BatchedFile, SourceFile
 from corpuskit.sources.lines import blocks, lines, too_large, until
 from corpuskit.step import Bad, Skip
 
@@ -38,10 +38,6 @@ cost more."""
 
 LARGEST_SCANNED = 1 << 30
 """Beyond this `max_doc_bytes` the offsets of a block might not fit 32 bits."""
-
-
-class BatchedFile(SourceFile):
-    """A raw file whose reader may yield record batches in place of dicts (see `step.source`)."""
 
 
 def declared(*, columns: dict[str, str], **_: Any) -> dict[str, str]:

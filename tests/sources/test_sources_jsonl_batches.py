@@ -18,8 +18,7 @@ from corpuskit.dropped import DroppedWriter
 from corpuskit.errors import InputError, UsageError
 from corpuskit.graph import block_hash
 from corpuskit.sources import jsonl as reader
-from corpuskit.sources.base import SourceFile
-from corpuskit.sources.jsonl import BatchedFile
+from corpuskit.sources.base import BatchedFile, SourceFile
 from corpuskit.sources.lines import blocks, lines, until
 from corpuskit.unit import Work
 
