@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import importlib
 import os
@@ -29,6 +30,9 @@ from corpuskit.unit import Work
 from corpuskit.views import rebuild
 
 PROGRESS_SECONDS = 10.0
+
+BASE_BYTES = 192 << 20
+"""Of a worker's memory, what the interpreter and its libraries take."""
 
 CORPUS_FOLDERS = ("corpus", "holdout", "dropped", "duplicates", "index")
 
@@ -57,7 +61,7 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         units=len(stage.units),
         key=content or unit.key,
         inputs=unit.inputs,
-        memory=plan.memory,
+        memory=plan.memory - BASE_BYTES,
         batch_bytes=plan.batch_bytes,
         scratch=scratch,
         receipts_of=lambda name: root.receipts(plan.stages[name]),
@@ -72,6 +76,14 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
             remember(root, stage, task.unit, content)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        _give_back()
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system, where it can be (glibc): the next unit starts from the base."""
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _run_body(root: Root, stage: Stage, work: Work) -> None:

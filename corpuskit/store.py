@@ -220,10 +220,10 @@ class Root:
         return folder
 
     def refuse_other(self, before: Plan | None, plan: Plan) -> None:
-        """One root belongs to one recipe name, and a sample has a root of its own.
+        """One root belongs to one recipe name, a sample has a root of its own, and no run is compared with itself.
 
         Raises:
-            UsageError: the root is another recipe's, or of another sample.
+            UsageError: the root is another recipe's, of another sample, or named by `against`.
         """
         if before is not None and before.recipe != plan.recipe:
             raise UsageError(
@@ -233,6 +233,18 @@ class Root:
         if before is not None and before.sample != plan.sample:
             was = "the whole corpus" if before.sample is None else f"a sample of {before.sample:g}"
             raise UsageError(f"{self.path} holds {was}", "give a sample a root of its own: leave out --root")
+        own = [
+            unit
+            for stage in plan.stages.values()
+            for unit in stage.units
+            if stage.name.rpartition("signatures-against-")[1]
+            and Path(unit.inputs[0]["path"]).resolve().is_relative_to(self.path.resolve())
+        ]
+        if own:
+            raise UsageError(
+                f"`against` names {self.path}, the root of this very run: all would be duplicates of themselves",
+                "give this run a root of its own: --root DIR, or leave `against` out",
+            )
 
     def describe(self, plan: Plan) -> None:
         """Write `stage.json` into each stage's folder: what its key was hashed from."""

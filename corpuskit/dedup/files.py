@@ -206,6 +206,10 @@ class Scatter:
             self._stream.seek(at)
             self._stream.write(block.data)
 
-    def close(self) -> None:
-        """Finish the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stream.close()

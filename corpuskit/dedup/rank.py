@@ -28,14 +28,13 @@ def rank(work: Work) -> None:
     Parts: rank uint32[n] of each number; number uint32[n] of each rank.
     """
     signed = Signed(work)
-    ranks = Scatter(work.put("rank", ".npy", rows=signed.documents), np.uint32, signed.documents)
+    rank_path, number_path = (work.put(name, ".npy", rows=signed.documents) for name in ("rank", "number"))
     done = 0
-    with ArrayWriter(work.put("number", ".npy", rows=signed.documents), np.uint32) as numbers:
+    with Scatter(rank_path, np.uint32, signed.documents) as ranks, ArrayWriter(number_path, np.uint32) as numbers:
         for number in _ranges(signed, max(1024, work.memory // 2 // ENTRY_BYTES)):
             ranks.put(number, np.arange(done, done + len(number)))
             numbers.write(number)
             done += len(number)
-    ranks.close()
 
 
 def _ranges(signed: Signed, room: int) -> Iterator[I64]:

@@ -301,5 +301,7 @@ def shingle_sets(column: pa.Array, unit: Unit, n: int) -> tuple[npt.NDArray[np.u
     hashes, one = np.empty(int(offsets[-1]) // each + len(offsets), np.uint64), np.empty(longest // each + 1, np.uint64)
     counts = np.zeros(min(1 << MOST_BITS, 2 * len(one)) + 1, np.int32)
     ends = np.zeros(len(offsets), np.int64)
+    if len(offsets) == 2:
+        hashes = one  # a single document, which may be a giant: its set takes the place of what it was made from
     _sorted_sets(data, offsets, unit == "word", n, *room, one, np.empty_like(one), counts, hashes, ends)
     return hashes[: int(ends[-1])], ends

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpuskit.arrow import PartReader, PartWriter
-from corpuskit.dedup import stages
+from corpuskit.dedup import reference, stages
 from corpuskit.kernels.minhash import sketch
 from corpuskit.steps.minhash import minhash
 from corpuskit.unit import Part, Receipt, Work
@@ -105,13 +105,21 @@ def run(folder, corpus, params, **options):
     return Harness(folder, **options).run(corpus, params)
 
 
+def signatures(corpus, params):
+    """The signature of each document, and how many shingles it has."""
+    column = pa.array([text for _, text, _ in corpus.documents], pa.large_string())
+    made = sketch(column, params["unit"], params["n"], params["permutations"])
+    if params["hash"] == "datasketch":
+        return reference.signatures(column, params["unit"], params["n"], params["permutations"]), made.shingles
+    return made.signature, made.shingles
+
+
 def bucket_keys(corpus, params):
     """For each document, its bands as hashable values (empty documents have none)."""
-    texts = [text for _, text, _ in corpus.documents]
-    made = sketch(pa.array(texts, pa.large_string()), params["unit"], params["n"], params["permutations"])
+    made, shingle_counts = signatures(corpus, params)
     scoped = params["scope"] == "domain"
     result = []
-    for (_, _, domain), signature, count in zip(corpus.documents, made.signature.tolist(), made.shingles, strict=True):
+    for (_, _, domain), signature, count in zip(corpus.documents, made.tolist(), shingle_counts, strict=True):
         cuts = [tuple(signature[b * params["rows"] : (b + 1) * params["rows"]]) for b in range(params["bands"])]
         result.append({(b, cut, domain if scoped else "") for b, cut in enumerate(cuts)} if count else set())
     return result
@@ -122,6 +130,7 @@ def oracle(corpus, params):
     keep = params["keep"]
     documents = corpus.documents
     keys = bucket_keys(corpus, params)
+    signature, _ = signatures(corpus, params)
     sets = [set(shingles(text, params["unit"], params["n"])) for _, text, _ in documents]
 
     def place(i):
@@ -133,22 +142,51 @@ def oracle(corpus, params):
         by_word = params["unit"] == "word" and len(words(text)) >= params["n"]
         return normalize(text), tuple(words(text)) if by_word else (), domain
 
-    kept, seen, rows = [], set(), []
-    for i in sorted(range(len(documents)), key=place):
-        if not sets[i]:
-            continue
+    def similarity(i, j):
+        if params["verify"] == "exact":
+            return len(sets[i] & sets[j]) / len(sets[i] | sets[j])
+        return float((signature[i] == signature[j]).mean())
+
+    def similar(i, j):
+        reached = params["verify"] == "none" or similarity(i, j) >= params["threshold"]
+        return bool(keys[i] & keys[j]) and reached
+
+    order = sorted((i for i in range(len(documents)) if sets[i]), key=place)
+    choice = (_by_component if params["choose"] == "component" else _by_priority)(order, similar)
+    seen, rows = set(), []
+    for i in order:
         kind = "exact" if same(i) in seen else "near"
         seen.add(same(i))
-        for j in kept:
-            jaccard = len(sets[i] & sets[j]) / len(sets[i] | sets[j])
-            if keys[i] & keys[j] and jaccard >= params["threshold"]:
-                one, two = documents[i], documents[j]
-                names = ("doc", "kept_doc", "kept_root", "jaccard", "kind", "domain", "kept_domain")
-                rows.append(dict(zip(names, (one[0], two[0], None, jaccard, kind, one[2], two[2]), strict=True)))
-                break
-        else:
-            kept.append(i)
+        if i in choice:
+            j = choice[i]
+            jaccard = similarity(i, j) if similar(i, j) else None
+            one, two = documents[i], documents[j]
+            names = ("doc", "kept_doc", "kept_root", "jaccard", "kind", "domain", "kept_domain")
+            rows.append(dict(zip(names, (one[0], two[0], None, jaccard, kind, one[2], two[2]), strict=True)))
     return sorted(rows, key=lambda row: row["doc"])
+
+
+def _by_priority(order, similar):
+    """The witness of each removed document: the first kept one before it that is similar."""
+    kept, choice = [], {}
+    for i in order:
+        witness = next((j for j in kept if similar(i, j)), None)
+        if witness is None:
+            kept.append(i)
+        else:
+            choice[i] = witness
+    return choice
+
+
+def _by_component(order, similar):
+    """The first document of the component of each other one."""
+    components = []
+    for i in order:
+        joined = [component for component in components if any(similar(i, j) for j in component)]
+        components = [component for component in components if component not in joined]
+        components.append([*itertools.chain(*joined), i])
+    firsts = [(min(component, key=order.index), component) for component in components]
+    return {i: first for first, component in firsts for i in component if i != first}
 
 
 def promises(corpus, params, rows):

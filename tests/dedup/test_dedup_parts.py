@@ -153,11 +153,10 @@ def test_sparse_rows_of_a_large_file_are_those_of_the_array(tmp_path):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.permutations(list(range(50))), st.integers(1, 50))
 def test_scattered_values_land_where_they_belong(tmp_path, places, step):
-    scatter = Scatter(tmp_path / "a.npy", np.uint32, 50)
-    for at in range(0, 50, step):
-        some = np.array(places[at : at + step], np.int64)
-        scatter.put(some, some * 3)
-    scatter.close()
+    with Scatter(tmp_path / "a.npy", np.uint32, 50) as scatter:
+        for at in range(0, 50, step):
+            some = np.array(places[at : at + step], np.int64)
+            scatter.put(some, some * 3)
     assert np.load(tmp_path / "a.npy").tolist() == [place * 3 for place in range(50)]
 
 

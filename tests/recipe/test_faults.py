@@ -45,7 +45,7 @@ def test_a_block_shows_the_line_with_a_caret_under_the_span_and_the_nearest_name
     ("text", "expected"),
     [
         ("memory: 4G", "`memory` should be bytes"),
-        ("memory: 100MiB", "`memory` should be greater than or equal to 268435456, not `100MiB`"),
+        ("memory: 100MiB", "`memory` should be greater than or equal to 536870912, not `100MiB`"),
         ("name: a/b", "`name` is not a name"),
         ("name: 7", "`name` should be text, not `7`"),
         ("keep_dropped: maybe", "`keep_dropped` should be true or false"),
