@@ -144,7 +144,7 @@ class Settings(Keys):
 
     name: Name | None = None
     """Name of the run's folder; default: the file's name."""
-    memory: Annotated[Bytes, Field(ge=256 << 20)] = 2 << 30
+    memory: Annotated[Bytes, Field(ge=512 << 20)] = 2 << 30
     """What a worker may use, such as `4GiB`; at least `256MiB`."""
     batch_bytes: Annotated[Bytes, Field(ge=1)] = 8 << 20
     """Text of a batch to work on; changes no output."""
