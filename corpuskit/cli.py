@@ -109,8 +109,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Nam
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", _report, "write the report of a run: one self-contained HTML page")
     command.add_argument("root", type=Path, metavar="ROOT")
-    command = verb("mix", _mix, "explain: tokens, epochs, cap hits, target and achieved shares")
-    command.add_argument("what", metavar="explain")
+    command = verb("mix", _mix, "solve: the weights of a recipe; explain: shares, epochs, caps, what repeats are worth")
+    command.add_argument("what", metavar="solve|explain")
     recipe(command)
     rooted(command)
     command = verb("train", _train, "train on the shards of a recipe or of a finished run")
@@ -362,15 +362,15 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _mix(options: argparse.Namespace) -> None:
-    from corpuskit.mix.explain import explain
+    from corpuskit.mix.explain import explain, weights_table
     from corpuskit.plan import make
     from corpuskit.run import run
     from corpuskit.store import Root
 
-    if options.what in ("solve", "swarm", "fit"):
-        raise UsageError(f"`mix {options.what}` is not in this version yet", "corpuskit mix explain RECIPE")
-    if options.what != "explain":
-        raise UsageError(f"unknown: mix {options.what}", "corpuskit mix explain RECIPE")
+    if options.what in ("swarm", "fit"):
+        raise UsageError(f"`mix {options.what}` is not in this version yet", "corpuskit mix solve RECIPE")
+    if options.what not in ("solve", "explain"):
+        raise UsageError(f"unknown: mix {options.what}", "corpuskit mix solve RECIPE, or mix explain RECIPE")
     recipe = _load(options)
     if recipe.mix is None:
         raise UsageError(f"{options.recipe} has no `mix`", "add `mix:`; corpuskit init shows one")
@@ -387,7 +387,11 @@ def _mix(options: argparse.Namespace) -> None:
         if outcome.failures:
             raise UsageError(outcome.failures[0][1].message)
     made = json.loads(root.receipts(plan.stages["mixture"])[0].parts["plan"].path.read_text())
-    _print(options, explain(made), made)
+    if options.what == "solve":
+        data = {"weights": {name: domain["weight"] for name, domain in made["domains"].items()}}
+        _print(options, weights_table(made), data)
+    else:
+        _print(options, explain(made), made)
 
 
 def _root_option(options: argparse.Namespace) -> str:

@@ -20,6 +20,7 @@ from corpuskit.dedup.planning import Decision, deduplicate, evidence
 from corpuskit.errors import UsageError
 from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
 from corpuskit.grouping import group, sampled
+from corpuskit.mix.methods import identity, is_method
 from corpuskit.recipe import Recipe, Source, StepCall
 from corpuskit.recipe.calls import DEDUP
 from corpuskit.step import File, fingerprint_value
@@ -93,8 +94,9 @@ class _Planner:
         warnings = list(recipe.warnings)
         if recipe.mix is not None:
             self._mix()
-            weights = recipe.mix.weights if isinstance(recipe.mix.weights, dict) else None
-            left_out = sorted({s.domain for s in recipe.sources.values()} - set(weights)) if weights else []
+            weights = recipe.mix.weights
+            table = weights if isinstance(weights, dict) and not is_method(weights) else None
+            left_out = sorted({s.domain for s in recipe.sources.values()} - set(table)) if table else []
             warnings += [f"`mix.weights` gives the domain `{domain}` no share" for domain in left_out]
         plan = Plan(
             recipe.name,
@@ -305,7 +307,8 @@ class _Planner:
             tokens[f"tokens:{source.name}"] = Need(name, "all")
         tokens["tokenizer"] = Need("tokenizer", "all")
         spec = {"version": 1, "mix": plain(mix_parameters(mix)), "sources": sources}
-        self.add(Stage("mixture", f"{module}:mixture", spec, {}, dict(tokens)), count=1)
+        run = {"weights": plain(mix.weights)}  # the key holds the digests of a method's files, and not their paths
+        self.add(Stage("mixture", f"{module}:mixture", spec, run, dict(tokens)), count=1)
         count = 1 << max(0, (self.raw_bytes // SHARD_BYTES).bit_length())
         needs = {**tokens, "mixture": Need("mixture", "all")}
         self.add(Stage("shards", f"{module}:shards", spec, {}, needs), count=count)
@@ -399,7 +402,7 @@ def mix_tokenizer(tokenizer: Any) -> Any:
 def mix_parameters(mix: Any) -> dict[str, Any]:
     """What the mixture depends on."""
     return {
-        "weights": mix.weights,
+        "weights": identity(mix.weights),
         "tokens": mix.tokens,
         "max_epochs": mix.max_epochs,
         "seq_len": mix.shards.seq_len,

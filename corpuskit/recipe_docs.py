@@ -17,6 +17,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from corpuskit import step as steps_module
+from corpuskit.mix import methods
 from corpuskit.recipe.expect import FUNCTIONS
 from corpuskit.recipe.models import Keys, Mix, Settings, Shards, SourceKeys, TokenizerTraining, Train
 from corpuskit.recipe.numbers import Bytes
@@ -50,6 +51,15 @@ A recipe has at most one `exact`, one `minhash` and one `holdout`, and any numbe
 `text`, `domain`, `meta`, the columns of the reader, and those of the signals above it.
 """
 
+_METHODS = """\
+### `mix.weights`
+
+A preset (`slimpajama-dc-1` to `slimpajama-dc-7`), a table `{domain: share}`, or a method with its parameters:
+`{method: temperature, T: 2}`; one that needs none may stand by its name alone. A preset or table is drawn as it stands,
+or refused where it asks for more epochs than `max_epochs`. A method is a name below or `./file.py:function`, see
+`help(corpuskit.mix.methods)`; sizes are tokens.
+"""
+
 _KINDS: Mapping[Kind, str] = {
     "edit": "Edits change the text",
     "signal": "Signals add columns",
@@ -76,6 +86,9 @@ def reference() -> str:
     }
     for name, model in sections.items():
         parts += [f"## `{name}`\n", f"{_first(model.__doc__)}\n", _keys(model)]
+        if model is Mix:
+            parts.append(_METHODS)
+            parts += [_step(found, "####") for found in methods.builtin().values()]
     parts.append("## `expect`\n")
     parts.append("Comparisons of numbers, `+ - * /` and these functions, joined by `and`, `or`, `not`:\n")
     rows = [f"| `{name}('NAME')` | {what} |" for name, what in FUNCTIONS.items()]

@@ -1,4 +1,4 @@
-"""Mixtures by name: published tables, and `proportional`; and how `weights:` of a recipe becomes a mixture.
+"""Mixtures by name: published tables; and how `weights:` of a recipe becomes a mixture.
 
 A preset or table is taken as it stands: a domain that the corpus lacks is an error, never shared out among the others.
 """
@@ -6,10 +6,11 @@ A preset or table is taken as it stands: a domain that the corpus lacks is an er
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from typing import Any
 
 from corpuskit.errors import UsageError, did_you_mean
-from corpuskit.mix.problem import Bucket, Infeasible, Mixture
+from corpuskit.mix.methods import Method, builtin, called, is_method
+from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
 
 SLIMPAJAMA_DC: Mapping[str, Mapping[str, float]] = {
     "slimpajama-dc-1": {"commoncrawl": 100},
@@ -30,31 +31,43 @@ SLIMPAJAMA_DC: Mapping[str, Mapping[str, float]] = {
 }
 """Percent of 330B tokens: SlimPajama-DC (Shen et al. 2023, arXiv:2309.10818); DC-5 sums to 100.1 by rounding."""
 
-PROPORTIONAL = "proportional"
 
-
-def check_weights(weights: str | Mapping[str, float], domains: Sequence[str]) -> None:
-    """Validate `weights:` against the domains of a recipe, before there is any document.
+def check_weights(weights: str | Mapping[str, Any], domains: Sequence[str]) -> None:
+    """Validate a name or table of `weights:` against the domains of a recipe, before there is any document.
 
     Raises:
-        UsageError: an unknown preset, a table that is no mixture, or a domain with a weight that is not in `domains`.
+        UsageError: an unknown name, a table that is no mixture, or a domain with a weight that is not in `domains`.
     """
-    if weights != PROPORTIONAL:
+    if isinstance(weights, str) and weights in builtin():
+        called({"method": weights})
+    else:
         _fixed(weights, domains)
 
 
-def resolve_weights(weights: str | Mapping[str, float], buckets: Sequence[Bucket]) -> Mixture:
+def resolve_weights(
+    weights: str | Mapping[str, Any],
+    buckets: Sequence[Bucket],
+    budget: int | None = None,
+    constraints: Constraints | None = None,
+) -> Mixture:
     """The mixture that `weights:` names, over the domains of a corpus.
 
+    Args:
+        weights: a preset, a method without parameters, a table of domains, or `{method: NAME, ...}`.
+        buckets: the domains. budget: tokens to draw; None: as many as the limits allow.
+        constraints: for the methods that keep them; a preset or table stands as it is.
+
     Raises:
-        UsageError: as `check_weights`.
-        Infeasible: a domain with a weight has no documents.
+        UsageError: as `check_weights`; or a method that needs a budget has none.
+        Infeasible: a domain with a weight has no documents, or a method finds no mixture.
     """
-    if weights == PROPORTIONAL:
-        total = sum(bucket.tokens for bucket in buckets)
-        if not total:
-            raise Infeasible("the corpus holds no document to mix", "`corpuskit stats` shows what dropped them")
-        return Mixture({bucket.name: Fraction(bucket.tokens, total) for bucket in buckets})
+    if isinstance(weights, str) and weights in builtin():
+        weights = {"method": weights}
+    if is_method(weights):
+        assert not isinstance(weights, str)
+        method, params = called(weights)
+        check_budget(method, budget)
+        return method.solve(Problem(buckets, budget, constraints or Constraints()), params)
     mixture = _fixed(weights, [bucket.name for bucket in buckets])
     documents = {bucket.name: bucket.docs for bucket in buckets}
     empty = [f"`{name}`" for name, weight in mixture.weights.items() if weight and not documents[name]]
@@ -64,11 +77,22 @@ def resolve_weights(weights: str | Mapping[str, float], buckets: Sequence[Bucket
     return mixture
 
 
-def _fixed(weights: str | Mapping[str, float], domains: Sequence[str]) -> Mixture:
+def check_budget(method: Method, budget: int | None) -> None:
+    """Refuse a method that cannot do with `tokens: max`.
+
+    Raises:
+        UsageError: it needs a number.
+    """
+    if method.budgeted and budget is None:
+        msg = f"the weights of `{method.name}` depend on `mix.tokens`, which is `max`"
+        raise UsageError(msg, "give a number, such as `tokens: 10B`")
+
+
+def _fixed(weights: str | Mapping[str, Any], domains: Sequence[str]) -> Mixture:
     """A preset or table as a mixture whose domains all exist."""
     if isinstance(weights, str):
         if weights not in SLIMPAJAMA_DC:
-            known = [PROPORTIONAL, *SLIMPAJAMA_DC]
+            known = [*builtin(), *SLIMPAJAMA_DC]
             hint = did_you_mean(weights, known) or f"known: {', '.join(known)}"
             raise UsageError(f"unknown mixture `{weights}`", hint)
         source, table = f"mixture `{weights}`", SLIMPAJAMA_DC[weights]

@@ -13,6 +13,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.mix.scaling import DataConstrainedLaw
 
 TOLERANCE = 0.005
 """How far a table of weights may be from a sum of 1 (or 100) by rounding: published tables sum to 100.1."""
@@ -53,7 +54,7 @@ class Mixture:
             if not math.isfinite(weight) or weight < 0:
                 msg = f"the weight of `{name}` is {weight}; weights are fractions of tokens, from 0 to 1"
                 raise UsageError(msg)
-        given = {name: _fraction(self.weights[name]) for name in sorted(self.weights)}
+        given = {name: as_written(self.weights[name]) for name in sorted(self.weights)}
         total = sum(given.values(), Fraction(0))
         if not any(abs(total / whole - 1) <= TOLERANCE for whole in (1, 100)):
             msg = f"the weights sum to {float(total):g}, not to 1 (or to 100)"
@@ -71,8 +72,13 @@ class Mixture:
         """How often each bucket is read when `budget` tokens are drawn; infinite for an empty bucket with a weight."""
         return {bucket.name: _epochs(self, bucket, budget) for bucket in buckets}
 
+    def effective_tokens(self, buckets: Sequence[Bucket], budget: int) -> dict[str, float]:
+        """What the tokens drawn of each bucket are worth in unique ones (data-constrained law: repeats decay)."""
+        law = DataConstrainedLaw()
+        return {b.name: law.effective_tokens(float(self.exact(b.name) * budget), b.tokens) for b in buckets}
 
-def _fraction(value: float | Fraction) -> Fraction:
+
+def as_written(value: float | Fraction) -> Fraction:
     """A number as it is written: 0.1 is one tenth."""
     return value if isinstance(value, Fraction) else Fraction(repr(value))
 
@@ -108,6 +114,10 @@ class Constraints:
         if not math.isfinite(self.max_epochs) or self.max_epochs <= 0:
             msg = f"max_epochs is {self.max_epochs}; it must be a number above 0"
             raise UsageError(msg)
+        for name, bound in [*self.lower.items(), *self.upper.items()]:
+            if not 0 <= bound <= 1:
+                msg = f"a bound of `{name}` is {bound}; weights are fractions of tokens, from 0 to 1"
+                raise UsageError(msg)
 
     def check(self, mixture: Mixture, buckets: Sequence[Bucket], budget: Fraction | int) -> None:
         """Refuse a mixture that breaks a limit when `budget` tokens are drawn.
@@ -117,13 +127,13 @@ class Constraints:
         """
         for sign, bounds, word in ((1, self.lower, "below its lower"), (-1, self.upper, "above its upper")):
             for name, bound in sorted(bounds.items()):
-                if sign * (mixture.exact(name) - _fraction(bound)) < 0:
+                if sign * (mixture.exact(name) - as_written(bound)) < 0:
                     msg = f"the weight of `{name}` is {mixture.weights.get(name, 0.0):.4g}, {word} bound {bound:g}"
                     raise Infeasible(msg)
         largest = largest_budget(mixture, buckets, self.max_epochs)
         if budget <= largest:
             return
-        limit = _fraction(self.max_epochs)
+        limit = as_written(self.max_epochs)
         faults = [
             f"{bucket.name} ({_epochs(mixture, bucket, math.ceil(budget)):.4g} epochs of {bucket.tokens:,} tokens)"
             for bucket in buckets
@@ -149,5 +159,23 @@ def largest_budget(mixture: Mixture, buckets: Sequence[Bucket], max_epochs: floa
     if empty:
         msg = f"the mixture gives weight to {', '.join(f'`{name}`' for name in empty)}, where no token can be predicted"
         raise Infeasible(msg, "give it weight 0, or look with `corpuskit stats` at what dropped its documents")
-    limit = _fraction(max_epochs)
+    limit = as_written(max_epochs)
     return min(limit * sizes[name] / mixture.exact(name) for name in wanted)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method of mixing is given.
+
+    Attributes:
+        buckets: of the corpus, sorted by name.
+        budget: tokens to draw; None: as many as the limits allow (`tokens: max`).
+        constraints: what the mixture must keep.
+    """
+
+    buckets: Sequence[Bucket]
+    budget: int | None = None
+    constraints: Constraints = field(default_factory=Constraints)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "buckets", tuple(sorted(self.buckets, key=lambda bucket: bucket.name)))

@@ -11,6 +11,8 @@ import pydantic
 
 from corpuskit import step as steps_module
 from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.mix import methods
+from corpuskit.mix.presets import check_budget
 from corpuskit.recipe.faults import Faults, Span
 from corpuskit.recipe.models import StepCall, absolute_reference
 from corpuskit.recipe.override import ITEM_KEYS
@@ -257,6 +259,27 @@ def parameters(found: Step, node: Node, what: str, base: Path, faults: Faults) -
         below = node.get(name.rstrip("_")) or node.get(name)
         resolved[name] = _files(value, below, node.owner, base, faults)
     return resolved
+
+
+def mixing_method(node: Node, tokens: int | str | None, base: Path, faults: Faults) -> dict[str, Any] | None:
+    """`{method: NAME, ...}` with all parameters, files and code by absolute paths; or None and a fault.
+
+    Args:
+        node: the table. tokens: the budget of the mixture; None: it is wrong itself.
+        base: the recipe's folder. faults: to add to.
+    """
+    named = node.value["method"]
+    try:
+        reference = absolute_reference(named.value, named.span.document.base)
+        found = methods.resolve(reference, base)
+        if tokens is not None:
+            check_budget(found, tokens if isinstance(tokens, int) else None)
+    except UsageError as error:
+        faults.add(named.span, error.message, error.hint)
+        return None
+    given = {key: item for key, item in node.value.items() if key != "method"}
+    values = parameters(found, Node(given, node.span, node.owner, node.keys), f"`{found.name}`", base, faults)
+    return None if values is None else {"method": reference, **values}
 
 
 def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Faults) -> Any:

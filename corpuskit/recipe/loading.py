@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.mix import methods
 from corpuskit.mix.presets import check_weights
 from corpuskit.recipe import override
-from corpuskit.recipe.calls import StepReader, find, guarded, parameters, placed_reference
+from corpuskit.recipe.calls import StepReader, find, guarded, mixing_method, parameters, placed_reference
 from corpuskit.recipe.expect import parse_expect
 from corpuskit.recipe.faults import Document, Faults, RecipeError
 from corpuskit.recipe.models import (
@@ -83,7 +84,7 @@ class _Loader:
         check_rules(sources.values() if steps.whole else (), placed, self.faults)
         rules = [one.call.name for one in placed if one.rule] if steps.whole else None
         tokenizer = self._tokenizer()
-        self._weights()
+        weights = self._weights(settings)
         self._train()
         self._expect(rules)
         name = self._recipe_name(settings)
@@ -92,6 +93,8 @@ class _Loader:
         mix = settings.mix
         if mix is not None and tokenizer is not None:
             mix = mix.model_copy(update={"tokenizer": tokenizer})
+        if mix is not None and weights is not None:
+            mix = mix.model_copy(update={"weights": weights})
         listed = {name: source for name, (source, _) in sources.items()}
         return Recipe(
             name=name,
@@ -178,11 +181,22 @@ class _Loader:
         node, _, left = self.root.walk(keys)
         return None if left or node.value is None else node
 
-    def _weights(self) -> None:
+    def _weights(self, settings: Settings | None) -> dict[str, Any] | None:
+        """Check `weights`; a method is given back with all its parameters."""
         node = self._at("mix", "weights")
         weights = None if node is None else node.plain()
-        if node is None or not isinstance(weights, str | dict) or "method" in weights:
-            return
+        if node is None or not isinstance(weights, str | dict):
+            return None
+        named = isinstance(weights, str) and weights in methods.builtin()
+        if named or methods.is_method(weights):
+            tokens = None if settings is None or settings.mix is None else settings.mix.tokens
+            called = planted({"method": weights}, node.span) if named else node
+            values = mixing_method(called, tokens, self.base, self.faults)
+            return None if named else values
+        self._table(node, weights)
+        return None
+
+    def _table(self, node: Node, weights: str | dict[str, Any]) -> None:
         unknown = [name for name in weights if name not in self.domains] if isinstance(weights, dict) else []
         for name in unknown:
             hint = did_you_mean(name, self.domains) or f"domains: {', '.join(self.domains)}"

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import to_jsonable_python
 
+from corpuskit.mix.methods import is_method
 from corpuskit.recipe.numbers import Bytes
 from corpuskit.step import Step
 
@@ -42,6 +52,7 @@ def _not_yet(value: Any) -> Any:
 Name = Annotated[str, AfterValidator(_name)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0)]
 NotYet = Annotated[None, BeforeValidator(_not_yet), WithJsonSchema({})]
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 
@@ -77,13 +88,12 @@ class TrainedTokenizer(Keys):
     """How it is trained."""
 
 
-def _not_empty(weights: Any) -> Any:
-    if isinstance(weights, dict):
-        if "method" in weights:
-            raise ValueError("`method` is not in this version yet; give a preset or a table of domains")
-        if not weights:
-            raise ValueError("is empty; give each domain its share")
-    return weights
+def _method_or_table(weights: Any, table: ValidatorFunctionWrapHandler) -> Any:
+    if is_method(weights):
+        return weights  # its parameters are those of the method that it names: the loader checks them
+    if weights == {}:
+        raise ValueError("is empty; give each domain its share")
+    return table(weights)
 
 
 class Mix(Keys):
@@ -91,8 +101,8 @@ class Mix(Keys):
 
     tokenizer: TrainedTokenizer | str
     """`{train: {vocab_size: N}}`, a path to a `tokenizer.json`, or a name on the hub."""
-    weights: Annotated[str | dict[str, Annotated[Number, Field(ge=0)]], BeforeValidator(_not_empty)] = "proportional"
-    """Shares of tokens: a preset's name, a table `{domain: number}`, or `proportional` to the corpus."""
+    weights: Annotated[str | dict[str, Share], WrapValidator(_method_or_table)] = "proportional"
+    """Shares of tokens: a preset's name, a table `{domain: number}`, or `{method: NAME, ...}` with its parameters."""
     tokens: Annotated[Whole, Field(ge=1)] | Literal["max"] = "max"
     """Tokens of the mixture, or the most that weights and epochs allow."""
     max_epochs: Annotated[Number, Field(gt=0)] = 4
@@ -145,7 +155,7 @@ class Settings(Keys):
     name: Name | None = None
     """Name of the run's folder; default: the file's name."""
     memory: Annotated[Bytes, Field(ge=512 << 20)] = 2 << 30
-    """What a worker may use, such as `4GiB`; at least `256MiB`."""
+    """What a worker may use, such as `4GiB`; at least `512MiB`."""
     batch_bytes: Annotated[Bytes, Field(ge=1)] = 8 << 20
     """Text of a batch to work on; changes no output."""
     max_doc_bytes: Annotated[Bytes, Field(ge=1)] = 64 << 20
@@ -226,7 +236,8 @@ class Recipe:
         if self.mix is not None:
             if not any(call.step.name == "holdout" for call in self.steps):
                 plain["steps"].append({"holdout": "none"})
-            plain["mix"] = to_jsonable_python(self.mix, exclude={"phases", "write"})
+            plain["mix"] = to_jsonable_python(self.mix, exclude={"phases", "write", "weights"})
+            plain["mix"]["weights"] = _weights(self.mix.weights)
         if self.train is not None:
             plain["train"] = to_jsonable_python(self.train)
         return {**plain, "expect": list(self.expect)}
@@ -247,6 +258,10 @@ class Recipe:
 
 def _params(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name.rstrip("_"): to_jsonable_python(value, by_alias=True) for name, value in params.items()}
+
+
+def _weights(weights: str | Mapping[str, Any]) -> Any:
+    return weights if isinstance(weights, str) else _params(weights)
 
 
 def absolute(path: str, base: Path) -> str:

@@ -33,8 +33,9 @@ def make_plan(
     names = list(blocks)
     documents = {name: total(receipts[name], "train", "documents") for name in names}
     buckets = [Bucket(name, blocks[name].targets, documents[name]) for name in names]
-    weights = resolve_weights(mix["weights"], buckets)
     limits = Constraints(mix["max_epochs"])
+    asked = None if mix["tokens"] == "max" else mix["tokens"]
+    weights = resolve_weights(mix["weights"], buckets, asked, limits)
     largest = largest_budget(weights, buckets, limits.max_epochs)
     budget = largest if mix["tokens"] == "max" else mix["tokens"]
     limits.check(weights, buckets, budget)

@@ -137,6 +137,7 @@ def mixture(work: Work) -> None:
     """Fix blocks, weights, budget and order: the plan of the shards, their index, and the manifest of the tokens.
 
     Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing: concat | best_fit};
+    `run.weights` stands for its weights where the key holds the digests of a method's files and not their paths;
     `sources`; `file_tokens`: most tokens of a train file. Needs `tokenizer`, and `tokens:<source>` of all sources.
     Parts: plan, index, manifest; `train-DOMAIN` and `validation-DOMAIN`, the borders and numbers of its documents
     (16 bytes a document); for best_fit `blocks-DOMAIN` (8 bytes a block) and `pieces-DOMAIN` (12 bytes a piece: a
@@ -149,7 +150,8 @@ def mixture(work: Work) -> None:
     chosen = work.receipts("tokenizer")[0].facts
     mix, dtype = work.spec["mix"], chosen["dtype"]
     blocks = {name: _make_blocks(work, name, group, mix, dtype) for name, group in receipts.items()}
-    plan = make_plan(receipts, blocks, mix, chosen["sha256"], work.spec.get("file_tokens", FILE_TOKENS))
+    asked = mix | {"weights": work.run.get("weights", mix["weights"])}
+    plan = make_plan(receipts, blocks, asked, chosen["sha256"], work.spec.get("file_tokens", FILE_TOKENS))
     work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
     manifest = make_manifest(receipts, chosen)
     work.put("manifest", ".json", publish="tokens/manifest.json").write_bytes(readable(manifest))

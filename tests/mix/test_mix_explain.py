@@ -1,6 +1,6 @@
 """The table of a plan: what a person reads before anything is written."""
 
-from corpuskit.mix.explain import explain
+from corpuskit.mix.explain import explain, weights_table
 
 
 def domain(**changed):
@@ -26,9 +26,11 @@ def plan(**domains):
 def test_each_domain_has_a_row_with_its_numbers():
     text = explain(plan(books=domain(cap=True), web=domain()))
     header, books, web = text.splitlines()[:3]
-    assert header.split() == ["domain", "documents", "available", "target", "tokens", "share", "epochs", "cap"]
-    assert books.split() == ["books", "1,200", "100,000", "50.00", "%", "50,000", "50.00", "%", "0.50", "hit"]
-    assert web.split()[-1] == "0.50"
+    names = "domain documents available size target tokens share epochs effective cap"
+    assert header.split() == names.split()
+    numbers = ["50.00", "%", "50.00", "%", "50,000", "50.00", "%", "0.50", "50,000", "100.00", "%"]
+    assert books.split() == ["books", "1,200", "100,000", *numbers, "hit"]
+    assert web.split() == ["web", "1,200", "100,000", *numbers]
     assert "100,000 tokens in 50 sequences of 2,048" in text
     assert "warning" not in text
 
@@ -47,3 +49,16 @@ def test_what_is_left_out_or_misses_its_share_is_said():
     assert "note: a has no weight" in text
     assert "warning: b gets no sequence" in text
     assert "warning: c gets 100.00 % of tokens for a weight of 50.00 %" in text
+
+
+def test_repeated_tokens_are_worth_less_by_the_published_law():
+    text = explain(plan(books=domain(targets=100_000, taken=400_000, epochs=4.0)))
+    assert "372,567" in text.splitlines()[1]
+    assert "worth 372,567 unique tokens; 4.00 epochs of the corpus as a whole" in text
+
+
+def test_the_weights_read_as_a_recipe_states_them():
+    import yaml
+
+    stated = yaml.safe_load(weights_table(plan(books=domain(weight=0.25), web=domain(weight=0.75))))
+    assert stated == {"weights": {"books": 0.25, "web": 0.75}}

@@ -1,0 +1,130 @@
+"""Methods of mixing by name: a plain function from a problem and its parameters to a mixture.
+
+    from corpuskit.mix.methods import method
+    from corpuskit.mix.problem import Mixture, Problem
+
+    @method
+    def uniform(problem: Problem) -> Mixture:
+        return Mixture({bucket.name: Fraction(1, len(problem.buckets)) for bucket in problem.buckets})
+
+In a recipe: `weights: {method: ./mine.py:uniform}`. Keyword parameters are what a recipe may set; their annotations
+validate it, and a `corpuskit.step.File` among them enters the key by its content. Most methods end in `solve`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast, overload
+
+import pydantic
+
+from corpuskit import step
+from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.mix.problem import Mixture, Problem
+from corpuskit.step import Kind, Step
+
+FAMILIES = ("sized", "fitted")
+"""Modules beside this one that define methods."""
+
+# a method is checked, named and identified as a step is, and no step: `steps` of a recipe cannot name it
+_KIND = cast("Kind", "method of mixing")
+
+_registry: dict[str, Method] = {}
+
+
+class Method(Step):
+    """A method with a name and a version; made by `method`.
+
+    `budgeted` methods need a number of tokens, and not `max`: their weights depend on it.
+    """
+
+    budgeted: bool = False
+
+    def solve(self, problem: Problem, params: Mapping[str, Any]) -> Mixture:
+        """The mixture for a corpus; `params` as validated."""
+        found = self.function(problem, **params)
+        if not isinstance(found, Mixture):
+            raise UsageError(f"`{self.name}` gave a {type(found).__name__}, not a Mixture")
+        return found
+
+
+@overload
+def method(function: Callable[..., Mixture]) -> Method: ...
+@overload
+def method(*, version: int = 1, budgeted: bool = False) -> Callable[[Callable[..., Mixture]], Method]: ...
+def method(
+    function: Callable[..., Mixture] | None = None, *, version: int = 1, budgeted: bool = False
+) -> Method | Callable[[Callable[..., Mixture]], Method]:
+    """Make a function (problem, **params) -> mixture a method.
+
+    Args:
+        function: the function itself, where the decorator has no options.
+        version: to raise when its results change.
+        budgeted: whether it needs `tokens` to be a number.
+    """
+
+    def wrap(target: Callable[..., Mixture]) -> Method:
+        made = Method(target, _KIND, target.__name__, version)
+        made.budgeted = budgeted
+        made.__doc__ = target.__doc__
+        if target.__module__.startswith("corpuskit."):
+            _registry[made.name] = made
+        return made
+
+    return wrap if function is None else wrap(function)
+
+
+def builtin() -> dict[str, Method]:
+    """Methods of corpuskit itself, by name."""
+    for family in FAMILIES:
+        importlib.import_module(f"corpuskit.mix.{family}")
+    return dict(sorted(_registry.items()))
+
+
+def resolve(reference: str, base: Path) -> Method:
+    """Find a method by a built-in name, or `./file.py:function` (relative to `base`).
+
+    Raises:
+        UsageError: an unknown name (with the nearest one), a missing file or function, or no method.
+    """
+    known = builtin()
+    if reference in known:
+        return known[reference]
+    if ".py:" in reference:
+        found = step.resolve(reference, (_KIND,), base)
+        assert isinstance(found, Method)
+        return found
+    hint = did_you_mean(reference, known) or f"known: {', '.join(known)}"
+    raise UsageError(f"unknown method `{reference}`", hint)
+
+
+def is_method(weights: object) -> bool:
+    """Whether `weights:` of a recipe is `{method: NAME, ...}`, and no table of domains."""
+    return isinstance(weights, Mapping) and isinstance(weights.get("method"), str)
+
+
+def called(weights: Mapping[str, Any], base: Path = Path()) -> tuple[Method, dict[str, Any]]:
+    """The method and the validated parameters of `{method: NAME, ...}`.
+
+    Raises:
+        UsageError: an unknown method, or a parameter that is wrong.
+    """
+    found = resolve(weights["method"], base)
+    try:
+        return found, found.validate({name: value for name, value in weights.items() if name != "method"})
+    except pydantic.ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in wrong["loc"])
+        raise UsageError(f"`{found.name}`: `{place}`: {wrong['msg']}") from None
+
+
+def identity(weights: Any) -> Any:
+    """What a key says of `weights:`: a method by its version and parameters, files and code by their content."""
+    if isinstance(weights, str) and weights in builtin():
+        weights = {"method": weights}
+    if not is_method(weights):
+        return weights
+    found, params = called(weights)
+    return {"method": found.fingerprint(params)}
