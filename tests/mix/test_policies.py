@@ -261,6 +261,18 @@ def test_ado_keeps_its_prior_until_it_has_a_law_then_follows_the_steeper_source(
     assert policy.mixture(0).weights["b"] >= 0.0099
 
 
+def test_ado_mixes_its_average_over_time_with_what_it_prefers_now_and_drops_no_source():
+    policy = ADO(mixture(0.5, 0.5), start=4, every=100)
+    laws = {"a": [2.0, 0.5, 0.4], "b": [-9.0, 0.5, 0.4]}  # nearly all preference is for a
+    policy.load(policy.state() | {"seen": [1, 2, 3, 4], "losses": [[2.0, 2.0]] * 4, "laws": laws})
+    policy.observe(0, {"a": Statistics(tokens=10, loss=2.0), "b": Statistics(tokens=10, loss=2.0)})
+    ratio = math.exp(-9.0) / math.exp(2.0)
+    floor = np.array([1 / (1 + ratio), 0.01])
+    wanted = floor / floor.sum()
+    assert values(policy.mixture(0)) == pytest.approx(0.9 * 0.5 + 0.1 * wanted, abs=1e-12)
+    assert list(policy.average.values()) == pytest.approx((1 - 1 / 6) * 0.5 + 1 / 6 * wanted, abs=1e-12)
+
+
 def test_ado_imputes_the_last_loss_of_an_absent_source():
     policy = ADO(mixture(0.5, 0.5), start=9)
     policy.observe(1, {"a": Statistics(tokens=10, loss=4.0)})
