@@ -4,7 +4,7 @@ A bucket of at most 32 members gives all its pairs. In a larger one each member 
 than a thousand members is walked in priority order, by signatures: a member is paired with the bucket's representatives
 that it may be similar to, up to the first that it seems similar to; where none seems so, it becomes a representative.
 `choose` examines large buckets again, so that what is left out here is never missing from the result: these pairs are a
-head start.
+head start. Verified components hang on every pair: with `choose: component` all pairs of all buckets are compared.
 """
 
 from __future__ import annotations

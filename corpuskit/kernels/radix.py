@@ -1,6 +1,7 @@
 """Radix sort of uint64 values (least significant digit first), alone or with something that belongs to each.
 
-numpy's sort is vectorized on some processors only; elsewhere this takes a fifth of its time.
+numpy's sort is vectorized on some processors only; where it is not (measured on an AMD EPYC), this takes a quarter of
+its time at 200,000 values and two thirds at four million.
 """
 
 from __future__ import annotations
