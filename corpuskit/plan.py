@@ -306,7 +306,10 @@ class _Planner:
             self.add(Stage(name, f"{module}:tokens", {"version": 1, "domain": source.domain}, {}, needs), like=upstream)
             tokens[f"tokens:{source.name}"] = Need(name, "all")
         tokens["tokenizer"] = Need("tokenizer", "all")
-        spec = {"version": 1, "mix": plain(mix_parameters(mix)), "sources": sources}
+        spec = {"version": 1, "seq_len": mix.shards.seq_len, "packing": mix.shards.packing, "sources": sources}
+        self.add(Stage("blocks", f"{module}:blocks", spec, {}, dict(tokens)), count=1)
+        tokens["blocks"] = Need("blocks", "all")
+        spec = {"version": 2, "mix": plain(mix_parameters(mix)), "sources": sources}
         run = {"weights": plain(mix.weights)}  # the key holds the digests of a method's files, and not their paths
         self.add(Stage("mixture", f"{module}:mixture", spec, run, dict(tokens)), count=1)
         count = 1 << max(0, (self.raw_bytes // SHARD_BYTES).bit_length())

@@ -1,4 +1,4 @@
-"""The stages from corpus to shards: `tokenizer`, `tokens`, `mixture`, `shards`.
+"""The stages from corpus to shards: `tokenizer`, `tokens`, `blocks`, `mixture`, `shards`.
 
 Each body is a pure function of its spec and of the parts it needs. Domains are streams: their token parts in order of
 source name, then unit number; that order, and not the one in the recipe, fixes every block.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,79 +133,116 @@ def _encode_split(work: Work, loaded: LoadedTokenizer, path: Path, split: str, p
     return {"documents": rows, "tokens": int(counts.sum(dtype=np.int64)), "bytes": total_bytes}
 
 
-def mixture(work: Work) -> None:
-    """Fix blocks, weights, budget and order: the plan of the shards, their index, and the manifest of the tokens.
+def blocks(work: Work) -> None:
+    """Cut each domain into blocks of one sequence, once for all mixtures; and the manifest of the tokens.
 
-    Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing: concat | best_fit};
+    Spec: `seq_len`; `packing`: concat | best_fit; `sources`. Needs `tokenizer`, and `tokens:<source>` of all sources.
+    Parts: `manifest`; `train-DOMAIN` and `validation-DOMAIN`, the borders and numbers of its documents (16 bytes a
+    document); for best_fit `blocks-DOMAIN` (8 bytes a block) and `pieces-DOMAIN` (12 bytes a piece: a document, or a
+    part of a long one).
+    """
+    receipts = token_receipts(work)
+    chosen = work.receipts("tokenizer")[0].facts
+    for name, group in receipts.items():
+        _make_blocks(work, name, group, chosen["dtype"])
+    manifest = make_manifest(receipts, chosen)
+    work.put("manifest", ".json", publish="tokens/manifest.json").write_bytes(readable(manifest))
+    work.facts["fingerprint"] = manifest["fingerprint"]
+
+
+def mixture(work: Work) -> None:
+    """Fix weights, budget and order: the plan of the shards, and their index.
+
+    Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing};
     `run.weights` stands for its weights where the key holds the digests of a method's files and not their paths;
-    `sources`; `file_tokens`: most tokens of a train file. Needs `tokenizer`, and `tokens:<source>` of all sources.
-    Parts: plan, index, manifest; `train-DOMAIN` and `validation-DOMAIN`, the borders and numbers of its documents
-    (16 bytes a document); for best_fit `blocks-DOMAIN` (8 bytes a block) and `pieces-DOMAIN` (12 bytes a piece: a
-    document, or a part of a long one).
+    `sources`; `file_tokens`: most tokens of a train file. Needs `tokenizer`, `blocks`, and `tokens:<source>` of all
+    sources. Parts: plan, index.
 
     Raises:
         Infeasible: the budget or the weights cannot be drawn from the corpus.
     """
-    receipts = _token_receipts(work)
-    chosen = work.receipts("tokenizer")[0].facts
-    mix, dtype = work.spec["mix"], chosen["dtype"]
-    blocks = {name: _make_blocks(work, name, group, mix, dtype) for name, group in receipts.items()}
-    asked = mix | {"weights": work.run.get("weights", mix["weights"])}
-    plan = make_plan(receipts, blocks, asked, chosen["sha256"], work.spec.get("file_tokens", FILE_TOKENS))
+    mix = work.spec["mix"] | {"weights": work.run.get("weights", work.spec["mix"]["weights"])}
+    plan, index = planned(work, mix, work.spec.get("file_tokens", FILE_TOKENS))
     work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
-    manifest = make_manifest(receipts, chosen)
-    work.put("manifest", ".json", publish="tokens/manifest.json").write_bytes(readable(manifest))
-    index = make_index(receipts, plan, chosen, manifest["fingerprint"])
     work.put("index", ".json", publish="shards/index.json").write_bytes(readable(index))
     work.facts |= {name: plan[name] for name in ("tokens", "sequences", "files")}
+
+
+def planned(work: Work, mix: dict[str, Any], file_tokens: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Contents of plan.json and index.json for a mixture of what the unit needs (as `mixture` does)."""
+    receipts = token_receipts(work)
+    chosen = work.receipts("tokenizer")[0].facts
+    cut = work.receipts("blocks")[0]
+    packed = {name: _blocks(cut, name, group, mix) for name, group in receipts.items()}
+    plan = make_plan(receipts, packed, mix, chosen["sha256"], file_tokens)
+    return plan, make_index(receipts, plan, chosen, cut.facts["fingerprint"])
 
 
 def shards(work: Work) -> None:
     """Write a contiguous share of the train files; unit 0 also writes the validation files.
 
-    Needs `mixture` and `tokens:<source>` of all sources; what a file holds depends on the plan alone, not on the number
-    of units. Parts `bin-FILE` and their sidecars `docs-FILE`. Facts: sequences; tokens by domain.
+    Needs `mixture`, `blocks` and `tokens:<source>` of all sources; what a file holds depends on the plan alone, not on
+    the number of units. Parts `bin-FILE` and their sidecars `docs-FILE`. Facts: sequences; tokens by domain.
     """
     parts = work.receipts("mixture")[0].parts
     plan = json.loads(parts["plan"].path.read_bytes())
     index = json.loads(parts["index"].path.read_bytes())
-    receipts = _token_receipts(work)
+
+    def put(name: str, rows: int) -> tuple[Path, Path]:
+        return (
+            work.put(f"bin-{name}", ".bin", publish=f"shards/{name}.bin", rows=rows),
+            work.put(f"docs-{name}", ".parquet", publish=f"shards/{name}.docs.parquet", rows=rows),
+        )
+
+    files = plan["files"]
+    numbers = range(work.unit * files // work.units, (work.unit + 1) * files // work.units)
+    totals = write_train(work, plan, index, numbers, put)
+    each = (entry["sequences"] for entry in index["train"][numbers.start : numbers.stop])
+    work.facts |= {"sequences": sum(each), "tokens": dict(sorted(totals.items()))}
+    if work.unit == 0:
+        write_validation(work, index, put)
+
+
+Put = Callable[[str, int], tuple[Path, Path]]
+"""From a shard's name and its sequences to the paths of its tokens and of its sidecar."""
+
+
+def write_train(
+    work: Work, plan: dict[str, Any], index: dict[str, Any], files: Iterable[int], put: Put
+) -> Counter[str]:
+    """Write train files of a plan, by number; returns the tokens of documents written, by domain."""
+    receipts, cut = token_receipts(work), work.receipts("blocks")[0]
     order = Plan.from_json(plan)
-    domains = [_open_domain(parts, name, receipts[name], plan, index["dtype"]) for name in order.names]
+    domains = [_open_domain(cut, name, receipts[name], plan, index["dtype"]) for name in order.names]
 
     def locate(numbers: Indices) -> tuple[Indices, Indices]:
         domain, _, block = order.locate(numbers)
         return domain, block
 
-    files, each = plan["files"], plan["sequences_per_file"]
+    each = plan["sequences_per_file"]
     totals: Counter[str] = Counter()
-    sequences = 0
-    for number in range(work.unit * files // work.units, (work.unit + 1) * files // work.units):
+    for number in files:
         span = (number * each, min((number + 1) * each, plan["sequences"]))
-        totals += _put_shard(work, f"train-{number:05d}", domains, locate, span, index)
-        sequences += span[1] - span[0]
-    work.facts |= {"sequences": sequences, "tokens": dict(sorted(totals.items()))}
-    if work.unit == 0:
-        for name in index["validation"]:
-            held_out = _open_validation(parts, name, receipts[name], index)
-            whole = (0, len(held_out.blocks))
-            _put_shard(work, f"validation-{name}", [held_out], lambda n: (np.zeros_like(n), n), whole, index)
+        paths = put(f"train-{number:05d}", span[1] - span[0])
+        totals += write_shard(*paths, domains, locate, span, index["dtype"], index["pad"])
+    return totals
 
 
-def _put_shard(
-    work: Work, name: str, domains: list[Domain], locate: Any, span: tuple[int, int], index: dict[str, Any]
-) -> Counter[str]:
-    rows = span[1] - span[0]
-    target = work.put(f"bin-{name}", ".bin", publish=f"shards/{name}.bin", rows=rows)
-    sidecar = work.put(f"docs-{name}", ".parquet", publish=f"shards/{name}.docs.parquet", rows=rows)
-    return write_shard(target, sidecar, domains, locate, span, index["dtype"], index["pad"])
+def write_validation(work: Work, index: dict[str, Any], put: Put) -> None:
+    """Write the validation file of every domain that has held-out documents."""
+    receipts, cut = token_receipts(work), work.receipts("blocks")[0]
+    for name in index["validation"]:
+        held_out = _open_validation(cut, name, receipts[name], index)
+        whole = (0, len(held_out.blocks))
+        paths = put(f"validation-{name}", whole[1])
+        write_shard(*paths, [held_out], lambda n: (np.zeros_like(n), n), whole, index["dtype"], index["pad"])
 
 
 def _sorted(sources: list[Source]) -> list[Source]:
     return sorted(sources, key=lambda source: source["source"])
 
 
-def _token_receipts(work: Work) -> Receipts:
+def token_receipts(work: Work) -> Receipts:
     """(source, receipt) of all token units by domain, sorted by domain; in stream order within one."""
     found: dict[str, list[tuple[str, Receipt]]] = {source["domain"]: [] for source in work.spec["sources"]}
     for source in _sorted(work.spec["sources"]):
@@ -231,43 +268,35 @@ def _parts(group: list[tuple[str, Receipt]], split: str) -> list[TokenPart]:
     ]
 
 
-def _make_blocks(work: Work, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any], dtype: str) -> Blocks:
+def _make_blocks(work: Work, name: str, group: list[tuple[str, Receipt]], dtype: str) -> None:
     """Write the document indexes of a domain, and pack it."""
-    length, size = mix["seq_len"] + 1, total(group, "train", "tokens")
     held_out, documents = _parts(group, "validation"), total(group, "train", "documents")
     if held_out:
         write_documents(work.put(f"validation-{name}", ".idx"), held_out, dtype)
     path = work.put(f"train-{name}", ".idx", rows=documents)
     write_documents(path, _parts(group, "train"), dtype)
+    if work.spec["packing"] == "best_fit":
+        first, pieces = work.put(f"blocks-{name}", ".idx"), work.put(f"pieces-{name}", ".idx")
+        starts = np.memmap(path, "<i8", "r", 0, (documents + 1,))
+        write_best_fit(starts, work.spec["seq_len"] + 1, first, pieces)
+
+
+def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any]) -> Blocks:
+    """The blocks of a domain, as the stage `blocks` cut them; `mix` (or a plan) says their length and packing."""
+    length, size = mix["seq_len"] + 1, total(group, "train", "tokens")
     if mix["packing"] == "concat":
         return Blocks(size, length)
-    if mix["packing"] != "best_fit":
-        msg = f"packing is `{mix['packing']}`; known: concat, best_fit"
-        raise CorpuskitError(msg)
-    first, pieces = work.put(f"blocks-{name}", ".idx"), work.put(f"pieces-{name}", ".idx")
-    write_best_fit(np.memmap(path, "<i8", "r", 0, (documents + 1,)), length, first, pieces)
-    return _packed(size, length, first, pieces)
-
-
-def _packed(tokens: int, length: int, first: Path, pieces: Path) -> Blocks:
-    borders = np.memmap(first, "<i8", "r")
+    first, pieces = cut.parts[f"blocks-{name}"].path, cut.parts[f"pieces-{name}"].path
     packed = np.memmap(pieces, PIECE, "r") if pieces.stat().st_size else np.zeros(0, PIECE)
-    return Blocks(tokens, length, borders, packed)
+    return Blocks(size, length, np.memmap(first, "<i8", "r"), packed)
 
 
-def _open_domain(
-    parts: dict[str, Any], name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str
-) -> Domain:
-    length, size = plan["seq_len"] + 1, total(group, "train", "tokens")
-    blocks = Blocks(size, length)
-    if plan["packing"] == "best_fit":
-        blocks = _packed(size, length, parts[f"blocks-{name}"].path, parts[f"pieces-{name}"].path)
-    return Domain(name, _parts(group, "train"), parts[f"train-{name}"].path, blocks, dtype)
+def _open_domain(cut: Receipt, name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str) -> Domain:
+    borders = cut.parts[f"train-{name}"].path
+    return Domain(name, _parts(group, "train"), borders, _blocks(cut, name, group, plan), dtype)
 
 
-def _open_validation(
-    parts: dict[str, Any], name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]
-) -> Domain:
+def _open_validation(cut: Receipt, name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]) -> Domain:
     blocks = Blocks(total(group, "validation", "tokens"), index["seq_len"] + 1)
-    path = parts[f"validation-{name}"].path
-    return Domain(name, _parts(group, "validation"), path, blocks, index["dtype"])
+    borders = cut.parts[f"validation-{name}"].path
+    return Domain(name, _parts(group, "validation"), borders, blocks, index["dtype"])

@@ -100,9 +100,13 @@ class Corpus:
         return self
 
     def mix(self, *, units=1, file_tokens=1 << 28, **mix):
-        """The stages `mixture` and `shards`."""
+        """The stages `blocks`, `mixture` and `shards`."""
         needs = {"tokenizer": "tokenizer", **{f"tokens:{name}": f"tokens-{name}" for name in self.content}}
         spec = {"mix": MIX | mix, "sources": self.sources, "file_tokens": file_tokens}
+        cut = {name: spec["mix"][name] for name in ("seq_len", "packing")}
+        if "blocks" not in self.receipts:  # one cut does for all mixtures
+            self.run("blocks", stages.blocks, cut | {"sources": self.sources}, needs)
+        needs["blocks"] = "blocks"
         self.run("mixture", stages.mixture, spec, needs)
         self.run("shards", stages.shards, spec, {**needs, "mixture": "mixture"}, units=units)
         return self

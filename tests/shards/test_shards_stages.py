@@ -244,8 +244,6 @@ def test_what_cannot_be_mixed_is_an_error_that_says_what_would_do(tmp_path):
         corpus.mix(weights="slimpajama-dc-6")
     with pytest.raises(Infeasible, match="5 tokens is less than one sequence of 32"):
         corpus.mix(tokens=5)
-    with pytest.raises(CorpuskitError, match="packing is `none`"):
-        corpus.mix(packing="none")
 
 
 def test_the_largest_feasible_budget_of_the_error_is_feasible(tmp_path):
