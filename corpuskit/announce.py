@@ -160,6 +160,8 @@ def _disk(stage: Stage, flow: Flow) -> float:
         return flow.text / LINE / 8
     if kind == "repeats":
         return text / LINE * CUT * 8
+    if kind == "model":
+        return float(stage.run["bytes"])
     if kind in ("tokens", "shards"):
         return (text if kind == "tokens" else flow.text) / TOKEN * 2
     return 0.0

@@ -47,10 +47,20 @@ def _summarized(work: Work) -> tuple[Any, dict[str, Any]]:
     step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
     if step.merge_function is None:
         raise UsageError(f"`{step.name}` has `summarize` but no `merge`", f"add @{step.name}.merge")
-    params = step.validate(work.run["params"])
+    params = step.summarized(step.validate(work.run["params"]))
     if canonical(step.fingerprint(params)) != canonical(work.spec["step"]):
         raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
     return step, params
+
+
+def model(work: Work) -> None:
+    """Body: `train` of a step. Part `model`: what it wrote; the facts say what it was made of."""
+    step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
+    params, identity = step.trained(step.validate(work.run["params"]))
+    if canonical(identity) != canonical(work.spec["step"]):
+        raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
+    assert step.train_function is not None
+    work.facts["trained"] = dict(step.train_function(work.put("model", ".bin"), **params))
 
 
 # -- dedup ---------------------------------------------------------------------------------------------------------

@@ -10,8 +10,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+import pydantic
 
 from corpuskit.errors import UsageError, did_you_mean
 
@@ -167,3 +171,16 @@ def block_hash(salt: str, source: str, relative: str, block: int) -> int:
     """The 44 leading bits of a document id: uint64 with the 20 bits of the record number zero."""
     text = canonical([salt, source, relative, block])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 20 << 20
+
+
+def plain(value: Any) -> Any:
+    """A validated parameter as JSON that validates to the same again, in another process."""
+    if isinstance(value, pydantic.BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, str | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

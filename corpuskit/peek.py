@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from corpuskit.arrow import set_column
-from corpuskit.documents import record_batch
+from corpuskit.documents import RECORD_BITS, record_batch
 from corpuskit.errors import UsageError
+from corpuskit.graph import block_hash, plain
 from corpuskit.pipeline import AppliedStep
-from corpuskit.plan import plain
 from corpuskit.recipe import Recipe, Source
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.listing import list_files
@@ -41,6 +41,9 @@ def peek(recipe: Recipe, what: str) -> str:
         return "\n".join([*lines, f"no document: {record.reason}"])
     if not record["text"].strip():
         return "\n".join([*lines, "empty"])
+    # as in a run, but for the later ranges of a large plain file, whose records are not numbered from its start
+    block, place = divmod(row, 1 << RECORD_BITS)
+    record["doc"] = block_hash(recipe.salt, source.name, file.relative, block) | place
     batch = record_batch([record], source.step.output_columns(source.params), source.domain)
     for column in batch.schema.names[3:]:
         value = batch.column(column)[0].as_py()
@@ -56,8 +59,11 @@ def _steps(recipe: Recipe, source: Source, batch: pa.RecordBatch) -> list[str]:
     for call in recipe.steps:
         if call.only is not None and source.domain not in call.only:
             continue
-        if call.step.kind == "barrier" or call.step.summarize_function is not None:
+        if call.step.kind == "barrier" or call.step.summarizes(call.params):
             lines.append(f"- {call.name}: needs the whole corpus; see `corpuskit stats` after a run")
+            continue
+        if call.step.trains(call.params):
+            lines.append(f"- {call.name}: needs the model that `corpuskit run` trains")
             continue
         described = {
             "reference": call.reference,

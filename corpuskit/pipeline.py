@@ -27,6 +27,7 @@ from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.graph import canonical
 from corpuskit.states import load_state
 from corpuskit.step import Kind, Step
+from corpuskit.steps.where import NO_VALUE
 from corpuskit.unit import Work
 
 STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit")
@@ -50,7 +51,8 @@ class AppliedStep:
             self.store = ColumnStore(work.root, self.step.name, described["signal"], work.origin)
         self.arguments = dict(self.params)
         if work is not None and described["state"] is not None:
-            self.arguments["state"] = load_state(work.receipts(described["state"])[0].parts["state"].path)
+            parts = work.receipts(described["state"])[0].parts
+            self.arguments["state"] = parts["model"].path if "model" in parts else load_state(parts["state"].path)
 
     def columns(self, batch: Batch) -> dict[str, pa.Array]:
         """Compute a signal's columns on a batch.
@@ -70,7 +72,7 @@ class AppliedStep:
     def _typed(self, name: str, values: Any, rows: int, declared: dict[str, str]) -> pa.Array:
         """A column in its declared type; without one it must have the same type whatever is in the batch."""
         if name in declared:
-            return _array(values, rows, f"`{self.name}`").cast(pa.type_for_alias(declared[name]))
+            return _array(values, rows, f"`{self.name}`").cast(_declared(declared[name]))
         if not isinstance(values, pa.Array | pa.ChunkedArray | np.ndarray) or pa.types.is_null(_type(values)):
             raise UsageError(
                 f"`{self.name}` gave values whose type depends on what is in the batch",
@@ -130,6 +132,13 @@ class AppliedStep:
         for name in result.schema.names:
             batch = set_column(batch, name, result.column(name))
         return set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
+
+
+def _declared(name: str) -> pa.DataType:
+    """A type by the name that steps declare: `float64`, `list<float64>`."""
+    if name.startswith("list<") and name.endswith(">"):
+        return pa.list_(_declared(name.removeprefix("list<").removesuffix(">")))
+    return pa.type_for_alias(name)
 
 
 def _type(values: Any) -> pa.DataType:
@@ -196,11 +205,17 @@ def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -
     mask, reasons = one.mask(batch)
     if not mask.all():
         rules = np.full(batch.num_rows, f"rule: {one.name}", object)
-        if one.step.name == "where" and reasons is not None:
-            rules[reasons.is_valid().to_numpy(zero_copy_only=False)] = f"rule: {one.name}: no value"
+        if one.step.origin is None and reasons is not None:
+            rules[_unknown(reasons)] = f"rule: {one.name}: {NO_VALUE}"
         dropped.write(place, batch, ~mask, rules, reasons)
         batch = batch.filter(pa.array(mask))
     return batch
+
+
+def _unknown(reasons: pa.Array) -> npt.NDArray[np.bool_]:
+    """Rows that a filter drops because what it decides by is missing, bool[n]."""
+    found = pc.fill_null(pc.equal(reasons, NO_VALUE), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False), bool)
 
 
 class Decisions:

@@ -7,39 +7,19 @@ documents, tokens and shards are stages over all sources.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import importlib.util
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import pydantic
 
 from corpuskit.dedup.lines_plan import lines
 from corpuskit.dedup.planning import Decision, deduplicate, evidence
 from corpuskit.errors import UsageError
-from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest
+from corpuskit.graph import Need, Plan, Stage, Unit, block_hash, digest, plain
 from corpuskit.grouping import group, sampled
-from corpuskit.mix.methods import identity, is_method
+from corpuskit.mix.methods import is_method
 from corpuskit.recipe import Recipe, Source, StepCall
 from corpuskit.recipe.calls import DEDUP
-from corpuskit.step import File, fingerprint_value
-
-SHARD_BYTES = 4 << 30
-"""Raw bytes for each unit that writes shards (likewise)."""
-
-
-def plain(value: Any) -> Any:
-    """A validated parameter as JSON that validates to the same again, in another process."""
-    if isinstance(value, pydantic.BaseModel):
-        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, File | Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+from corpuskit.shards.planning import mix
+from corpuskit.step import File
 
 
 def make(recipe: Recipe, *, sample: float | None = None) -> Plan:
@@ -84,7 +64,9 @@ class _Planner:
             if call.step.kind == "barrier":
                 self._barrier(call, sources)
             else:
-                if call.step.summarize_function is not None:
+                if call.step.trains(call.params):
+                    self._model(call, sources)
+                elif call.step.summarizes(call.params):
                     self._summary(call, sources)
                 for source in sources:
                     self.pending[source.name].append(call)
@@ -93,11 +75,12 @@ class _Planner:
         evidence(self)
         warnings = list(recipe.warnings)
         if recipe.mix is not None:
-            self._mix()
-            weights = recipe.mix.weights
-            table = weights if isinstance(weights, dict) and not is_method(weights) else None
-            left_out = sorted({s.domain for s in recipe.sources.values()} - set(table)) if table else []
-            warnings += [f"`mix.weights` gives the domain `{domain}` no share" for domain in left_out]
+            mix(self)
+            tables = [w for w in recipe.mix.weighings if isinstance(w, dict) and not is_method(w)]
+            if len(tables) == len(recipe.mix.weighings):
+                key = "mix.weights" if recipe.mix.phases is None else "mix.phases"
+                left_out = {s.domain for s in recipe.sources.values()} - {name for table in tables for name in table}
+                warnings += [f"`{key}` gives the domain `{domain}` no share" for domain in sorted(left_out)]
         plan = Plan(
             recipe.name,
             self.stages,
@@ -273,7 +256,7 @@ class _Planner:
         label = _safe(call.name)
         self.flush(sources, label)
         needs: dict[str, Need] = {}
-        spec = {"version": 1, "step": call.step.fingerprint(call.params)}
+        spec = {"version": 1, "step": call.step.fingerprint(call.step.summarized(call.params))}
         run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
         for source in sources:
             name, upstream = f"summary-{label}-{source.name}", _known(self.docs[source.name])
@@ -285,42 +268,15 @@ class _Planner:
         for source in sources:
             self.state_of[source.name, call.name] = merged
 
-    # -- after the corpus ------------------------------------------------------------------------------------------
-
-    def _mix(self) -> None:
-        mix = self.recipe.mix
-        if mix is None:
-            return
-        corpus = {f"corpus:{source}": Need(_known(stage), "all") for source, stage in sorted(self.docs.items())}
-        sources = [{"source": s.name, "domain": s.domain} for _, s in sorted(self.recipe.sources.items())]
-        module = "corpuskit.shards.stages"
-        tokenizer = mix_tokenizer(mix.tokenizer)
-        library = importlib.metadata.version("tokenizers")
-        spec: dict[str, Any] = {"version": 1, "tokenizers": library, "tokenizer": fingerprint_value(tokenizer)}
-        spec["sources"] = sources
-        self.add(Stage("tokenizer", f"{module}:tokenizer", spec, {"tokenizer": plain(tokenizer)}, corpus), count=1)
-        tokens: dict[str, Need] = {}
-        for source in self.recipe.sources.values():
-            name, upstream = f"tokens-{source.name}", _known(self.docs[source.name])
-            needs = {"corpus": Need(upstream, "each"), "tokenizer": Need("tokenizer", "all")}
-            self.add(Stage(name, f"{module}:tokens", {"version": 1, "domain": source.domain}, {}, needs), like=upstream)
-            tokens[f"tokens:{source.name}"] = Need(name, "all")
-        tokens["tokenizer"] = Need("tokenizer", "all")
-        spec = {"version": 1, "seq_len": mix.shards.seq_len, "packing": mix.shards.packing, "sources": sources}
-        self.add(Stage("blocks", f"{module}:blocks", spec, {}, dict(tokens)), count=1)
-        tokens["blocks"] = Need("blocks", "all")
-        spec = {"version": 2, "mix": plain(mix_parameters(mix)), "sources": sources}
-        run = {"weights": plain(mix.weights)}  # the key holds the digests of a method's files, and not their paths
-        self.add(Stage("mixture", f"{module}:mixture", spec, run, dict(tokens)), count=1)
-        count = 1 << max(0, (self.raw_bytes // SHARD_BYTES).bit_length())
-        needs = {**tokens, "mixture": Need("mixture", "all")}
-        self.add(Stage("shards", f"{module}:shards", spec, {}, needs), count=count)
-        train = self.recipe.train
-        if train is not None:
-            torch = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None
-            spec = {"version": 1, "torch": torch, "train": train_parameters(train)}
-            needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
-            self.add(Stage("train", "corpuskit.training:train", spec, {}, needs), count=1)
+    def _model(self, call: StepCall, sources: list[Source]) -> None:
+        """A stage before any document: the model that a step makes of files."""
+        name = f"model-{_safe(call.name)}"
+        spec = {"version": 1, "step": call.step.trained(call.params)[1]}
+        run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
+        run["bytes"] = _model_bytes(call)
+        self.add(Stage(name, "corpuskit.barriers:model", spec, run, {}), count=1)
+        for source in sources:
+            self.state_of[source.name, call.name] = name
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
@@ -360,6 +316,13 @@ class _Planner:
 
     def _refuse_large_models(self) -> None:
         for call in self.recipe.steps:
+            size = _model_bytes(call)
+            if size > self.recipe.memory:
+                raise UsageError(
+                    f"{self.recipe.path}:{call.line}: the model that `{call.name}` trains has at least {size:,} bytes; "
+                    f"`memory` allows a worker {self.recipe.memory:,}",
+                    "raise `memory:` in the recipe, or train a smaller model",
+                )
             for name, value in call.params.items():
                 if isinstance(value, File) and Path(value).stat().st_size > self.recipe.memory:
                     size = Path(value).stat().st_size
@@ -372,6 +335,13 @@ class _Planner:
 
 RESERVED = ("doc", "text", "domain", "source", "meta")
 """Columns that no signal may write."""
+
+
+def _model_bytes(call: StepCall) -> int:
+    """The least bytes of the model that a step trains first; 0 if it trains none."""
+    if call.step.train_size is None or not call.step.trains(call.params):
+        return 0
+    return call.step.train_size(call.params)
 
 
 def _known(name: str | None) -> str:
@@ -393,27 +363,3 @@ def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:
         "max_doc_bytes": recipe.max_doc_bytes,
         "salt": recipe.salt,
     }
-
-
-def mix_tokenizer(tokenizer: Any) -> Any:
-    """The recipe's `mix.tokenizer`; a local file gets its digest into the key."""
-    if isinstance(tokenizer, str) and Path(tokenizer).is_file():
-        return File(tokenizer)
-    return tokenizer
-
-
-def mix_parameters(mix: Any) -> dict[str, Any]:
-    """What the mixture depends on."""
-    return {
-        "weights": identity(mix.weights),
-        "tokens": mix.tokens,
-        "max_epochs": mix.max_epochs,
-        "seq_len": mix.shards.seq_len,
-        "seed": mix.shards.seed,
-        "packing": mix.shards.packing,
-    }
-
-
-def train_parameters(train: Any) -> dict[str, Any]:
-    """What a trained model depends on; the number of processes changes the order of sums."""
-    return {name: value for name, value in plain(train).items() if name != "line"}

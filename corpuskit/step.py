@@ -19,9 +19,11 @@ whatever rows stand beside it):
     edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was)
     preset   (**params)         -> list of recipe steps that it stands for
     barrier  (**params)         -> its validated parameters; the plan knows how to run it
+    method   (problem, **params) -> Mixture; for `mix.weights`, see `corpuskit.mix.methods`
 
 A signal, filter or edit that needs to have seen everything adds `.summarize` and `.merge` (exact and order-free), and
-then gets the merged state as the keyword argument `state`.
+then gets the merged state as the keyword argument `state`. One that makes a model, of files alone, adds `.train`, and
+gets the model's path as `state`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ import inspect
 import sys
 import types
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -43,7 +45,7 @@ import pydantic
 
 from corpuskit.errors import UsageError, did_you_mean
 
-Kind = Literal["source", "signal", "filter", "edit", "preset", "barrier"]
+Kind = Literal["source", "signal", "filter", "edit", "preset", "barrier", "method"]
 
 
 class File(str):
@@ -91,22 +93,89 @@ class Step:
     splittable: bool = False
     origin: Path | None = None
     summarize_function: Callable[..., Any] | None = None
+    summarize_when: Callable[[Mapping[str, Any]], bool] | None = None
     merge_function: Callable[[Any, Any], Any] | None = None
+    train_function: Callable[..., Mapping[str, Any]] | None = None
+    train_when: Callable[[Mapping[str, Any]], bool] | None = None
+    train_size: Callable[[Mapping[str, Any]], int] | None = None
+    train_libraries: tuple[str, ...] = ()
     _model: type[pydantic.BaseModel] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself."""
         return self.function(*args, **kwargs)
 
-    def summarize(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Register `summarize(batch, **params) -> state`; makes the step a barrier for the domains it applies to."""
-        self.summarize_function = function
-        return function
+    @overload
+    def summarize(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+    @overload
+    def summarize(
+        self, *, when: Callable[[Mapping[str, Any]], bool]
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+    def summarize(
+        self, function: Callable[..., Any] | None = None, *, when: Callable[[Mapping[str, Any]], bool] | None = None
+    ) -> Any:
+        """Register `summarize(batch, **params) -> state`; makes the step a barrier for the domains it applies to.
+
+        Args:
+            function: gets those parameters of the step that it names; others can change without a new summary.
+            when: of the parameters, whether a state is needed at all; default: always.
+        """
+
+        def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
+            self.summarize_function, self.summarize_when = target, when
+            return target
+
+        return wrap if function is None else wrap(function)
+
+    def summarizes(self, params: Mapping[str, Any]) -> bool:
+        """Whether the step, at these parameters, needs to have seen all documents."""
+        return self.summarize_function is not None and (self.summarize_when is None or self.summarize_when(params))
+
+    def summarized(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that `summarize` reads."""
+        assert self.summarize_function is not None
+        return _named_by(self.summarize_function, params)
 
     def merge(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """Register `merge(a, b) -> state`, exact and order-free."""
         self.merge_function = function
         return function
+
+    def train(
+        self,
+        *,
+        when: Callable[[Mapping[str, Any]], bool],
+        size: Callable[[Mapping[str, Any]], int],
+        libraries: tuple[str, ...] = (),
+    ) -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., Mapping[str, Any]]]:
+        """Register `train(path, **params) -> facts`, which writes a model; it runs once, before any document is read.
+
+        The function gets those parameters of the step that it names, and may put other files beside `path`; it must
+        write the same bytes for the same parameters and contents of files. Facts (JSON) go to the receipt.
+
+        Args:
+            when: of the parameters, whether a model is to be made.
+            size: of the parameters, the least bytes of the model; each worker must have room for it.
+            libraries: packages that it alone needs; their versions enter its key.
+        """
+
+        def wrap(target: Callable[..., Mapping[str, Any]]) -> Callable[..., Mapping[str, Any]]:
+            self.train_function, self.train_when, self.train_size = target, when, size
+            self.train_libraries = libraries
+            return target
+
+        return wrap
+
+    def trains(self, params: Mapping[str, Any]) -> bool:
+        """Whether the step, at these parameters, makes a model first."""
+        return self.train_when is not None and self.train_when(params)
+
+    def trained(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parameters that `train` reads, and the identity of what it makes."""
+        assert self.train_function is not None
+        chosen = _named_by(self.train_function, params)
+        versions = {name: self._version_of(name) for name in self.train_libraries}
+        return chosen, {**self.fingerprint(chosen), "train": versions}
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -151,10 +220,26 @@ class Step:
             "params": {name: fingerprint_value(value) for name, value in sorted(params.items())},
         }
         if self.libraries:
-            described["libraries"] = {name: importlib.metadata.version(name) for name in sorted(self.libraries)}
+            described["libraries"] = {name: self._version_of(name) for name in sorted(self.libraries)}
         if self.origin is not None:
             described["code"] = source_digest(self.origin)
         return described
+
+    def _version_of(self, library: str) -> str:
+        try:
+            return importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            raise UsageError(
+                f"`{self.name}` needs {library}, which is not installed", f"pip install {library}"
+            ) from None
+
+
+def _named_by(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a function names, or all if it takes any."""
+    named = inspect.signature(function).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in named):
+        return dict(params)
+    return {parameter.name: params[parameter.name] for parameter in named if parameter.name in params}
 
 
 def fingerprint_value(value: Any) -> Any:
@@ -336,7 +421,7 @@ def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
 
         return bridge(reference.removeprefix("datatrove:"), kinds)
     if ".py:" in reference:
-        found = _from_file(reference, base)
+        found = _from_file(reference, kinds, base)
         if found.kind not in kinds:
             msg = f"`{reference}` is a {found.kind}, not a {' or '.join(kinds)}"
             raise UsageError(msg)
@@ -362,7 +447,10 @@ def _refuse_clashes(reference: str, path: Path) -> None:
 _files: dict[tuple[Path, str], types.ModuleType] = {}
 
 
-def _from_file(reference: str, base: Path) -> Step:
+_DECORATORS: Mapping[Kind, str] = {"source": "@step.source", "method": "@method of corpuskit.mix.methods"}
+
+
+def _from_file(reference: str, kinds: Sequence[Kind], base: Path) -> Step:
     file, _, name = reference.rpartition(":")
     path = (base / file).resolve()
     if not path.is_file():
@@ -382,6 +470,8 @@ def _from_file(reference: str, base: Path) -> Step:
             sys.path.insert(0, str(path.parent))  # stays: a function may import its neighbours when it is called
         try:
             spec.loader.exec_module(module)
+        except UsageError as error:  # of a decorator
+            raise UsageError(f"{path}: {error.message}", error.hint) from error
         except Exception as error:
             msg = f"`{reference}`: importing {path} failed: {type(error).__name__}: {error}"
             raise UsageError(msg) from error
@@ -389,8 +479,10 @@ def _from_file(reference: str, base: Path) -> Step:
     found = getattr(_files[key], name, None)
     if not isinstance(found, Step):
         steps = [label for label, value in vars(_files[key]).items() if isinstance(value, Step)]
-        what = "is not a step (decorate it with @step.filter, say)" if found is not None else "is not defined there"
+        decorator = _DECORATORS.get(kinds[0], "@step.filter, say")
+        sort = "step" if len(kinds) > 1 else kinds[0]
+        what = f"is not a {sort} (decorate it with {decorator})" if found is not None else "is not defined there"
         msg = f"`{reference}`: `{name}` {what}"
-        raise UsageError(msg, did_you_mean(name, steps) or (f"steps there: {', '.join(steps)}" if steps else None))
+        raise UsageError(msg, did_you_mean(name, steps) or (f"defined there: {', '.join(steps)}" if steps else None))
     found.origin = path
     return found

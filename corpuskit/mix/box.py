@@ -78,15 +78,16 @@ class Box:
 
     def fill(self, log_prior: Floats, gradient: Floats) -> Floats:
         """The mixture of least <gradient, w>, the limit of kl -> 0: ties share as the prior does."""
-        weights = self.low.copy()
-        left = 1 - weights.sum()
-        for value in np.unique(gradient):
-            tied = np.flatnonzero(gradient == value)
-            take = min(left, (self.high[tied] - self.low[tied]).sum())
-            if take <= 0:
-                continue
-            weights[tied] = _project(log_prior[tied], self.low[tied], self.high[tied], self.low[tied].sum() + take)
-            left -= take
+        _, tie = np.unique(gradient, return_inverse=True)
+        reached = np.cumsum(np.bincount(tie, self.high - self.low))  # by this tie and those before it
+        left = 1 - self.low.sum()
+        last = int(np.searchsorted(reached, left))  # the tie that what is left does not fill
+        weights = np.where(tie < last, self.high, self.low)
+        tied = np.flatnonzero(tie == last)
+        take = left - (reached[last - 1] if last else 0.0)
+        if len(tied) and take > 0:
+            total = self.low[tied].sum() + take
+            weights[tied] = _project(log_prior[tied], self.low[tied], self.high[tied], total)
         return weights
 
     def mixture(self, weights: Floats, shares: Mixture | None = None) -> Mixture:

@@ -15,6 +15,9 @@ from corpuskit.mix.solve import solve
 
 Floats = npt.NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""The part of a text below which it is not thought to be included."""
+
 
 def perplexity_correlations(bits: npt.ArrayLike, errors: npt.ArrayLike) -> Floats:
     """Spearman correlation of each text's bits per byte with a benchmark's error, over models.
@@ -62,6 +65,23 @@ def greedy_fill(estimates: dict[str, float], caps: dict[str, float]) -> Mixture:
     return solve(gains, even, kl=0, constraints=Constraints(upper=upper))
 
 
+def included(estimates: npt.ArrayLike, sizes: npt.ArrayLike, keep: float) -> npt.NDArray[np.bool_]:
+    """Which texts have a weight in a mixture of `keep` of all text that reads nothing twice, filled greedily.
+
+    The positive examples of the paper's fastText model. Texts of equal estimates at the boundary share what is left, so
+    that all of them are in.
+
+    Args:
+        estimates: float (texts,). sizes: int (texts,), above 0, in tokens or bytes. keep: above 0, below 1.
+    """
+    values, lengths = np.asarray(estimates, np.float64), np.asarray(sizes, np.float64)
+    names = [str(number) for number in range(len(values))]
+    caps = lengths / (lengths.sum() * keep)
+    filled = greedy_fill(dict(zip(names, values.tolist(), strict=True)), dict(zip(names, caps.tolist(), strict=True)))
+    weights = np.array([filled.weights[name] for name in names])
+    return np.asarray(weights > ROUNDING * caps)  # sums of floats leave remainders that are no part of a text
+
+
 def concordant_pairs(losses: npt.ArrayLike, errors: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Pairs of models that a text orders as a benchmark does: the better model has the lower loss on it.
 
@@ -90,6 +110,18 @@ def predictive(losses: npt.ArrayLike, errors: npt.ArrayLike) -> npt.NDArray[np.b
     """PreSelect's positive examples: texts that order all pairs of models as the benchmark does."""
     models = len(np.asarray(errors))
     return np.asarray(concordant_pairs(losses, errors) == models * (models - 1) // 2)
+
+
+def least_predictive(losses: npt.ArrayLike, errors: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """PreSelect's negative examples: texts with the fewest concordant pairs, as many as there are positive ones.
+
+    Of texts with equally many, the first. Fewer where the positive ones are more than half.
+    """
+    good, pairs = predictive(losses, errors), concordant_pairs(losses, errors)
+    worst = np.argsort(pairs, kind="stable")[: min(good.sum(), len(good) - good.sum())]
+    bad = np.zeros(len(good), np.bool_)
+    bad[worst] = True
+    return bad
 
 
 def _checked(values: npt.ArrayLike, errors: npt.ArrayLike) -> tuple[Floats, Floats]:

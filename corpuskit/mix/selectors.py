@@ -4,18 +4,14 @@ Selection is a score, then an acceptance. All methods accept alike: a document i
 id and a seed give is below the probability of its score. So the outcome is the same however documents are batched, and
 two selectors differ only in a curve. To add one: subclass `Selector`, give `keep`, and `fit` if it can be calibrated.
 
-`DsirScore` and `value_at_risk` stand beside: the score of DSIR, and ESLM's choice of tokens within a batch.
+`value_at_risk` stands beside: ESLM's choice of tokens within a batch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -55,6 +51,23 @@ class Selector(ABC):
     def select(self, scores: Scores, docs: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.bool_]:
         """Which documents are kept, by their ids (uint64); the same for a document whatever stands beside it."""
         return draws(docs, seed) < self.keep(scores)
+
+
+@dataclass(frozen=True)
+class Uniform(Selector):
+    """Keep every document with the same probability, whatever its score: what a selection has to be better than."""
+
+    share: float
+
+    def keep(self, scores: Scores) -> Floats:
+        """The share, for each."""
+        return np.full(len(checked(scores)), self.share)
+
+    @classmethod
+    def fit(cls, scores: Scores, *, keep: float, weights: npt.ArrayLike | None = None) -> Self:
+        """The share itself, of whatever is counted."""
+        _sample(scores, keep, weights)
+        return cls(keep)
 
 
 @dataclass(frozen=True)
@@ -158,9 +171,9 @@ class Stepwise(Selector):
 
     @classmethod
     def fit(cls, scores: Scores, *, keep: float, weights: npt.ArrayLike | None = None) -> Self:
-        """Quartiles of the scores, and the factor that keeps the share."""
+        """Quartiles of the scores (by weight, each one of the scores), and the factor that keeps the share."""
         values, counts = _sample(scores, keep, weights)
-        first, second, third = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+        first, second, third = _quantiles(values, counts, [0.25, 0.5, 0.75])
         plain = cls((first, second, third), 1.0)
         return cls(plain.boundaries, _factor(1 / plain._widths(values), counts, keep))
 
@@ -182,9 +195,10 @@ class Gaussian(Selector):
 
     @classmethod
     def fit(cls, scores: Scores, *, keep: float, weights: npt.ArrayLike | None = None) -> Self:
-        """The median of the scores, and the factor that keeps the share."""
+        """The median of the scores (by weight, one of the scores), and the factor that keeps the share."""
         values, counts = _sample(scores, keep, weights)
-        plain = cls(float(np.median(values)), 1.0)
+        (median,) = _quantiles(values, counts, [0.5])
+        plain = cls(median, 1.0)
         if plain.median <= 0:
             raise UsageError(f"the median of the scores is {plain.median:g}; perplexities are above 0")
         return cls(plain.median, _factor(plain._curve(values), counts, keep))
@@ -230,46 +244,6 @@ class GumbelTopK(Selector):
             noisy = np.sort(values - np.log(-np.log1p(-draws(docs, seed))))
         least = float(noisy[-count])
         return cls((least + float(noisy[-count - 1])) / 2 if count < len(values) else least - 1)
-
-
-class DsirScore:
-    """DSIR's log importance ratio under bags of hashed words and pairs of words, 10,000 buckets.
-
-    Args:
-        raw, target: texts of the corpus (or a sample), and of the kind that is wanted.
-
-    Raises:
-        UsageError: either has no word.
-    """
-
-    def __init__(self, raw: Iterable[str], target: Iterable[str]) -> None:
-        shares = []
-        for name, texts in (("raw", raw), ("target", target)):
-            counts = sum(map(ngram_counts, texts), np.zeros(BUCKETS, np.int64))
-            if not counts.sum():
-                raise UsageError(f"the {name} texts of DSIR hold no word")
-            shares.append(counts / counts.sum())
-        self.log_ratios: Floats = np.log(shares[1] + 1e-8) - np.log(shares[0] + 1e-8)
-
-    def score(self, text: str) -> float:
-        """The sum of log ratios over words and pairs: longer texts have larger scores, of either sign."""
-        return float(ngram_counts(text) @ self.log_ratios)
-
-
-BUCKETS = 10_000
-
-
-def ngram_counts(text: str) -> npt.NDArray[np.int64]:
-    """Counts of hashed words and pairs of neighbours, int64 (10,000,); words are runs of letters or of punctuation."""
-    words = re.findall(r"\w+|[^\w\s]+", text.lower())
-    grams = [_bucket(gram) for gram in [*words, *(" ".join(pair) for pair in pairwise(words))]]
-    return np.bincount(np.array(grams, np.int64), minlength=BUCKETS)
-
-
-@lru_cache(maxsize=1 << 16)
-def _bucket(gram: str) -> int:
-    # as the reference does, so that its ratios and ours can be compared bucket by bucket
-    return int.from_bytes(hashlib.sha256(gram.encode("utf-8", "surrogatepass")).digest()) % BUCKETS
 
 
 def value_at_risk(losses: npt.ArrayLike, alpha: float) -> tuple[float, float]:
@@ -323,6 +297,12 @@ def _sample(scores: Scores, keep: float, weights: npt.ArrayLike | None) -> tuple
     if counts.shape != values.shape or (counts < 0).any() or not counts.sum():
         raise UsageError(f"{len(counts)} weights for {len(values)} scores; one each, none negative, not all 0")
     return values, counts
+
+
+def _quantiles(values: Floats, counts: Floats, shares: list[float]) -> list[float]:
+    """The least score that, with all below it, reaches each share of the weight; weight 2 counts as two scores."""
+    found: list[float] = np.quantile(values, shares, weights=counts, method="inverted_cdf").tolist()
+    return found
 
 
 def _factor(curve: Floats, counts: Floats, keep: float) -> float:

@@ -167,8 +167,9 @@ def _refuse_unknown(
         "an upper bound": [*constraints.upper] if constraints else [],
         "the objective": [*gradient],
     }
+    known = set(names)
     for what, used in given.items():
-        unknown = [f"`{name}`" for name in used if name not in names]
+        unknown = [f"`{name}`" for name in used if name not in known]
         if unknown:
             msg = f"{what} is of {', '.join(unknown)}, which is no bucket"
             raise UsageError(msg, f"buckets: {', '.join(names)}")

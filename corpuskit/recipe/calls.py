@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ REPEATABLE = frozenset({"lines"})
 """Barriers that a recipe may have more than once, each for some domains if it says so."""
 
 NOT_YET = frozenset(
-    "sample decontaminate pii urls words identifiers metadata quality importance".split()  # noqa: SIM905
+    "decontaminate pii urls words identifiers metadata".split()  # noqa: SIM905
     + "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf commoncrawl_index".split()  # noqa: SIM905
 )
 """Steps and readers that a later version has."""
@@ -296,12 +297,27 @@ def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Fault
     if isinstance(value, dict):
         return {key: _files(item, below(key), owner, base, faults) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([_files(item, below(number), owner, base, faults) for number, item in enumerate(value)])
+        places = [below(number) or node for number in range(len(value))]  # a single value may stand for a list
+        return type(value)(
+            [file for item, at in zip(value, places, strict=True) for file in _matches(item, at, owner, base, faults)]
+        )
     if isinstance(value, pydantic.BaseModel):
         keys = dict(zip(type(value).model_fields, keys_of(type(value), ()), strict=True))
         changed = {n: _files(getattr(value, n), below(key), owner, base, faults) for n, key in keys.items()}
         return value.model_copy(update=changed)
     return value
+
+
+def _matches(item: Any, node: Node | None, owner: Span, base: Path, faults: Faults) -> list[Any]:
+    """An item of a list as `_files` has it; a pattern such as `good/*.jsonl` gives the files that match, sorted."""
+    folder = node.span.document.base if node is not None else base
+    if not isinstance(item, File) or not glob.has_magic(item) or (folder / item).is_file():
+        return [_files(item, node, owner, base, faults)]
+    names = glob.glob(item, root_dir=folder, recursive=True)  # noqa: PTH207 - it may be absolute
+    found = sorted(folder / name for name in names)
+    if not any(path.is_file() for path in found):
+        faults.add(node.span if node is not None else owner, f"no file matches {folder / item}")
+    return [File(path) for path in found if path.is_file()]
 
 
 def guarded(call: Callable[[], Any], found: Step, span: Span, faults: Faults) -> Any:

@@ -1,4 +1,4 @@
-"""Rules against columns: a `where` may read only what is computed above it, for each domain that it applies to."""
+"""Rules against columns: `where` and `sample` may read only what is computed above, for each domain they apply to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOCUMENT: Columns = {"doc": "uint64", "text": "string", "domain": "string", "me
 
 
 def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed], faults: Faults) -> None:
-    """Check every `where`: that it parses, that its columns are there, and that it fits their types.
+    """Check every `where` and `sample`: that it makes sense, that its columns are there, and that their types fit.
 
     Args:
         sources: with the columns of their readers; none, to check only that rules parse.
@@ -30,14 +30,15 @@ def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed],
     reads = [_reads(one, faults) for one in placed]
     lacking: list[dict[str, list[str]]] = [{} for _ in placed]
     everything: set[str] = set()
+    _same_draws(placed, faults)
     for source, of_reader in sources:
         columns = {**_DOCUMENT, **of_reader}
         for number, one in enumerate(placed):
             if not _applies(one, source.domain):
                 continue
             columns |= outputs[number]
-            known = {name.lower() for name in columns}
-            missing = [name for name in sorted(reads[number]) if name.lower() not in known]
+            known = set(columns) if _is_sample(one) else {name.lower() for name in columns}
+            missing = [n for n in sorted(reads[number]) if (n if _is_sample(one) else n.lower()) not in known]
             for name in missing:
                 lacking[number].setdefault(name, []).append(source.domain)
             if reads[number] and not missing:
@@ -55,7 +56,7 @@ def warnings(sources: Iterable[Source], placed: list[Placed]) -> Iterator[str]:
         late = f"{one.span}: `{one.call.name}` comes after `{above}`"
         if one.call.step.kind == "barrier" and one.call.step.name in DEDUP:
             above = one.call.name
-        elif above is not None and one.rule:
+        elif above is not None and one.rule and not _is_sample(one):  # a share of what is left is meant to be lost
             yield f"{late}: it can drop the last copy of a cluster"
         elif above is not None and (one.call.step.kind == "edit" or one.call.step.name == "lines"):
             yield f"{late}: it changes texts that were compared before"
@@ -92,8 +93,34 @@ def _outputs(one: Placed, faults: Faults) -> dict[str, str | None]:
     return guarded(lambda: outputs_of(one), one.call.step, one.span, faults) or {}
 
 
+def _is_sample(one: Placed) -> bool:
+    return one.call.step.name == "sample" and one.call.step.origin is None
+
+
+def _same_draws(placed: list[Placed], faults: Faults) -> None:
+    """Refuse selections that would draw the same numbers: the second would choose by what the first chose already."""
+    from corpuskit.steps.sample import BY_CHANCE
+
+    drawing = [one for one in placed if _is_sample(one) and one.call.params["method"] in BY_CHANCE]
+    for number, one in enumerate(drawing):
+        for first in drawing[:number]:
+            together = first.call.only is None or any(_applies(one, domain) for domain in first.call.only)
+            if together and first.call.params["seed"] == one.call.params["seed"]:
+                reason = f"`{one.call.name}` draws the same numbers as `{first.call.name}` on line {first.call.line}"
+                free = 1 + max(other.call.params["seed"] for other in drawing)
+                faults.add(one.span, reason, f"give it another: `seed: {free}`")
+                break
+
+
 def _reads(one: Placed, faults: Faults) -> set[str]:
-    """Columns that a `where` reads; none, and a fault, if its SQL does not parse."""
+    """Columns that a `where` or `sample` reads; none, and a fault, if its SQL or its parameters make no sense."""
+    if _is_sample(one):
+        from corpuskit.steps.sample import Choice
+
+        params = {name: value for name, value in one.call.params.items() if name != "seed"}
+        before = len(faults)
+        guarded(Choice(**params).check, one.call.step, one.span, faults)
+        return {params["by"]} if params["by"] is not None and len(faults) == before else set()
     if not is_where(one.call.step):
         return set()
     from corpuskit.steps.where import columns_of
@@ -106,13 +133,16 @@ def _reads(one: Placed, faults: Faults) -> set[str]:
 
 
 def _expression(one: Placed) -> Node:
-    return one.params.get("expr") or one.params
+    return one.params.get("expr") or one.params.get("by") or one.params
 
 
 def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> None:
     """Bind the rule to its columns' types, where all are known."""
     from corpuskit.steps.where import check_types
 
+    if _is_sample(one):
+        _number(one, columns, faults)
+        return
     wanted = {name.lower() for name in names}
     fields = []
     for name, alias in columns.items():
@@ -125,6 +155,20 @@ def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> No
         check_types(one.call.params["expr"], pa.schema(fields))
     except UsageError as error:
         faults.add(_expression(one).span, error.message, error.hint)
+
+
+def _number(one: Placed, columns: Columns, faults: Faults) -> None:
+    """Refuse scores that are no numbers, where the type is known."""
+    from corpuskit.steps.sample import numeric
+
+    alias = columns[one.call.params["by"]]
+    try:
+        fits = alias is None or numeric(pa.type_for_alias(alias))
+    except ValueError:  # nested types have no alias
+        fits = False
+    if not fits:
+        reason = f"`{one.call.name}` selects by `{one.call.params['by']}`, which is {alias}, not a number"
+        faults.add(_expression(one).span, reason)
 
 
 def _lack(

@@ -5,11 +5,14 @@ from corpuskit.steps import (
     exact,
     heuristics,
     holdout,
+    importance,
     language,
     lines,
     minhash,
     normalize,
     perplexity,
+    quality,
+    sample,
     where,
 )
 
@@ -18,10 +21,13 @@ __all__ = [
     "exact",
     "heuristics",
     "holdout",
+    "importance",
     "language",
     "lines",
     "minhash",
     "normalize",
     "perplexity",
+    "quality",
+    "sample",
     "where",
 ]

