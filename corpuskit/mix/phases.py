@@ -6,16 +6,19 @@ draw more than its share if the whole run does not.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.mix.policies import Policy
-from corpuskit.mix.problem import Bucket, Constraints, Mixture
+from corpuskit.mix.presets import resolve_weights
+from corpuskit.mix.problem import Bucket, Constraints, Mixture, as_written, largest_budget
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Phase:
             long ones last ProLong's (Gao et al. 2024).
     """
 
-    until: int
+    until: int | Fraction
     mixture: Mixture
     seq_len: int | None = None
 
@@ -37,7 +40,7 @@ class Phase:
 class Schedule(Policy):
     """A policy whose mixtures up to its end, `budget` tokens, are known beforehand."""
 
-    budget: int
+    budget: int | Fraction
 
     @abstractmethod
     def drawn(self) -> dict[str, Fraction]:
@@ -54,7 +57,7 @@ class Schedule(Policy):
             UsageError: it lies before or beyond.
         """
         if not 0 <= t < self.budget:
-            msg = f"the schedule ends at {self.budget:,} tokens and says nothing of {t:,}"
+            msg = f"the schedule ends at {_count(self.budget)} tokens and says nothing of {t:,}"
             raise UsageError(msg, "let the last phase end where training does")
         return t
 
@@ -73,10 +76,11 @@ class Phased(Schedule):
         if not phases:
             raise UsageError("a schedule without phases says nothing", "give at least one phase with `until`")
         super().__init__({name for phase in phases for name in phase.mixture.weights})
-        start = 0
+        start: int | Fraction = 0
         for number, phase in enumerate(phases, 1):
             if phase.until <= start:
-                raise UsageError(f"phase {number} ends at {phase.until:,} tokens, and begins at {start:,}")
+                msg = f"phase {number} ends at {_count(phase.until)} tokens, and begins at {_count(start)}"
+                raise UsageError(msg)
             if phase.seq_len is not None and phase.seq_len < 1:
                 raise UsageError(f"`seq_len` of phase {number} is {phase.seq_len}; it must be 1 or more")
             start = phase.until
@@ -92,12 +96,15 @@ class Phased(Schedule):
 
     def drawn(self) -> dict[str, Fraction]:
         """The sum of weight * length over phases."""
-        tokens, start = defaultdict[str, Fraction](Fraction), 0
-        for phase in self.phases:
+        tokens = defaultdict[str, Fraction](Fraction)
+        for start, phase in self.stretches():
             for name in phase.mixture.weights:
                 tokens[name] += phase.mixture.exact(name) * (phase.until - start)
-            start = phase.until
         return dict(sorted(tokens.items()))
+
+    def stretches(self) -> Iterator[tuple[int | Fraction, Phase]]:
+        """Each phase with the tokens at its beginning."""
+        return zip([0, *(phase.until for phase in self.phases)], self.phases, strict=False)
 
 
 class Interpolated(Schedule):
@@ -154,4 +161,83 @@ def check_schedule(schedule: Schedule, buckets: Sequence[Bucket], constraints: C
     """
     shares = schedule.shares()
     constraints.check(shares, buckets, schedule.budget)
-    return Whole(shares, shares.epochs(buckets, schedule.budget))
+    return Whole(shares, shares.epochs(buckets, math.ceil(schedule.budget)))
+
+
+def phase_end(until: float, begin: Fraction, tokens: int | None) -> Fraction:
+    """Where a phase of a recipe ends, as a fraction of the run.
+
+    Args:
+        until: at most 1: such a fraction; above: tokens.
+        begin: where it begins, as a fraction of the run.
+        tokens: of the run; None: as many as the limits allow (`tokens: max`).
+
+    Raises:
+        UsageError: it ends before it began or behind the run, or is a number of tokens where the run has none.
+    """
+    if until > 1 and tokens is None:
+        msg = f"`until: {_count(until)}` is a number of tokens, and `tokens` is `max`"
+        raise UsageError(msg, "give a fraction of the tokens, such as 0.8, or a number of `tokens`")
+    if until > 1 and until != int(until):
+        msg = f"`until: {until:g}` is neither a fraction of the tokens (at most 1) nor a whole number of them"
+        raise UsageError(msg)
+    end = as_written(until) if tokens is None or until <= 1 else Fraction(int(until), tokens)
+    if end > 1:
+        msg = f"a phase ends at {_count(until)} tokens, and `tokens` is {tokens:,}"
+        raise UsageError(msg, "raise `tokens`, or end the phase there with `until: 1`")
+    if end <= begin:
+        msg = f"a phase ends at {float(end):g} of the tokens, and begins at {float(begin):g}"
+        raise UsageError(msg, "`until` is where a phase ends, counted from the beginning of the run, and rises")
+    return end
+
+
+def resolve_schedule(mix: Mapping[str, Any], buckets: Sequence[Bucket]) -> tuple[Phased, int]:
+    """The schedule that `mix:` of a recipe describes over the domains of a corpus, and the largest feasible budget.
+
+    Args:
+        mix: `tokens` (a number, or "max"), `max_epochs`, `seq_len` and, where there are any, `lower` and `upper`; and
+            `weights`, which make a schedule of one phase, or `phases`: [{until, weights, seq_len}].
+        buckets: the domains.
+
+    Raises:
+        UsageError: weights are not those of this corpus; an `until` is impossible.
+        Infeasible: a limit is broken over the whole run, or a method finds no mixture.
+    """
+    asked = None if mix["tokens"] == "max" else int(mix["tokens"])
+    limits = Constraints(mix["max_epochs"], mix.get("lower", {}), mix.get("upper", {}))
+    if "phases" in mix:
+        phases = _resolved(mix["phases"], buckets, asked, Constraints(limits.max_epochs))
+    else:
+        phases = [Phase(1, resolve_weights(mix["weights"], buckets, asked, limits), mix["seq_len"])]
+    largest = largest_budget(Phased(phases).shares(), buckets, limits.max_epochs)
+    budget = largest if asked is None else asked
+    schedule = Phased([Phase(phase.until * budget, phase.mixture, phase.seq_len) for phase in phases])
+    check_schedule(schedule, buckets, limits)
+    return schedule, int(largest)
+
+
+def _resolved(
+    given: Sequence[Mapping[str, Any]], buckets: Sequence[Bucket], asked: int | None, limits: Constraints
+) -> list[Phase]:
+    """The phases of a recipe, ending at fractions of the run.
+
+    A method sees the tokens of its phase, and no bounds: these are of the whole run.
+    """
+    phases, begin = [], Fraction(0)
+    for number, one in enumerate(given, 1):
+        try:
+            end = phase_end(one["until"], begin, asked)
+            tokens = None if asked is None else int((end - begin) * asked)
+            phases.append(Phase(end, resolve_weights(one["weights"], buckets, tokens, limits), one["seq_len"]))
+        except CorpuskitError as error:
+            raise type(error)(f"phase {number}: {error.message}", error.hint) from None
+        begin = end
+    if begin != 1:
+        msg = f"the last phase ends at {float(begin):g} of the tokens"
+        raise UsageError(msg, "let it end with the run: `until: 1`")
+    return phases
+
+
+def _count(tokens: float | Fraction) -> str:
+    """A number of tokens for people; beyond 15 digits it is rounded."""
+    return f"{float(tokens):,.15g}"

@@ -88,17 +88,25 @@ def check_budget(method: Method, budget: int | None) -> None:
         raise UsageError(msg, "give a number, such as `tokens: 10B`")
 
 
+def table_of(weights: str | Mapping[str, Any]) -> Mixture:
+    """A preset, by name, or a table as a mixture.
+
+    Raises:
+        UsageError: an unknown name, or a table that is no mixture.
+    """
+    if not isinstance(weights, str):
+        return Mixture(weights)
+    if weights not in SLIMPAJAMA_DC:
+        known = [*builtin(), *SLIMPAJAMA_DC]
+        hint = did_you_mean(weights, known) or f"known: {', '.join(known)}"
+        raise UsageError(f"unknown mixture `{weights}`", hint)
+    return Mixture(SLIMPAJAMA_DC[weights])
+
+
 def _fixed(weights: str | Mapping[str, Any], domains: Sequence[str]) -> Mixture:
     """A preset or table as a mixture whose domains all exist."""
-    if isinstance(weights, str):
-        if weights not in SLIMPAJAMA_DC:
-            known = [*builtin(), *SLIMPAJAMA_DC]
-            hint = did_you_mean(weights, known) or f"known: {', '.join(known)}"
-            raise UsageError(f"unknown mixture `{weights}`", hint)
-        source, table = f"mixture `{weights}`", SLIMPAJAMA_DC[weights]
-    else:
-        source, table = "the table of weights", weights
-    mixture = Mixture(table)
+    mixture = table_of(weights)
+    source = f"mixture `{weights}`" if isinstance(weights, str) else "the table of weights"
     missing = [name for name, weight in mixture.weights.items() if weight and name not in domains]
     if missing:
         names = ", ".join(f"`{name}`" for name in missing)

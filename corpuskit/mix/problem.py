@@ -68,6 +68,20 @@ class Mixture:
         """The weight of a bucket as an exact fraction (0 for a bucket that is not in the mixture)."""
         return self._exact.get(name, Fraction(0))
 
+    def distance(self, other: Mixture) -> float:
+        """Total variation: half the sum of all differences of weights, the share of tokens that comes from elsewhere.
+
+        Twice as much is the L1 distance. A bucket that one of the mixtures lacks has weight 0 there.
+        """
+        return float(sum(self._changes(other), Fraction(0)) / 2)
+
+    def largest_change(self, other: Mixture) -> float:
+        """The largest difference of a weight: DoReMi is repeated until it is under 1e-3."""
+        return float(max(self._changes(other)))
+
+    def _changes(self, other: Mixture) -> list[Fraction]:
+        return [abs(self.exact(name) - other.exact(name)) for name in sorted({*self.weights, *other.weights})]
+
     def epochs(self, buckets: Sequence[Bucket], budget: int) -> dict[str, float]:
         """How often each bucket is read when `budget` tokens are drawn; infinite for an empty bucket with a weight."""
         return {bucket.name: _epochs(self, bucket, budget) for bucket in buckets}
@@ -125,11 +139,7 @@ class Constraints:
         Raises:
             Infeasible: with the buckets at fault and the largest budget that would keep `max_epochs`.
         """
-        for sign, bounds, word in ((1, self.lower, "below its lower"), (-1, self.upper, "above its upper")):
-            for name, bound in sorted(bounds.items()):
-                if sign * (mixture.exact(name) - as_written(bound)) < 0:
-                    msg = f"the weight of `{name}` is {mixture.weights.get(name, 0.0):.4g}, {word} bound {bound:g}"
-                    raise Infeasible(msg)
+        self.check_bounds(mixture)
         largest = largest_budget(mixture, buckets, self.max_epochs)
         if budget <= largest:
             return
@@ -143,6 +153,19 @@ class Constraints:
         msg = f"{asked} are more than max_epochs {self.max_epochs:g} allows for {', '.join(faults)}"
         hint = f"the largest feasible budget is {math.floor(largest):,} tokens (`tokens: max`), at these weights"
         raise Infeasible(msg, hint)
+
+    def check_bounds(self, mixture: Mixture) -> None:
+        """Refuse a mixture with a weight below its lower or above its upper bound.
+
+        Raises:
+            Infeasible: with the first bucket at fault.
+        """
+        for sign, bounds, word in ((1, self.lower, "below its lower"), (-1, self.upper, "above its upper")):
+            for name, bound in sorted(bounds.items()):
+                if sign * (mixture.exact(name) - as_written(bound)) < 0:
+                    msg = f"the weight of `{name}` is {mixture.weights.get(name, 0.0):.4g}, {word} bound {bound:g}"
+                    near = "without phases, `{method: nearest, to: WEIGHTS}` comes as close as the bounds allow"
+                    raise Infeasible(msg, f"change the weights or the bound; {near}")
 
 
 def largest_budget(mixture: Mixture, buckets: Sequence[Bucket], max_epochs: float) -> Fraction:

@@ -10,18 +10,23 @@ from typing import Any, NoReturn
 
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
+from corpuskit.mix.held_out import least_runs
 from corpuskit.mix.presets import check_weights
+from corpuskit.mix.runs import read_ratios
 from corpuskit.recipe import override
 from corpuskit.recipe.calls import StepReader, find, guarded, mixing_method, parameters, placed_reference
 from corpuskit.recipe.expect import parse_expect
 from corpuskit.recipe.faults import Document, Faults, RecipeError
 from corpuskit.recipe.models import (
+    Phase,
     Recipe,
     Settings,
     Source,
     SourceKeys,
+    Swarm,
     absolute,
 )
+from corpuskit.recipe.phasing import check_bounds, check_phases
 from corpuskit.recipe.rules import Columns, check_rules, warnings
 from corpuskit.recipe.tree import Node, expand, parse, planted, shown
 from corpuskit.recipe.validate import keys_of, validated
@@ -84,7 +89,9 @@ class _Loader:
         check_rules(sources.values() if steps.whole else (), placed, self.faults)
         rules = [one.call.name for one in placed if one.rule] if steps.whole else None
         tokenizer = self._tokenizer()
-        weights = self._weights(settings)
+        weights = self._weights(self._at("mix", "weights"), settings)
+        phases = self._phases(settings)
+        swarm = self._swarm(settings, held_out=not steps.no_holdout)
         self._train()
         self._expect(rules)
         name = self._recipe_name(settings)
@@ -95,6 +102,10 @@ class _Loader:
             mix = mix.model_copy(update={"tokenizer": tokenizer})
         if mix is not None and weights is not None:
             mix = mix.model_copy(update={"weights": weights})
+        if mix is not None and phases is not None:
+            mix = mix.model_copy(update={"phases": phases})
+        if mix is not None and swarm is not None:
+            mix = mix.model_copy(update={"swarm": swarm})
         listed = {name: source for name, (source, _) in sources.items()}
         return Recipe(
             name=name,
@@ -181,9 +192,8 @@ class _Loader:
         node, _, left = self.root.walk(keys)
         return None if left or node.value is None else node
 
-    def _weights(self, settings: Settings | None) -> dict[str, Any] | None:
-        """Check `weights`; a method is given back with all its parameters."""
-        node = self._at("mix", "weights")
+    def _weights(self, node: Node | None, settings: Settings | None) -> dict[str, Any] | None:
+        """Check `weights`, of the mixture or of a phase; a method is given back with all its parameters."""
         weights = None if node is None else node.plain()
         if node is None or not isinstance(weights, str | dict):
             return None
@@ -192,9 +202,69 @@ class _Loader:
             tokens = None if settings is None or settings.mix is None else settings.mix.tokens
             called = planted({"method": weights}, node.span) if named else node
             values = mixing_method(called, tokens, self.base, self.faults)
+            if values is not None:
+                self._proxy_runs(node, values)
             return None if named else values
         self._table(node, weights)
         return None
+
+    def _phases(self, settings: Settings | None) -> list[Phase] | None:
+        """Check `phases` and the bounds; their methods are given back with all their parameters."""
+        node, above, weights = self._at("mix", "phases"), self._at("mix"), self._at("mix", "weights")
+        mix = None if settings is None else settings.mix
+        if node is not None and weights is not None:
+            self.faults.add(weights.owner, "`weights` and `phases` exclude each other", "give each phase its `weights`")
+        items = node.value if node is not None and isinstance(node.value, list) else []
+        found = [self._weights(item.get("weights"), settings) for item in items]
+        if node is not None and mix is not None and mix.phases is not None:
+            check_phases(node, mix, self.faults)
+        if above is not None and mix is not None:
+            check_bounds(above, mix, self.domains, self.faults)
+        if mix is None or mix.phases is None:
+            return None
+        pairs = zip(mix.phases, found, strict=True)
+        return [one if new is None else one.model_copy(update={"weights": new}) for one, new in pairs]
+
+    def _proxy_runs(self, node: Node, values: dict[str, Any]) -> None:
+        """A method that learns from proxy runs needs their two tables, or a `swarm` that makes them."""
+        method, swarm = methods.resolve(values["method"], self.base), self._at("mix", "swarm")
+        if not method.learns:
+            return
+        given = [name for name in ("runs", "losses") if values[name] is not None]
+        if len(given) == 1:
+            self.faults.add(node.owner, f"`{given[0]}` is given alone", "it takes both: `runs` and `losses`")
+        elif not given and swarm is None:
+            hint = "give `runs: ratios.csv` and `losses: metrics.csv`, or add `swarm: {runs: N, tokens: N}` to `mix`"
+            self.faults.add(node.owner, f"`{values['method']}` learns from proxy runs, and there are none", hint)
+        elif not given:
+            runs, least = self._at("mix", "swarm", "runs"), max(method.least_runs, least_runs(len(self.domains)))
+            if runs is not None and isinstance(runs.value, int) and runs.value < least:
+                reason = (
+                    f"{runs.value} proxy runs are too few for `{values['method']}` over {len(self.domains)} domains"
+                )
+                self.faults.add(runs.span, reason, f"it needs at least {least}")
+
+    def _swarm(self, settings: Settings | None, *, held_out: bool) -> Swarm | None:
+        """The proxy runs, their table's path made absolute."""
+        node = self._at("mix", "swarm")
+        if node is None or settings is None or settings.mix is None or settings.mix.swarm is None:
+            return None
+        swarm = settings.mix.swarm
+        self._preset(self._at("mix", "swarm", "model"))
+        if not held_out:
+            self.faults.add(node.owner, "`swarm` measures proxy runs on held-out text", "remove `holdout: none`")
+        if (swarm.runs is None) == (swarm.ratios is None):
+            hint = "`runs: N` draws mixtures, `ratios: table.csv` takes yours"
+            self.faults.add(node.owner, "`swarm` takes either `runs` or `ratios`", hint)
+        table = self._at("mix", "swarm", "ratios")
+        if table is None or swarm.ratios is None:
+            return swarm
+        path = str(table.span.document.base / swarm.ratios)
+        try:
+            read_ratios(Path(path), self.domains)
+        except UsageError as error:
+            self.faults.add(table.span, error.message, error.hint)
+        return swarm.model_copy(update={"ratios": path})
 
     def _table(self, node: Node, weights: str | dict[str, Any]) -> None:
         unknown = [name for name in weights if name not in self.domains] if isinstance(weights, dict) else []
@@ -225,11 +295,15 @@ class _Loader:
         return None
 
     def _train(self) -> None:
-        from corpuskit.train import config
-
         node, model = self._at("train"), self._at("train", "model")
         if node is not None and self._at("mix") is None:
             self.faults.add(node.owner, "`train` needs a `mix`: it trains on shards", "add `mix:`, or remove `train`")
+        self._preset(model)
+
+    def _preset(self, model: Node | None) -> None:
+        """The name of a model of the trainer."""
+        from corpuskit.train import config
+
         if model is None or not isinstance(model.value, str):
             return
         try:

@@ -93,7 +93,7 @@ def _report(
         if kind == "missing":
             if (*place, name) not in suggested:
                 holder = node.walk(place)[0]
-                owner = f"`{place[-1]}`" if place else what
+                owner = what if not place else _item(place) if isinstance(place[-1], int) else f"`{place[-1]}`"
                 faults.add(holder.owner, f"{owner} needs the key `{name}`")
         elif not any(other[: len(place)] == place and len(other) > len(place) for other in places):
             # a branch of a union that failed further inside says more than those that failed at its door

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-STYLE = """
+COLOURS = """
 :root { color-scheme: light dark;
   --surface: #fcfcfb; --panel: #f4f3ef; --ink: #0b0b0b; --muted: #52514e; --grid: #e1e0d9;
   --c0: #2a78d6; --c1: #1baf7a; --c2: #eda100; --c3: #4a3aa7;
@@ -14,6 +14,12 @@ STYLE = """
   --surface: #1a1a19; --panel: #242422; --ink: #ffffff; --muted: #c3c2b7; --grid: #3a3a37;
   --c0: #3987e5; --c1: #199e70; --c2: #c98500; --c3: #9085e9;
   --c4: #e66767; --c5: #d55181; --c6: #d95926; --c7: #2f9e2f; } }
+"""
+"""Colours of pages and charts, in light and in dark."""
+
+STYLE = (
+    COLOURS.rstrip()
+    + """
 body { background: var(--surface); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
   max-width: 1080px; margin: 0 auto; padding: 24px 20px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; }
@@ -41,6 +47,7 @@ svg text.ink { fill: var(--ink); }
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
 .side { display: flex; flex-wrap: wrap; gap: 24px 40px; }
 """
+)
 
 
 def page(title: str, sections: Sequence[tuple[str, str]]) -> str:

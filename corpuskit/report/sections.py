@@ -11,6 +11,7 @@ from corpuskit import stats
 from corpuskit.graph import Plan
 from corpuskit.mix.explain import explain
 from corpuskit.report import charts
+from corpuskit.report.mixture import chart
 from corpuskit.report.page import code, figure, folded, heading, paragraph, table
 from corpuskit.stats_text import COLUMNS, cells, drops, percent
 from corpuskit.store import Root
@@ -76,14 +77,11 @@ def dropped(root: Root, plan: Plan) -> str:
 
 
 def mixture(root: Root, plan: Plan) -> str:
-    """Target and achieved shares of the mixture."""
+    """Sizes, caps, target and achieved shares of the mixture, and of its phases."""
     mixed = stats.mixture(root, plan)
     if mixed is None:
         return ""
-    shares = [(name, domain["taken"] / mixed["tokens"]) for name, domain in mixed["domains"].items()]
-    marks = [domain["weight"] for domain in mixed["domains"].values()]
-    chart = charts.bars(shares, lambda value: f"{100 * value:.2f} %", marks=marks)
-    return code(explain(mixed)) + figure("Share of tokens by domain; the tick is the target weight", chart)
+    return code(explain(mixed)) + figure("Share of tokens by domain", chart(mixed))
 
 
 def training(root: Root, plan: Plan) -> str:

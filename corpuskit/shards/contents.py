@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from corpuskit.mix.presets import resolve_weights
-from corpuskit.mix.problem import Bucket, Constraints, Infeasible, largest_budget
+from corpuskit.mix.phases import Phased, resolve_schedule
+from corpuskit.mix.problem import Bucket, Infeasible
 from corpuskit.shards.pack import Blocks
-from corpuskit.shards.plan import Plan, sequence_counts
+from corpuskit.shards.plan import Plan, block_counts, train_files
 from corpuskit.shards.tokenizer import canonical_json
 from corpuskit.unit import Receipt
 
@@ -23,59 +23,100 @@ def total(group: list[tuple[str, Receipt]], split: str, what: str) -> int:
 
 
 def make_plan(
-    receipts: Receipts,
+    documents: dict[str, int],
     blocks: dict[str, Blocks],
     mix: dict[str, Any],
     tokenizer_digest: str,
     file_tokens: int,
 ) -> dict[str, Any]:
-    """The content of plan.json."""
+    """The content of plan.json; of format 2 where the recipe has phases, so that no earlier reader takes it for one."""
     names = list(blocks)
-    documents = {name: total(receipts[name], "train", "documents") for name in names}
     buckets = [Bucket(name, blocks[name].targets, documents[name]) for name in names]
-    limits = Constraints(mix["max_epochs"])
-    asked = None if mix["tokens"] == "max" else mix["tokens"]
-    weights = resolve_weights(mix["weights"], buckets, asked, limits)
-    largest = largest_budget(weights, buckets, limits.max_epochs)
-    budget = largest if mix["tokens"] == "max" else mix["tokens"]
-    limits.check(weights, buckets, budget)
-    targets, each = [blocks[name].targets for name in names], [len(blocks[name]) for name in names]
-    counts = sequence_counts(weights, targets, each, names, budget, limits.max_epochs)
-    if not sum(counts):
-        msg = f"a budget of {int(budget):,} tokens is less than one sequence of {mix['seq_len']:,}"
-        raise Infeasible(msg, "raise `tokens`, or lower `seq_len`")
-    order = Plan(mix["seed"], tuple(names), tuple(each), tuple(counts))
+    schedule, largest = resolve_schedule(mix, buckets)
+    shares = schedule.shares()
+    phases = _phases(schedule, blocks, mix, file_tokens)
     domains = {}
-    for number, name in enumerate(names):
-        turns, rest = divmod(counts[number], max(1, each[number]))
-        partial = blocks[name].predicted(order.order(number, turns), rest) if rest else 0
+    for name in names:
+        drawn = [phase["domains"][name] for phase in phases]
+        taken = sum(
+            one["sequences"] * phase["seq_len"] // mix["seq_len"] for one, phase in zip(drawn, phases, strict=True)
+        )
+        each = len(blocks[name])
         domains[name] = {
-            "weight": weights.weights.get(name, 0.0),
+            "weight": shares.weights.get(name, 0.0),
             "documents": documents[name],
             "stored": blocks[name].tokens,
-            "targets": targets[number],
-            "blocks": each[number],
-            "sequences": counts[number],
-            "taken": turns * targets[number] + partial,
-            "epochs": counts[number] / max(1, each[number]),
-            "cap": counts[number] >= int(limits.max_epochs * each[number]) > 0,
+            "targets": blocks[name].targets,
+            "blocks": each,
+            "sequences": sum(one["sequences"] for one in drawn),
+            "taken": sum(one["taken"] for one in drawn),
+            "epochs": taken / max(1, each),
+            "cap": taken >= int(mix["max_epochs"] * each) > 0,
         }
-    per_file = max(1, file_tokens // (mix["seq_len"] + 1))
-    return {
+    plan = {
         "format": 1,
         "seed": mix["seed"],
         "seq_len": mix["seq_len"],
         "packing": mix["packing"],
         "max_epochs": mix["max_epochs"],
         "asked": mix["tokens"],
-        "largest": int(largest),
+        "largest": largest,
         "tokens": sum(domain["taken"] for domain in domains.values()),
-        "sequences": len(order),
-        "sequences_per_file": per_file,
-        "files": -(-len(order) // per_file),
+        "sequences": sum(phase["sequences"] for phase in phases),
+        "sequences_per_file": phases[0]["sequences_per_file"],
+        "files": sum(-(-phase["sequences"] // phase["sequences_per_file"]) for phase in phases),
         "tokenizer": tokenizer_digest,
         "domains": domains,
     }
+    if "phases" in mix:
+        del plan["sequences_per_file"]
+        plan |= {"format": 2, "phases": phases}
+    return plan
+
+
+def _phases(schedule: Phased, blocks: dict[str, Blocks], mix: dict[str, Any], file_tokens: int) -> list[dict[str, Any]]:
+    """What plan.json says of each phase; sequences and tokens are exact."""
+    names, each = list(blocks), [len(cut) for cut in blocks.values()]
+    targets = [cut.targets for cut in blocks.values()]
+    taken, found = [0] * len(names), []
+    for number, (begin, phase) in enumerate(schedule.stretches()):
+        budget, seq_len = phase.until - begin, phase.seq_len or mix["seq_len"]
+        slices = mix["seq_len"] // seq_len
+        counts = block_counts(phase.mixture, targets, each, names, budget, mix["max_epochs"], taken)
+        if not sum(counts):
+            whose = f"a budget of {int(budget):,} tokens" + (f" in phase {number + 1}" if "phases" in mix else "")
+            msg = f"{whose} is less than one sequence of {mix['seq_len']:,}"
+            raise Infeasible(msg, "raise `tokens`, or lower `seq_len`")
+        order = Plan(
+            mix["seed"], tuple(names), tuple(each), tuple(count * slices for count in counts), tuple(taken), slices
+        )
+        domains = {}
+        for k, name in enumerate(names):
+            end = taken[k] + counts[k]
+            domains[name] = {
+                "weight": phase.mixture.weights.get(name, 0.0),
+                "sequences": counts[k] * slices,
+                "taken": _predicted(order, k, blocks[name], end) - _predicted(order, k, blocks[name], taken[k]),
+                "epochs": counts[k] / max(1, each[k]),
+            }
+            taken[k] = end
+        found.append(
+            {
+                "until": int(phase.until),
+                "seq_len": seq_len,
+                "tokens": sum(domain["taken"] for domain in domains.values()),
+                "sequences": len(order),
+                "sequences_per_file": max(1, file_tokens // (seq_len + 1)),
+                "domains": domains,
+            }
+        )
+    return found
+
+
+def _predicted(order: Plan, number: int, blocks: Blocks, taken: int) -> int:
+    """Tokens that a domain's first `taken` blocks predict, counted through the epochs."""
+    turns, rest = divmod(taken, max(1, len(blocks)))
+    return turns * blocks.targets + (blocks.predicted(order.order(number, turns), rest) if rest else 0)
 
 
 def make_manifest(receipts: Receipts, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -116,17 +157,16 @@ def make_index(receipts: Receipts, plan: dict[str, Any], chosen: dict[str, Any],
                 "tokens": held_out.targets,
                 "bytes": total(group, "validation", "bytes"),
             }
-    each, sequences = plan["sequences_per_file"], plan["sequences"]
-    train_files = [
+    train = [
         {
             "file": f"train-{number:05d}.bin",
             "sidecar": f"train-{number:05d}.docs.parquet",
-            "sequences": min(each, sequences - number * each),
+            "sequences": end - low,
         }
-        for number in range(plan["files"])
+        for number, (_, low, end) in enumerate(train_files(plan))
     ]
     index = {
-        "format": 1,
+        "format": plan["format"],
         "dtype": chosen["dtype"],
         "seq_len": plan["seq_len"],
         "eos": chosen["eos"],
@@ -134,12 +174,24 @@ def make_index(receipts: Receipts, plan: dict[str, Any], chosen: dict[str, Any],
         "vocab_size": chosen["vocab_size"],
         "tokenizer": chosen["sha256"],
         "domains": list(receipts),
-        "train": train_files,
+        "train": train,
         "validation": validation,
-        "weights": {name: domain["weight"] for name, domain in plan["domains"].items()},
+        "weights": _weights(plan),
     }
+    if "phases" in plan:
+        for entry, (phase, _, _) in zip(train, train_files(plan), strict=True):
+            entry |= {"phase": phase, "seq_len": plan["phases"][phase]["seq_len"]}
+        index["phases"] = [
+            {"seq_len": phase["seq_len"], "sequences": phase["sequences"], "weights": _weights(phase)}
+            for phase in plan["phases"]
+        ]
     identity = canonical_json([index, plan, tokens_digest])
     return index | {"fingerprint": hashlib.sha256(identity).hexdigest()}
+
+
+def _weights(plan: dict[str, Any]) -> dict[str, float]:
+    """Target shares of a plan, or of one of its phases."""
+    return {name: domain["weight"] for name, domain in plan["domains"].items()}
 
 
 def readable(value: dict[str, Any]) -> bytes:

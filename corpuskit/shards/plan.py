@@ -1,9 +1,13 @@
-"""The order of training sequences as a pure function: global number -> (domain, epoch, block); no state, no buffer.
+"""The order of training sequences as a pure function: number -> (domain, epoch, slice); no state, no buffer.
 
 Promises: counts per domain are exact; within an epoch every block of a domain appears exactly once; a domain's epoch e
-ends before e + 1 starts; in any window of consecutive sequences the number of each domain differs from its share by at
-most ceil(log2(domains)) + 1 sequences, so that in 10,000 every share is within 0.5 points (50 sequences). Seeds are
-keyed by domain name: adding a domain does not reshuffle the others.
+ends before e + 1 starts; in any window of consecutive sequences of a phase the number of each domain differs from its
+share by at most ceil(log2(domains)) + 1 sequences, so that in 10,000 every share is within 0.5 points (50 sequences).
+Seeds are keyed by domain name: adding a domain does not reshuffle the others.
+
+Phases follow one another, and a domain's blocks run on through them: a phase takes whole blocks, the next ones in the
+order of the epoch. Where its sequences are shorter than a block, it cuts each of its blocks into slices; the slices of
+all blocks that it takes from one epoch are shuffled together.
 """
 
 from __future__ import annotations
@@ -82,19 +86,25 @@ def _mixed(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which block of which domain stands where.
+    """Which slice of which block of which domain stands where in one phase; most plans have one, and whole blocks.
 
     Attributes:
         seed: of the order inside the domains.
         names: of the domains, sorted.
         blocks: blocks of each domain, in one epoch.
-        counts: sequences of each domain in the whole plan.
+        counts: sequences of each domain in the phase; multiples of `slices`.
+        taken: blocks of each domain that the phases before have taken, epochs counted on; (): none.
+        slices: sequences that a block is cut into.
+        phase: number of the phase, from 0.
     """
 
     seed: int
     names: tuple[str, ...]
     blocks: tuple[int, ...]
     counts: tuple[int, ...]
+    taken: tuple[int, ...] = ()
+    slices: int = 1
+    phase: int = 0
 
     def __post_init__(self) -> None:
         if len(self) > MOST_SEQUENCES:
@@ -102,18 +112,25 @@ class Plan:
             raise Infeasible(msg, "use a longer seq_len or fewer tokens")
 
     @classmethod
-    def from_json(cls, plan: Mapping[str, Any]) -> Plan:
-        """The plan that `shards/plan.json` describes."""
+    def from_json(cls, plan: Mapping[str, Any]) -> tuple[Plan, ...]:
+        """The order of each phase of the plan that `shards/plan.json` describes."""
         names = tuple(sorted(plan["domains"]))
-        domains = [plan["domains"][name] for name in names]
-        blocks = tuple(int(domain["blocks"]) for domain in domains)
-        return cls(int(plan["seed"]), names, blocks, tuple(int(domain["sequences"]) for domain in domains))
+        blocks = tuple(int(plan["domains"][name]["blocks"]) for name in names)
+        found, taken = [], (0,) * len(names)
+        for number, phase in enumerate(plan.get("phases", [plan])):
+            slices = plan["seq_len"] // phase["seq_len"]
+            counts = tuple(int(phase["domains"][name]["sequences"]) for name in names)
+            found.append(cls(int(plan["seed"]), names, blocks, counts, taken, slices, number))
+            taken = tuple(before + count // slices for before, count in zip(taken, counts, strict=True))
+        return tuple(found)
 
     def __len__(self) -> int:
         return sum(self.counts)
 
     def locate(self, index: Indices) -> tuple[Indices, Indices, Indices]:
-        """(domain number, epoch, block), int64[n] each, of the sequences with these global numbers, in any order.
+        """(domain number, epoch, slice), int64[n] each, of the sequences with these numbers in the phase, in any order.
+
+        Slice k of block b has the number b * slices + k.
 
         Raises:
             IndexError: a number is outside [0, len).
@@ -124,14 +141,27 @@ class Plan:
             raise IndexError(msg)
         domain, place = np.zeros_like(index), index.copy()
         self._interleave(np.arange(len(index)), 0, len(self.names), domain, place)
-        epoch, block = np.zeros_like(index), np.zeros_like(index)
+        epoch, found = np.zeros_like(index), np.zeros_like(index)
         for number in np.unique(domain):
             rows = np.flatnonzero(domain == number)
-            epoch[rows], within = np.divmod(place[rows], self.blocks[number])
+            taken = self.taken[number] if self.taken else 0
+            epoch[rows] = (taken + place[rows] // self.slices) // self.blocks[number]
             for turn in np.unique(epoch[rows]):
-                chosen = epoch[rows] == turn
-                block[rows[chosen]] = self.order(int(number), int(turn)).forward(within[chosen])
-        return domain, epoch, block
+                chosen = rows[epoch[rows] == turn]
+                found[chosen] = self._slices(int(number), int(turn), place[chosen] + taken * self.slices)
+        return domain, epoch, found
+
+    def _slices(self, number: int, epoch: int, place: Indices) -> Indices:
+        """Which slices of a domain stand at these places, all in one epoch; places count the slices of all phases."""
+        turn = epoch * self.blocks[number]
+        taken = self.taken[number] if self.taken else 0
+        first, end = max(taken, turn), min(taken + self.counts[number] // self.slices, turn + self.blocks[number])
+        if self.slices > 1:
+            key = f"{self.seed}\0{epoch}\0{self.names[number]}\0{self.phase}"
+            start = first * self.slices
+            place = start + Permutation((end - first) * self.slices, key).forward(place - start)
+        block, within = np.divmod(place, self.slices)
+        return self.order(number, epoch).forward(block - turn) * self.slices + within
 
     def order(self, number: int, epoch: int) -> Permutation:
         """The order of one domain's blocks in one epoch: place -> block."""
@@ -166,32 +196,35 @@ def _scaled(value: Indices, numerator: int, denominator: int) -> Indices:
     return ((whole << np.uint64(20)) + rest // np.uint64(denominator)).astype(np.int64)
 
 
-def sequence_counts(
+def block_counts(
     mixture: Mixture,
     targets: Sequence[int],
     blocks: Sequence[int],
     names: Sequence[str],
     budget: Fraction | int,
     epochs: float,
+    taken: Sequence[int] = (),
 ) -> list[int]:
-    """Whole sequences of each domain for a feasible budget, by largest remainder.
+    """Whole blocks of each domain for a phase of a feasible plan, by largest remainder.
 
-    A domain with weight w needs w * budget tokens, so w * budget * blocks / targets sequences: weights are fractions of
+    A domain with weight w needs w * budget tokens, so w * budget * blocks / targets blocks: weights are fractions of
     tokens, and a domain whose blocks are half padding needs twice as many of them. The total is rounded down; ties of
-    remainders go to the first name; no domain gets more than `epochs` times its blocks.
+    remainders go to the first name; no domain gets more than is left of `epochs` times its blocks.
 
     Args:
         mixture: weights by domain name.
-        targets: predicted tokens of one epoch, per domain. blocks: sequences of one epoch, per domain.
+        targets: predicted tokens of one epoch, per domain. blocks: of one epoch, per domain.
         names: of the domains.
-        budget: predicted tokens of the whole plan.
-        epochs: the most epochs of any domain.
+        budget: predicted tokens of the phase.
+        epochs: the most epochs of any domain, over all phases.
+        taken: blocks that the phases before have taken, per domain; (): none.
     """
     exact = [
         mixture.exact(name) * budget * count / tokens if tokens and mixture.exact(name) else Fraction(0)
         for name, tokens, count in zip(names, targets, blocks, strict=True)
     ]
-    limits = [int(Fraction(repr(float(epochs))) * count) for count in blocks]
+    most = [int(Fraction(repr(float(epochs))) * count) for count in blocks]
+    limits = [limit - before for limit, before in zip(most, taken or [0] * len(most), strict=True)]
     counts = [min(int(share), limit) for share, limit in zip(exact, limits, strict=True)]
     missing = int(sum(exact)) - sum(counts)
     remainders = sorted(range(len(names)), key=lambda k: (counts[k] - exact[k], names[k]))
@@ -200,3 +233,12 @@ def sequence_counts(
             counts[k] += 1
             missing -= 1
     return counts
+
+
+def train_files(plan: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    """(phase, first sequence of it, end) of each train file of the plan that `shards/plan.json` describes, in order."""
+    found = []
+    for number, phase in enumerate(plan.get("phases", [plan])):
+        each, sequences = phase["sequences_per_file"], phase["sequences"]
+        found += [(number, low, min(low + each, sequences)) for low in range(0, sequences, each)]
+    return found

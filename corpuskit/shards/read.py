@@ -23,7 +23,7 @@ class Shard:
     """One shard file.
 
     Attributes:
-        tokens: [sequences, seq_len + 1], memory-mapped.
+        tokens: [sequences, seq_len + 1], memory-mapped; seq_len is that of its phase.
         sidecar: path of its runs (see `corpuskit.shards.write.SIDECAR`).
     """
 
@@ -47,8 +47,8 @@ def read_index(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         msg = f"{folder}: holds no shards (no index.json)"
         raise InputError(msg, "make them with `corpuskit run RECIPE`") from None
-    if index.get("format") != 1:
-        msg = f"{path}: format {index.get('format')!r}; this version reads format 1"
+    if index.get("format") not in (1, 2):
+        msg = f"{path}: format {index.get('format')!r}; this version reads formats 1 and 2"
         raise InputError(msg)
     return index
 
@@ -59,7 +59,7 @@ def open_shard(folder: Path, index: dict[str, Any], entry: dict[str, Any]) -> Sh
     Raises:
         InputError: the file is missing, or has not the size that the entry says.
     """
-    path, length = folder / entry["file"], index["seq_len"] + 1
+    path, length = folder / entry["file"], entry.get("seq_len", index["seq_len"]) + 1
     expected = entry["sequences"] * length * np.dtype(index["dtype"]).itemsize
     found = path.stat().st_size if path.exists() else None
     if found != expected:

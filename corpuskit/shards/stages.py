@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ import pyarrow.parquet as pq
 
 from corpuskit.arrow import split_batches, text_bytes
 from corpuskit.errors import CorpuskitError
+from corpuskit.mix.methods import learns_here
+from corpuskit.mix.problem import Bucket
 from corpuskit.shards import megatron
 from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total
 from corpuskit.shards.pack import PIECE, Blocks, write_best_fit
-from corpuskit.shards.plan import Indices, Plan
+from corpuskit.shards.plan import Indices, Plan, train_files
 from corpuskit.shards.sample import SAMPLE_BYTES, Sample
 from corpuskit.shards.stream import Domain, TokenPart, write_documents
 from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load, train
@@ -153,19 +156,44 @@ def blocks(work: Work) -> None:
 def mixture(work: Work) -> None:
     """Fix weights, budget and order: the plan of the shards, and their index.
 
-    Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing};
-    `run.weights` stands for its weights where the key holds the digests of a method's files and not their paths;
+    Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing}, and, where the recipe has
+    them, `lower` and `upper` bounds, and in place of the weights `phases`: [{until, weights, seq_len}], whose largest
+    seq_len is that of `mix`; `run.weights` stands for the weights (a list: of the phases) where the key holds the
+    digests of a method's files and not their paths;
     `sources`; `file_tokens`: most tokens of a train file. Needs `tokenizer`, `blocks`, and `tokens:<source>` of all
     sources. Parts: plan, index.
 
     Raises:
         Infeasible: the budget or the weights cannot be drawn from the corpus.
     """
-    mix = work.spec["mix"] | {"weights": work.run.get("weights", work.spec["mix"]["weights"])}
+    mix = with_weights(work.spec["mix"], work.run.get("weights"))
+    if "losses" in work.needs:  # a method that learns from the swarm of the recipe
+        tables = work.receipts("losses")[0].parts
+        runs = {"runs": str(tables["ratios"].path), "losses": str(tables["metrics"].path)}
+        given = [phase["weights"] for phase in mix["phases"]] if "phases" in mix else [mix["weights"]]
+        learned = [taught(weights, runs) for weights in given]
+        mix = with_weights(mix, learned if "phases" in mix else learned[0])
     plan, index = planned(work, mix, work.spec.get("file_tokens", FILE_TOKENS))
     work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
     work.put("index", ".json", publish="shards/index.json").write_bytes(readable(index))
     work.facts |= {name: plan[name] for name in ("tokens", "sequences", "files")}
+
+
+def taught(weights: Any, runs: dict[str, str]) -> Any:
+    """`weights` with the tables of the proxy runs, if they learn from them."""
+    if not learns_here(weights):
+        return weights
+    return ({"method": weights} if isinstance(weights, str) else weights) | runs
+
+
+def with_weights(mix: dict[str, Any], weights: Any) -> dict[str, Any]:
+    """`mix` with these weights in place of what its key says of them; a list holds those of its phases."""
+    if weights is None:
+        return mix
+    if "phases" not in mix:
+        return mix | {"weights": weights}
+    pairs = zip(mix["phases"], weights, strict=True)
+    return mix | {"phases": [phase | {"weights": given} for phase, given in pairs]}
 
 
 def planned(work: Work, mix: dict[str, Any], file_tokens: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -174,8 +202,18 @@ def planned(work: Work, mix: dict[str, Any], file_tokens: int) -> tuple[dict[str
     chosen = work.receipts("tokenizer")[0].facts
     cut = work.receipts("blocks")[0]
     packed = {name: _blocks(cut, name, group, mix) for name, group in receipts.items()}
-    plan = make_plan(receipts, packed, mix, chosen["sha256"], file_tokens)
+    documents = {name: total(group, "train", "documents") for name, group in receipts.items()}
+    plan = make_plan(documents, packed, mix, chosen["sha256"], file_tokens)
     return plan, make_index(receipts, plan, chosen, cut.facts["fingerprint"])
+
+
+def buckets(work: Work, mix: dict[str, Any]) -> list[Bucket]:
+    """The domains with the tokens that one epoch predicts; `mix`: {seq_len, packing}. Needs as `mixture`."""
+    cut = work.receipts("blocks")[0]
+    return [
+        Bucket(name, _blocks(cut, name, group, mix).targets, total(group, "train", "documents"))
+        for name, group in token_receipts(work).items()
+    ]
 
 
 def shards(work: Work) -> None:
@@ -212,20 +250,26 @@ def write_train(
 ) -> Counter[str]:
     """Write train files of a plan, by number; returns the tokens of documents written, by domain."""
     receipts, cut = token_receipts(work), work.receipts("blocks")[0]
-    order = Plan.from_json(plan)
-    domains = [_open_domain(cut, name, receipts[name], plan, index["dtype"]) for name in order.names]
+    orders, spans = Plan.from_json(plan), train_files(plan)
+    totals: Counter[str] = Counter()
+    for phase, numbers in groupby(files, lambda number: spans[number][0]):
+        order = orders[phase]
+        domains = [_open_domain(cut, name, receipts[name], plan, index["dtype"], order.slices) for name in order.names]
+        for number in numbers:
+            _, low, end = spans[number]
+            paths = put(f"train-{number:05d}", end - low)
+            totals += write_shard(*paths, domains, _located(order), (low, end), index["dtype"], index["pad"])
+    return totals
+
+
+def _located(order: Plan) -> Callable[[Indices], tuple[Indices, Indices]]:
+    """From the sequences of a phase to (domain number, sequence of the domain)."""
 
     def locate(numbers: Indices) -> tuple[Indices, Indices]:
-        domain, _, block = order.locate(numbers)
-        return domain, block
+        domain, _, sequence = order.locate(numbers)
+        return domain, sequence
 
-    each = plan["sequences_per_file"]
-    totals: Counter[str] = Counter()
-    for number in files:
-        span = (number * each, min((number + 1) * each, plan["sequences"]))
-        paths = put(f"train-{number:05d}", span[1] - span[0])
-        totals += write_shard(*paths, domains, locate, span, index["dtype"], index["pad"])
-    return totals
+    return locate
 
 
 def write_validation(work: Work, index: dict[str, Any], put: Put) -> None:
@@ -281,19 +325,21 @@ def _make_blocks(work: Work, name: str, group: list[tuple[str, Receipt]], dtype:
         write_best_fit(starts, work.spec["seq_len"] + 1, first, pieces)
 
 
-def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any]) -> Blocks:
+def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any], slices: int = 1) -> Blocks:
     """The blocks of a domain, as the stage `blocks` cut them; `mix` (or a plan) says their length and packing."""
     length, size = mix["seq_len"] + 1, total(group, "train", "tokens")
     if mix["packing"] == "concat":
-        return Blocks(size, length)
+        return Blocks(size, length, slices=slices)
     first, pieces = cut.parts[f"blocks-{name}"].path, cut.parts[f"pieces-{name}"].path
     packed = np.memmap(pieces, PIECE, "r") if pieces.stat().st_size else np.zeros(0, PIECE)
-    return Blocks(size, length, np.memmap(first, "<i8", "r"), packed)
+    return Blocks(size, length, np.memmap(first, "<i8", "r"), packed, slices)
 
 
-def _open_domain(cut: Receipt, name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str) -> Domain:
+def _open_domain(
+    cut: Receipt, name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str, slices: int
+) -> Domain:
     borders = cut.parts[f"train-{name}"].path
-    return Domain(name, _parts(group, "train"), borders, _blocks(cut, name, group, plan), dtype)
+    return Domain(name, _parts(group, "train"), borders, _blocks(cut, name, group, plan, slices), dtype)
 
 
 def _open_validation(cut: Receipt, name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]) -> Domain:

@@ -85,18 +85,17 @@ class Domain:
         count = sum(part.documents for part in parts)
         self.starts, self.ids = map_documents(documents, count)
 
-    def fill(self, out: npt.NDArray[Any], rows: Indices, blocks: Indices, files: OpenFiles) -> dict[str, Indices]:
-        """Copy `blocks` into the given rows of `out` (C-contiguous [n, length]), from column 0 on.
+    def fill(self, out: npt.NDArray[Any], rows: Indices, sequences: Indices, files: OpenFiles) -> dict[str, Indices]:
+        """Copy `sequences` into the given rows of `out` (C-contiguous [n, width]), from column 0 on.
 
         Returns:
             The runs of tokens of one document: columns sequence (row of `out`), start, length, doc, doc_start.
         """
-        row, start, length = self.blocks.ranges(blocks)
+        row, start, length = self.blocks.ranges(sequences)
         column = np.cumsum(length) - length
-        first = np.searchsorted(row, np.arange(len(blocks)))
-        column -= column[first][row]
+        column -= column[np.searchsorted(row, row)]
         view = memoryview(out.data).cast("B")
-        offset = (rows[row] * self.blocks.length + column) * self._size
+        offset = (rows[row] * self.blocks.width + column) * self._size
         part = np.searchsorted(self._edges, start, side="right") - 1
         for to, begin, count, number in zip(
             offset.tolist(), start.tolist(), length.tolist(), part.tolist(), strict=True

@@ -1,6 +1,6 @@
 """Writes one shard: sequences in order as headerless tokens, and the sidecar that says whose tokens they are.
 
-Bytes depend on the blocks and their order only. Memory: one chunk of about 4M tokens and its runs.
+Bytes depend on the sequences and their order only. Memory: one chunk of about 4M tokens and its runs.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def write_shard(
 
     Args:
         tokens_path: of the `.bin`. sidecar_path: of the Parquet file beside it.
-        domains: what `locate` numbers; all with blocks of one length.
-        locate: global sequence numbers int64[n] -> (domain number, block), int64[n] each.
-        span: first and end global number.
+        domains: what `locate` numbers; all with sequences of one width.
+        locate: sequence numbers int64[n] of a phase -> (domain number, sequence of the domain), int64[n] each.
+        span: first and end number.
         dtype: of the tokens. pad: token of positions that no document covers.
 
     Returns:
-        Tokens of documents written, by domain (padding not counted).
+        Tokens of documents written, by domain (padding not counted; what two slices of a block share counts twice).
     """
-    length = domains[0].blocks.length
-    chunk = max(1, _CHUNK_TOKENS // length)
+    width = domains[0].blocks.width
+    chunk = max(1, _CHUNK_TOKENS // width)
     written: Counter[str] = Counter()
     with (
         tokens_path.open("wb") as stream,
@@ -64,12 +64,12 @@ def write_shard(
     ):
         for low in range(span[0], span[1], chunk):
             count = min(chunk, span[1] - low)
-            numbers, blocks = locate(np.arange(low, low + count))
-            out = np.full((count, length), pad, dtype)
+            numbers, sequences = locate(np.arange(low, low + count))
+            out = np.full((count, width), pad, dtype)
             tables = []
             for number in np.unique(numbers).tolist():
                 rows = np.flatnonzero(numbers == number)
-                runs = domains[number].fill(out, rows, blocks[rows], files)
+                runs = domains[number].fill(out, rows, sequences[rows], files)
                 written[domains[number].name] += int(runs["length"].sum())
                 runs["sequence"] += low - span[0]
                 tables.append(_table(runs, domains[number].name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -75,7 +76,7 @@ class TrainConfig:
         mask: `document`: attention stays inside a document and its first token, which nothing predicts, carries no
             loss; `causal`: attention crosses documents and every token but padding carries loss.
         tokens: target tokens to train on (sequences x seq_len); null: all that the shards hold.
-        batch_tokens: target tokens of an optimizer step; null: Step Law.
+        batch_tokens: target tokens of an optimizer step, in whole sequences of its phase; null: Step Law.
         lr: peak learning rate; null: Step Law.
         schedule: `wsd` (linear warmup, constant, linear decay to 0) or `cosine` (to a tenth).
         warmup, decay: fractions of all steps; `decay` is for `wsd` only.
@@ -86,7 +87,8 @@ class TrainConfig:
         precision: null: `bf16` parameters and fp32 reduction on CUDA, `fp32` on CPU.
         device: null: `cuda` if there is one.
         threads: of each process on CPU; null: cores / processes. Another number may change the last bits.
-        micro_batch: sequences of one forward pass of one process; null: about 4,096 tokens on CPU, 32,768 on CUDA.
+        micro_batch: sequences of one forward pass of one process, of the longest phase (of shorter sequences as many
+            more as are as many tokens); null: about 4,096 tokens on CPU, 32,768 on CUDA.
         checkpoint_every: steps; null: a tenth of the run. validate_every: steps; null: at the end only.
         validation_sequences: at most so many of every domain, the first ones; null: all.
     """
@@ -224,54 +226,107 @@ def _check_model(value: Any) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """What a run trains of one phase of the shards: its first `sequences`, `batch` a step, `seq_len` targets each."""
+
+    sequences: int
+    batch: int
+    seq_len: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps; the last one takes what remains."""
+        return -(-self.sequences // self.batch)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: `sequences` of a `phase`, by their numbers in it; `tokens` of the run at its end."""
+
+    phase: int
+    sequences: range
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Budget:
-    """The length of a run, derived once: sequences in all, sequences of a step, steps, peak learning rate.
+    """The length of a run, derived once: a stretch of each phase that it comes to, and the peak learning rate.
 
     `notes` says in words what was chosen or clamped, for the log.
     """
 
-    sequences: int
-    batch: int
-    steps: int
+    stretches: tuple[Stretch, ...]
     lr: float
     notes: tuple[str, ...]
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return sum(stretch.steps for stretch in self.stretches)
 
-def budget(config: TrainConfig, available: int, seq_len: int) -> Budget:
-    """Turn `tokens`, `batch_tokens` and `lr` into whole sequences and steps; the last step takes what remains.
+    @property
+    def tokens(self) -> int:
+        """Target tokens in all."""
+        return sum(stretch.sequences * stretch.seq_len for stretch in self.stretches)
+
+    def step(self, number: int) -> Step:
+        """A step by its number, counted from 1: a function of the number alone, so that resume needs no state."""
+        first, tokens = 1, 0
+        for phase, stretch in enumerate(self.stretches):
+            if number < first + stretch.steps:
+                start = (number - first) * stretch.batch
+                stop = min(start + stretch.batch, stretch.sequences)
+                return Step(phase, range(start, stop), tokens + stop * stretch.seq_len)
+            first, tokens = first + stretch.steps, tokens + stretch.sequences * stretch.seq_len
+        raise IndexError(number)
+
+
+def budget(config: TrainConfig, phases: Sequence[tuple[int, int]]) -> Budget:
+    """Turn `tokens`, `batch_tokens` and `lr` into whole sequences and steps of each phase.
 
     Step Law (Li et al. 2025, arXiv 2503.04715): lr = 1.79 N^-0.713 D^0.307 and batch = 0.58 D^0.571 tokens, N the
     non-embedding parameters, D the tokens. It was fitted from 60M parameters and 2B tokens up; for tiny runs the rate
-    is clamped to at most 1e-2, the batch to at least 2 sequences and at most a tenth of the run.
+    is clamped to at most 1e-2, the batch to at least 2 sequences and at most a tenth of the run. A step has about the
+    same tokens in each phase.
 
     Args:
-        available: training sequences that the shards hold.
-        seq_len: target tokens of a sequence.
+        phases: sequences that the shards hold of each phase, and target tokens of one.
 
     Raises:
         UsageError: `tokens` exceeds the shards by a batch or more. Epochs are already in them, so nothing is repeated.
     """
-    asked = available * seq_len if config.tokens is None else config.tokens
+    available, longest = sum(count * seq_len for count, seq_len in phases), max(seq_len for _, seq_len in phases)
+    asked = available if config.tokens is None else config.tokens
     notes = []
     law_lr = 1.79 * config.shape.non_embedding**-0.713 * asked**0.307
     law_batch = 0.58 * asked**0.571
-    wanted = -(-asked // seq_len)
     if config.batch_tokens is None:
-        batch = min(max(round(law_batch / seq_len), 2), max(wanted // 10, 1))
-        clamped = "" if batch == round(law_batch / seq_len) else f", clamped from the law's {law_batch:,.0f}"
-        notes.append(f"batch_tokens: {batch * seq_len:,} by Step Law{clamped}")
+        batch = min(max(round(law_batch / longest), 2), max(-(-asked // longest) // 10, 1))
+        clamped = "" if batch == round(law_batch / longest) else f", clamped from the law's {law_batch:,.0f}"
+        batch_tokens = batch * longest
+        notes.append(f"batch_tokens: {batch_tokens:,} by Step Law{clamped}")
     else:
-        batch = max(round(config.batch_tokens / seq_len), 1)
-        if batch * seq_len != config.batch_tokens:
-            notes.append(f"batch_tokens: {batch * seq_len:,}, whole sequences nearest to {config.batch_tokens:,}")
+        batch_tokens = config.batch_tokens
+    stretches, left = [], asked
+    for count, seq_len in phases:
+        sequences, batch = min(-(-left // seq_len), count), max(round(batch_tokens / seq_len), 1)
+        if sequences:
+            stretches.append(Stretch(sequences, batch, seq_len))
+        left = max(left - sequences * seq_len, 0)
+        if sequences and batch * seq_len != batch_tokens:
+            notes.append(f"batch_tokens: {batch * seq_len:,}, whole sequences nearest to {batch_tokens:,}")
     lr = min(law_lr, 1e-2) if config.lr is None else config.lr
     if config.lr is None:
         notes.append(f"lr: {lr:.2e} by Step Law" + (f", clamped from {law_lr:.2e}" if lr != law_lr else ""))
-    if wanted - available >= batch:
+    last_length = phases[-1][1]
+    if -(-left // last_length) >= max(round(batch_tokens / last_length), 1):
+        held = " and ".join(f"{count:,} sequences of {seq_len:,}" for count, seq_len in phases)
         raise UsageError(
-            f"tokens: {asked:,} were asked for, but the shards in {config.shards} hold {available * seq_len:,} "
-            f"({available:,} sequences of {seq_len:,}); they are the whole mixture, so none is repeated",
-            f"set train tokens to {available * seq_len} or less, or raise the mixture's `tokens` or `max_epochs`",
+            f"tokens: {asked:,} were asked for, but the shards in {config.shards} hold {available:,} "
+            f"({held}); they are the whole mixture, so none is repeated",
+            f"set train tokens to {available} or less, or raise the mixture's `tokens` or `max_epochs`",
         )
-    sequences = min(wanted, available)
-    return Budget(sequences, batch, -(-sequences // batch), lr, tuple(notes))
+    if len(phases) > 1 and available - asked >= batch_tokens:
+        reached = f"the run ends in phase {len(stretches)} of {len(phases)}"
+        notes.append(f"tokens: {asked:,} of the {available:,} that the shards hold: {reached}")
+    return Budget(tuple(stretches), lr, tuple(notes))

@@ -1,4 +1,4 @@
-"""Reads token shards: any sequence of a split by its number, in file order, with its document boundaries.
+"""Reads token shards: any sequence of a phase or of a domain's held-out text by its number, with its documents.
 
 Nothing is shuffled here: the order of the files is the order of training. Every file's size and every sidecar's runs
 are checked before they are used.
@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class ShardFile:
         self.path = folder / entry["file"]
         self.sidecar = folder / entry["sidecar"]
         self.sequences: int = entry["sequences"]
-        self.length: int = index["seq_len"] + 1
+        self.length: int = entry.get("seq_len", index["seq_len"]) + 1
         self.vocab_size: int = index["vocab_size"]
         self.dtype = np.dtype("<u2" if index["dtype"] == "uint16" else "<i4")
         expected = self.sequences * self.length * self.dtype.itemsize
@@ -109,7 +110,7 @@ class ShardFile:
 
 
 class Split:
-    """Shard files as one list of sequences, in the order of the files."""
+    """Shard files of one length of sequences as one list of sequences, in the order of the files."""
 
     def __init__(self, files: list[ShardFile], seq_len: int, mask: str) -> None:
         self.files, self.seq_len, self.mask = files, seq_len, mask
@@ -136,7 +137,10 @@ class Split:
 
 
 class Shards:
-    """A folder of shards: `train`, and one `validation` split and its UTF-8 `bytes` for every domain."""
+    """A folder of shards: `train`, one split for every phase; `validation`, one for every domain, with its `bytes`.
+
+    `seq_len` is that of validation, and of the longest phase; `bytes` are those of the text in UTF-8.
+    """
 
     def __init__(self, folder: Path, mask: str) -> None:
         path = folder / "index.json"
@@ -147,14 +151,20 @@ class Shards:
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}", "write the shards again") from None
         wanted = {"format", "dtype", "seq_len", "vocab_size", "tokenizer", "train", "validation", "fingerprint"}
-        if index.get("format") != 1 or index.get("dtype") not in ("uint16", "int32") or wanted - set(index):
-            raise InputError(f"{path}: not an index of shards of format 1", "write the shards again")
+        if index.get("format") not in (1, 2) or index.get("dtype") not in ("uint16", "int32") or wanted - set(index):
+            raise InputError(f"{path}: not an index of shards of format 1 or 2", "write the shards again")
+        if not index["train"]:
+            raise InputError(f"{path}: names no file to train on", "write the shards again")
         self.folder = folder
         self.seq_len: int = index["seq_len"]
         self.vocab_size: int = index["vocab_size"]
         self.tokenizer: str = index["tokenizer"]
         self.fingerprint: str = index["fingerprint"]
-        self.train = Split([ShardFile(folder, entry, index) for entry in index["train"]], self.seq_len, mask)
+        phases = groupby(index["train"], lambda entry: (entry.get("phase", 0), entry.get("seq_len", self.seq_len)))
+        self.train = [
+            Split([ShardFile(folder, entry, index) for entry in entries], seq_len, mask)
+            for (_, seq_len), entries in phases
+        ]
         held_out = sorted(index["validation"].items())
         self.validation = {
             name: Split([ShardFile(folder, entry, index)], self.seq_len, mask) for name, entry in held_out

@@ -24,8 +24,10 @@ def need_torch() -> None:
         raise UsageError("training needs torch, which is not installed", "pip install 'corpuskit[train]'")
 
 
-def launch(config: dict[str, Any], processes: int) -> None:
+def launch(config: dict[str, Any], processes: int, *, quiet: bool = False) -> None:
     """Train by `config` (see `TrainConfig`) in so many local processes; returns when all have ended well.
+
+    What they print goes to stderr, or, if `quiet`, nowhere unless one fails.
 
     Raises:
         UsageError: no torch; a wrong configuration, one that does not fit the shards or the checkpoints in `out`.
@@ -39,7 +41,7 @@ def launch(config: dict[str, Any], processes: int) -> None:
         running = [_start(path, rank, processes) for rank in range(processes)]
         tails = [deque[str](maxlen=30) for _ in running]
         readers = [
-            threading.Thread(target=_forward, args=(process.stderr, tail), daemon=True)
+            threading.Thread(target=_forward, args=(process.stderr, tail, quiet), daemon=True)
             for process, tail in zip(running, tails, strict=True)
         ]
         for reader in readers:
@@ -76,12 +78,13 @@ def _start(path: Path, rank: int, size: int) -> subprocess.Popen[str]:
     )
 
 
-def _forward(stream: IO[str] | None, tail: deque[str]) -> None:
-    """Copy a process's stderr to ours, keeping its end."""
+def _forward(stream: IO[str] | None, tail: deque[str], quiet: bool) -> None:
+    """Copy a process's stderr to ours, unless `quiet`, keeping its end."""
     for line in stream or ():
         tail.append(line)
-        sys.stderr.write(line)
-        sys.stderr.flush()
+        if not quiet:
+            sys.stderr.write(line)
+            sys.stderr.flush()
 
 
 def _wait(running: list[subprocess.Popen[str]]) -> int | None:

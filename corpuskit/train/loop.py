@@ -20,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
 from corpuskit.train.config import Budget, TrainConfig, budget
-from corpuskit.train.data import Shards, share
+from corpuskit.train.data import Shards, Split, share
 from corpuskit.train.evaluate import evaluate
 from corpuskit.train.metrics import Log, peak_flops, say
 from corpuskit.train.model import Decoder
@@ -46,7 +46,7 @@ def train(config: TrainConfig) -> None:
             f"{shards.folder} was made with tokenizer {shards.tokenizer}, not {config.tokenizer}",
             "set `tokenizer` to null or write the shards with the other one",
         )
-    plan = budget(config, len(shards.train), shards.seq_len)
+    plan = budget(config, [(len(phase), phase.seq_len) for phase in shards.train])
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     with world(config) as group, _alone(out, group):
@@ -72,28 +72,30 @@ def _run(
     first, loss, saved = state["step"] + 1, state["loss"], state["step"]
     for step in range(first, plan.steps + 1):
         began = time.monotonic()
-        start, stop = (step - 1) * plan.batch, min(step * plan.batch, plan.sequences)
+        now = plan.step(step)
+        split = shards.train[now.phase]
         lr = learning_rate(step, plan, config)
         set_rate(optimizer, lr)
-        loss, norm = _step(config, shards, model, optimizer, range(start, stop), micro_batch, group)
+        rows = micro_batch * shards.seq_len // split.seq_len
+        loss, norm = _step(config, split, model, optimizer, now.sequences, rows, group)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise CorpuskitError(
                 f"step {step}: loss {loss}, gradient norm {norm}", f"set a learning rate below {plan.lr:.2e}"
             )
         if log:
-            rate = (stop - start) * shards.seq_len / (time.monotonic() - began)
-            log.step(step, stop * shards.seq_len, loss, lr, norm, rate)
+            rate = len(now.sequences) * split.seq_len / (time.monotonic() - began)
+            log.step(step, now.tokens, loss, lr, norm, rate, _flops(config, shards, split.seq_len))
         if config.validate_every and step % config.validate_every == 0 and step != plan.steps:
             _validate(config, shards, model, step, micro_batch, group, log)
         if step == plan.steps or step % (config.checkpoint_every or -(-plan.steps // CHECKPOINTS)) == 0:
             saved = step
-            state = {"step": step, "sequences": stop, "loss": loss, "identity": _identity(config, shards)}
+            state = {"step": step, "loss": loss, "identity": _identity(config, shards)}
             checkpoint.save(out, step, model, optimizer, {**state, "world_size": group.size}, group)
     scores = _validate(config, shards, model, plan.steps, micro_batch, group, log)
     if group.rank == 0:
         result = {
             "steps": plan.steps,
-            "tokens": plan.sequences * shards.seq_len,
+            "tokens": plan.tokens,
             "parameters": config.shape.non_embedding + shards.vocab_size * config.shape.width,
             "parameters_non_embedding": config.shape.non_embedding,
             "final_loss": loss,
@@ -103,7 +105,8 @@ def _run(
             "config": {
                 **dataclasses.asdict(config),
                 "lr": plan.lr,
-                "batch_tokens": plan.batch * shards.seq_len,
+                "batch_tokens": plan.stretches[0].batch * plan.stretches[0].seq_len,
+                "phases": [dataclasses.asdict(stretch) for stretch in plan.stretches],
                 "micro_batch": micro_batch,
                 "threads": group.threads,
                 "device": group.device.type,
@@ -115,7 +118,7 @@ def _run(
 
 def _step(
     config: TrainConfig,
-    shards: Shards,
+    split: Split,
     model: Decoder,
     optimizer: torch.optim.Optimizer,
     sequences: range,
@@ -125,7 +128,7 @@ def _step(
     """One optimizer step on a global batch: mean loss over its valid targets, norm of the gradient before clipping."""
     assert isinstance(model, FSDPModule)
     mine, rows = share(sequences.start, sequences.stop, group.rank, group.size)
-    batch = shards.train.batch(mine, rows)
+    batch = split.batch(mine, rows)
     (valid,) = group.total(batch.valid)
     summed = torch.zeros((), dtype=torch.float64, device=group.device)
     for start in range(0, rows, micro_batch):
@@ -175,29 +178,36 @@ def _resume(
         raise UsageError(f"{path} is of another run: {'; '.join(differing)}", f"set another `out`, or remove {out}")
     checkpoint.load(path, model, optimizer)
     if group.rank == 0:
-        say(f"resumed from {path}: step {state['step']}, {state['sequences']:,} sequences seen")
+        say(f"resumed from {path}: step {state['step']}")
     return state
 
 
 def _open_log(config: TrainConfig, plan: Budget, shards: Shards, step: int, micro_batch: int, group: World) -> Log:
     """Open the log and say what will run."""
     shape = config.shape
-    flops = shape.flops_per_token(shards.vocab_size, shards.seq_len)
     name = torch.cuda.get_device_name() if group.device.type == "cuda" else "cpu"
     peak = peak_flops(name)
     say(
         f"{shape.non_embedding:,} parameters + {shards.vocab_size * shape.width:,} of embedding; "
-        f"{plan.steps:,} steps of {plan.batch * shards.seq_len:,} tokens ({plan.batch} sequences), "
-        f"{micro_batch} sequences a forward pass; "
         f"{group.size} processes on {name}"
     )
+    for stretch in plan.stretches:
+        say(
+            f"{stretch.steps:,} steps of {stretch.batch * stretch.seq_len:,} tokens "
+            f"({stretch.batch} sequences of {stretch.seq_len:,}), "
+            f"{micro_batch * shards.seq_len // stretch.seq_len} sequences a forward pass"
+        )
     for note in plan.notes:
         say(note)
     say(
-        f"{flops:,} FLOP a token = 6 x parameters + 12 x layers x width x length"
+        f"{_flops(config, shards, shards.seq_len):,} FLOP a token = 6 x parameters + 12 x layers x width x length"
         + (f"; MFU against {peak / 1e12:.0f} TFLOP/s dense bf16 a device" if peak else "; no MFU: peak not known")
     )
-    return Log(Path(config.out) / "metrics.jsonl", step, plan.steps, flops, peak and peak * group.size)
+    return Log(Path(config.out) / "metrics.jsonl", step, plan.steps, peak and peak * group.size)
+
+
+def _flops(config: TrainConfig, shards: Shards, seq_len: int) -> int:
+    return config.shape.flops_per_token(shards.vocab_size, seq_len)
 
 
 @contextmanager

@@ -30,11 +30,11 @@ class Log:
     Args:
         path: `metrics.jsonl`.
         step: the step that the run continues from; later records are removed.
-        flops: training FLOP of a token; peak: FLOP/s of all devices together, or None.
+        peak: FLOP/s of all devices together, or None.
     """
 
-    def __init__(self, path: Path, step: int, steps: int, flops: int, peak: float | None) -> None:
-        self.path, self.steps, self.flops, self.peak = path, steps, flops, peak
+    def __init__(self, path: Path, step: int, steps: int, peak: float | None) -> None:
+        self.path, self.steps, self.peak = path, steps, peak
         kept = [line for line in _lines(path) if self._stays(json.loads(line), step)]
         temporary = path.with_name(path.name + ".partial")
         temporary.write_text("".join(kept), encoding="utf-8")
@@ -51,15 +51,18 @@ class Log:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def step(self, step: int, tokens: int, loss: float, lr: float, norm: float, rate: float) -> None:
-        """Append a step's record (`tokens` since the run began, `rate` a second); print it every two seconds."""
+    def step(self, step: int, tokens: int, loss: float, lr: float, norm: float, rate: float, flops: int) -> None:
+        """Append a step's record; print it every two seconds.
+
+        `tokens` since the run began, `rate` of them a second, `flops` of training for one.
+        """
         self.write(step=step, tokens=tokens, loss=loss, lr=lr, grad_norm=norm, tokens_per_second=round(rate, 1))
         now = time.monotonic()
         if now - self.printed < 2 and step != self.steps:
             return
         self.printed = now
         left = (self.steps - step) * (now - self.began) / (step - self.first)
-        mfu = f"  MFU {rate * self.flops / self.peak:.1%}" if self.peak else ""
+        mfu = f"  MFU {rate * flops / self.peak:.1%}" if self.peak else ""
         speed = f"{rate:,.0f} tok/s{mfu}  {left:.0f} s left"
         say(f"step {step}/{self.steps}  {tokens:,} tokens  loss {loss:.4f}  lr {lr:.2e}  {speed}")
 

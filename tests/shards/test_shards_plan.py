@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.mix.problem import Mixture
-from corpuskit.shards.plan import Permutation, Plan, _scaled, sequence_counts
+from corpuskit.shards.plan import Permutation, Plan, _scaled, block_counts
 
 NAMES = st.lists(st.text("abcdefgh", min_size=1, max_size=4), min_size=1, max_size=9, unique=True).map(sorted)
 
@@ -166,7 +166,7 @@ def test_counts_follow_weights_within_one_and_never_pass_the_cap(domains, epochs
     limit = Fraction(repr(float(epochs)))
     largest = min(limit * t / mixture.exact(n) for n, t in zip(names, targets, strict=True))
     budget = largest * Fraction(share)
-    counts = sequence_counts(mixture, targets, blocks, names, budget, epochs)
+    counts = block_counts(mixture, targets, blocks, names, budget, epochs)
     exact = [mixture.exact(n) * budget * b / t for n, t, b in zip(names, targets, blocks, strict=True)]
     assert all(abs(count - wanted) < 1 for count, wanted in zip(counts, exact, strict=True))
     assert all(count <= limit * b for count, b in zip(counts, blocks, strict=True))

@@ -115,7 +115,8 @@ def test_sequences_follow_the_plan(built):
     folder = built.root / "shards"
     plan, index = json.loads((folder / "plan.json").read_text()), read_index(folder)
     assert sum(entry["sequences"] for entry in index["train"]) == plan["sequences"]
-    domain, epoch, _ = Plan.from_json(plan).locate(np.arange(plan["sequences"]))
+    (order,) = Plan.from_json(plan)
+    domain, epoch, _ = order.locate(np.arange(plan["sequences"]))
     number, targets, seen = 0, Counter(), {}
     for entry in index["train"]:
         shard = open_shard(folder, index, entry)

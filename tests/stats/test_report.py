@@ -149,7 +149,8 @@ def test_text_of_users_is_text_in_the_page(hostile: str) -> None:
     content = (
         table([hostile], [[hostile]])
         + paragraph(hostile)
-        + charts.bars([(hostile, 1.0)], str, marks=[0.5])
+        + charts.bars([(hostile, 1.0)], str)
+        + charts.bullets([(hostile, [charts.Bullet(hostile, 1.0, 0.5, 0.5, 0.5, hostile)])], (hostile,) * 4, str)
         + charts.stacked([(hostile, [1, 2])], ["x", hostile])
         + charts.heat([hostile], counts)
         + charts.plot(

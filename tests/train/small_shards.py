@@ -7,13 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-def write_shards(folder, *, files=(20, 13), validation=None, seq_len=32, vocab=97, dtype="uint16", seed=0):
-    """Shards of random documents over a skewed alphabet; the last train sequence is half padding."""
+def write_shards(folder, *, files=(20, 13), validation=None, seq_len=32, vocab=97, dtype="uint16", seed=0, phases=None):
+    """Shards of random documents over a skewed alphabet; the last train sequence is half padding.
+
+    `phases`: [(files, seq_len), ...] in place of `files`; the index is then of format 2.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
     validation = {"books": 5, "web": 3} if validation is None else validation
 
-    def put(name, sequences, pad_last):
+    def put(name, sequences, pad_last, seq_len=seq_len):
         tokens = np.zeros((sequences, seq_len + 1), "<u2" if dtype == "uint16" else "<i4")
         rows = []
         for sequence in range(sequences):
@@ -40,5 +43,12 @@ def write_shards(folder, *, files=(20, 13), validation=None, seq_len=32, vocab=9
     index = {"format": 1, "dtype": dtype, "seq_len": seq_len, "eos": 0, "pad": 0, "vocab_size": vocab}
     index |= {"tokenizer": "ab" * 32, "domains": sorted(validation), "weights": {}, "fingerprint": f"{seed:064x}"}
     index |= {"train": train, "validation": held_out}
+    if phases is not None:
+        index |= {"format": 2, "train": [], "phases": []}
+        for phase, (files, length) in enumerate(phases):
+            for count in files:
+                entry = put(f"train-{len(index['train']):05d}", count, False, length)
+                index["train"].append(entry | {"phase": phase, "seq_len": length})
+            index["phases"].append({"seq_len": length, "sequences": sum(files), "weights": {"books": 1.0}})
     (folder / "index.json").write_text(json.dumps(index))
     return folder

@@ -1,10 +1,13 @@
 """The configuration: checked in full, without torch; rate and batch by Step Law; refusals name what to set."""
 
+import itertools
 import json
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corpuskit.errors import UsageError
 from corpuskit.train import config as configuration
@@ -60,15 +63,15 @@ def test_broken_json_names_its_file_and_line(tmp_path):
 
 def test_step_law_is_used_where_it_was_fitted():
     config = configuration.from_dict(GIVEN | {"model": "410M", "tokens": 8_000_000_000})
-    plan = configuration.budget(config, 10**7, 2048)
+    plan = configuration.budget(config, [(10**7, 2048)])
     n = configuration.PRESETS["410M"].non_embedding
     assert plan.lr == pytest.approx(1.79 * n**-0.713 * 8e9**0.307)
-    assert plan.batch == round(0.58 * 8e9**0.571 / 2048)
+    assert plan.stretches[0].batch == round(0.58 * 8e9**0.571 / 2048)
     assert not any("clamped" in note for note in plan.notes)
 
 
 def test_tiny_runs_are_clamped_and_say_so():
-    plan = configuration.budget(configuration.from_dict(GIVEN | {"model": "1M", "tokens": 10**7}), 10**5, 2048)
+    plan = configuration.budget(configuration.from_dict(GIVEN | {"model": "1M", "tokens": 10**7}), [(10**5, 2048)])
     assert plan.lr == 1e-2
     assert "clamped" in " ".join(plan.notes)
 
@@ -77,14 +80,54 @@ def test_tiny_runs_are_clamped_and_say_so():
     ("tokens", "sequences", "steps"), [(None, 100, 25), (3200, 100, 25), (3201, 100, 25), (3000, 94, 24)]
 )
 def test_all_sequences_asked_for_are_planned_and_a_surplus_below_a_batch_is_forgiven(tokens, sequences, steps):
-    plan = configuration.budget(configuration.from_dict(GIVEN | {"tokens": tokens, "batch_tokens": 128}), 100, 32)
-    assert (plan.sequences, plan.steps) == (sequences, steps)
+    plan = configuration.budget(configuration.from_dict(GIVEN | {"tokens": tokens, "batch_tokens": 128}), [(100, 32)])
+    assert ([stretch.sequences for stretch in plan.stretches], plan.steps) == ([sequences], steps)
 
 
 def test_more_tokens_than_the_shards_hold_names_both_numbers():
     with pytest.raises(UsageError, match=r"5,000 were asked for.*hold 3,200") as raised:
-        configuration.budget(configuration.from_dict(GIVEN | {"tokens": 5000, "batch_tokens": 128}), 100, 32)
+        configuration.budget(configuration.from_dict(GIVEN | {"tokens": 5000, "batch_tokens": 128}), [(100, 32)])
     assert "3200 or less" in str(raised.value)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.sampled_from([8, 16, 32])), min_size=1, max_size=4),
+    st.integers(1, 200),
+    st.none() | st.integers(1, 4000),
+)
+def test_the_steps_of_phases_read_each_sequence_once_in_order_and_as_many_tokens_each(phases, batch_tokens, tokens):
+    available = sum(count * seq_len for count, seq_len in phases)
+    tokens = None if tokens is None else min(tokens, available)
+    config = configuration.from_dict(GIVEN | {"batch_tokens": batch_tokens, "tokens": tokens})
+    plan = configuration.budget(config, phases)
+    steps = [plan.step(number) for number in range(1, plan.steps + 1)]
+    read = [(step.phase, sequence) for step in steps for sequence in step.sequences]
+    everything = [(phase, sequence) for phase, (count, _) in enumerate(phases) for sequence in range(count)]
+    assert read == everything[: len(read)]
+    assert sum(phases[phase][1] for phase, _ in read) == plan.tokens == steps[-1].tokens
+    assert plan.tokens - (tokens or available) in range(phases[steps[-1].phase][1])
+    for before, step in itertools.pairwise(steps):
+        length = phases[before.phase][1]
+        assert before.tokens < step.tokens
+        assert step.phase > before.phase or abs(len(before.sequences) * length - batch_tokens) <= length
+    with pytest.raises(IndexError):
+        plan.step(plan.steps + 1)
+
+
+def test_a_step_has_about_the_same_tokens_in_each_phase():
+    config = configuration.from_dict(GIVEN | {"batch_tokens": 1 << 16})
+    plan = configuration.budget(config, [(10_000, 128), (1000, 3072)])
+    assert [stretch.batch for stretch in plan.stretches] == [512, 21]
+    assert "batch_tokens: 64,512, whole sequences nearest to 65,536" in plan.notes
+    by_law = configuration.budget(configuration.from_dict(GIVEN), [(24_000, 128), (1000, 3072)])
+    assert by_law.stretches[0].batch == 24 * by_law.stretches[1].batch
+
+
+def test_a_run_that_does_not_reach_the_last_phase_says_so():
+    config = configuration.from_dict(GIVEN | {"batch_tokens": 128, "tokens": 3200})
+    plan = configuration.budget(config, [(150, 32), (50, 32)])
+    assert [stretch.sequences for stretch in plan.stretches] == [100]
+    assert "the run ends in phase 1 of 2" in plan.notes[-1]
 
 
 def test_without_torch_the_extra_is_named(monkeypatch):

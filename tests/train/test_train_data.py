@@ -29,7 +29,7 @@ def test_processes_share_a_batch_without_gap_or_overlap(start, length, size):
 @pytest.mark.parametrize("dtype", ["uint16", "int32"])
 def test_sequences_come_in_file_order_and_match_the_bytes(tmp_path, dtype):
     folder = write_shards(tmp_path, files=(4, 3), dtype=dtype)
-    split = Shards(folder, "document").train
+    split = Shards(folder, "document").train[0]
     raw = [np.fromfile(folder / f"train-0000{i}.bin", "<u2" if dtype == "uint16" else "<i4") for i in range(2)]
     expected = np.concatenate(raw).reshape(7, 33)
     batch = split.batch(range(7), 7)
@@ -42,7 +42,7 @@ def test_sequences_come_in_file_order_and_match_the_bytes(tmp_path, dtype):
 @pytest.mark.parametrize("mask", ["document", "causal"])
 def test_loss_is_carried_by_documents_only(shards, mask):
     """The twin: a target counts if it and the token before are in a document, under document masks the same one."""
-    split = Shards(shards, mask).train
+    split = Shards(shards, mask).train[0]
     for number, name in ((0, "train-00000"), (len(split) - 1, "train-00001")):
         sequence = number if number == 0 else split.files[1].sequences - 1
         table = pq.read_table(shards / f"{name}.docs.parquet")
@@ -55,7 +55,7 @@ def test_loss_is_carried_by_documents_only(shards, mask):
 
 
 def test_rows_that_only_fill_up_carry_no_loss(shards):
-    split = Shards(shards, "document").train
+    split = Shards(shards, "document").train[0]
     alone, filled = split.batch([3], 1), split.batch([3], 4)
     assert filled.inputs.shape == (4, 32)
     assert filled.valid == alone.valid > 0
@@ -78,7 +78,7 @@ def test_a_token_outside_the_vocabulary_is_refused(shards, tmp_path):
     index = json.loads((folder / "index.json").read_text())
     (folder / "index.json").write_text(json.dumps(index | {"vocab_size": 2}))
     with pytest.raises(InputError, match=r"sequence 0 .* outside 0\.\.1"):
-        Shards(folder, "document").train.batch([0], 1)
+        Shards(folder, "document").train[0].batch([0], 1)
 
 
 @pytest.mark.parametrize("row", [(0, 30, 9), (0, 2, 5), (99, 0, 3), (0, -1, 3)])
@@ -89,4 +89,20 @@ def test_an_impossible_run_is_refused_with_its_row(shards, tmp_path, row):
     columns = {name: pa.array([r[i] for r in rows], pa.int64()) for i, name in enumerate(names)}
     pq.write_table(pa.table(columns), folder / "train-00000.docs.parquet")
     with pytest.raises(InputError, match=r"train-00000\.docs\.parquet: row 1 "):
-        Shards(folder, "document").train.batch([0], 1)
+        Shards(folder, "document").train[0].batch([0], 1)
+
+
+def test_each_phase_is_a_split_of_its_own_length(tmp_path):
+    folder = write_shards(tmp_path, phases=[((4, 3), 8), ((2,), 32), ((1, 5), 8)])
+    shards = Shards(folder, "document")
+    assert [(len(split), split.seq_len) for split in shards.train] == [(7, 8), (2, 32), (6, 8)]
+    raw = [np.fromfile(folder / f"train-0000{i}.bin", "<u2").reshape(-1, 9) for i in (0, 1, 3, 4)]
+    assert np.array_equal(shards.train[0].batch(range(7), 8).inputs[:7].numpy(), np.concatenate(raw[:2])[:, :-1])
+    assert np.array_equal(shards.train[2].batch([1, 5], 2).inputs.numpy(), raw[3][[0, 4], :-1])
+    assert shards.seq_len == shards.validation["books"].seq_len == 32
+
+
+def test_an_index_without_train_files_is_refused(tmp_path):
+    folder = write_shards(tmp_path, phases=[])
+    with pytest.raises(InputError, match="names no file to train on"):
+        Shards(folder, "document")

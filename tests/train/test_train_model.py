@@ -100,5 +100,5 @@ def test_a_preset_has_the_size_of_its_name_and_is_counted_right(name):
 
 
 def test_an_untrained_model_is_uniform(shards):
-    batch = Shards(shards, "document").train.batch(range(8), 8)
+    batch = Shards(shards, "document").train[0].batch(range(8), 8)
     assert make()(batch).item() / batch.valid == pytest.approx(np.log(97), rel=0.01)
