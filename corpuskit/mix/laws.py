@@ -23,9 +23,6 @@ Objective = Callable[[Floats], tuple[float, Floats]]
 
 T = TypeVar("T")
 
-HUBER = 0.02
-"""Where a residual starts to count linearly (OLMix, and Data Mixing Laws' repository)."""
-
 _PRECISE = {"xtol": 1e-12, "ftol": 1e-12, "gtol": 1e-12}
 
 _GAPS = (0.02, 0.1, 0.3, 1.0, 3.0)
@@ -89,12 +86,15 @@ class LogLinear:
 
     Attributes:
         terms: how many exponentials.
+        huber: residuals beyond it (in units of the loss) count linearly. Data Mixing Laws has 0.02 for two domains and
+            0.05 for more, OLMix 0.02.
         seed: of the starts, where terms are more than one.
         floor: c, the loss that no mixture goes below; None before `fit`.
         exponents: a, float64 [terms, domains]; None before `fit`.
     """
 
     terms: int = 1
+    huber: float = 0.02
     seed: int = 0
     floor: float | None = None
     exponents: Floats | None = None
@@ -121,7 +121,7 @@ class LogLinear:
             return np.hstack([np.ones((len(losses), 1)), slopes.reshape(len(losses), -1)])
 
         fits = [
-            least_squares(residuals, start, jacobian, bounds, loss="huber", f_scale=HUBER, **_PRECISE)
+            least_squares(residuals, start, jacobian, bounds, loss="huber", f_scale=self.huber, **_PRECISE)
             for start in self._starts(ratios, losses)
         ]
         best = min(fits, key=lambda fit: fit.cost).x

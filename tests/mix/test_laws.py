@@ -85,16 +85,6 @@ def test_simulation_finds_the_published_optimum_for_pile_cc(pile):
     assert found["train_the_pile_ubuntu_irc"] == pytest.approx(0.062, abs=0.01)
 
 
-def test_the_published_law_of_two_domains_is_recovered_from_its_losses():
-    # 70M, GitHub, 30k steps: c + exp(k r + b) at the five proportions of the paper; A = (k + b, b) on the simplex
-    floor, slope, offset = 1.10958, -1.6405, -0.6819
-    github = np.array([0.25, 0.375, 0.5, 0.625, 0.75])
-    law = LogLinear().fit(np.column_stack([github, 1 - github]), floor + np.exp(slope * github + offset))
-    assert law.floor == pytest.approx(floor, abs=1e-5)
-    assert law.exponents[0, 0] - law.exponents[0, 1] == pytest.approx(slope, abs=1e-4)
-    assert law.exponents[0, 1] == pytest.approx(offset, abs=1e-4)
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.integers(2, 6), st.floats(0.5, 4.0), st.integers(0, 2**31))
 def test_a_log_linear_law_is_recovered_whatever_it_is(domains, floor, seed):

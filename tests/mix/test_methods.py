@@ -1,20 +1,23 @@
 """Methods by name: published weights, what a recipe may say, and a method in a file of one's own."""
 
 import json
+import textwrap
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.errors import UsageError
-from corpuskit.mix.methods import builtin, identity, resolve
+from corpuskit.mix.methods import builtin, identity, method, resolve
 from corpuskit.mix.presets import resolve_weights
-from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Problem
-from corpuskit.plan import mix_parameters
+from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
+from corpuskit.mix.runs import Ratios, write_metrics, write_ratios
 from corpuskit.recipe import RecipeError, load
+from corpuskit.shards.planning import mix_parameters
 
 MINE = """
 from typing import Annotated
@@ -163,10 +166,35 @@ def test_a_step_is_no_method_and_a_wrong_result_is_said(tmp_path):
         "from corpuskit import step\nfrom corpuskit.mix.methods import method\n"
         "@step.filter\ndef keep(batch): return None\n@method\ndef none(problem): return 7\n"
     )
-    with pytest.raises(UsageError, match="is a filter, not a method of mixing"):
+    with pytest.raises(UsageError, match="is a filter, not a method"):
         resolve("./wrong.py:keep", tmp_path)
     with pytest.raises(UsageError, match="gave a int, not a Mixture"):
         resolve("./wrong.py:none", tmp_path).solve(Problem(sizes(1)), {})
+
+
+def test_a_method_of_ones_own_is_told_what_it_lacks(tmp_path):
+    head = "from corpuskit.mix.methods import method\nfrom corpuskit.mix.problem import Mixture\n"
+    files = {
+        "positional": "@method\ndef positional(problem, power=2): ...\n",
+        "bare": "def bare(problem): return Mixture({'a': 1})\n",
+        "typo": "@method\ndef typo(problem): return Mixture({'bookz': 1})\n",
+        "library": "@method(libraries=('no-such-package',))\ndef library(problem): ...\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(head + text)
+    with pytest.raises(UsageError, match=r"`positional` is no method: .* after `\*`\n.*def positional\(problem"):
+        resolve("./positional.py:positional", tmp_path)
+    with pytest.raises(UsageError, match=r"`bare` is not a method \(decorate it with @method"):
+        resolve("./bare.py:bare", tmp_path)
+    with pytest.raises(UsageError, match=r"`typo` gave weight to `bookz`, which is no domain\n.*`books`"):
+        resolve("./typo.py:typo", tmp_path).solve(Problem([Bucket("books", 1, 1)]), {})
+    with pytest.raises(UsageError, match=r"needs no-such-package, which is not installed\n.*pip install"):
+        resolve("./library.py:library", tmp_path).fingerprint({})
+
+
+def test_the_key_holds_the_versions_of_libraries():
+    made = method(libraries=("numpy",))(lambda problem: Mixture({"a": 1}))
+    assert made.fingerprint({})["libraries"] == {"numpy": np.__version__}
 
 
 def test_every_method_says_what_it_does_and_where_it_is_from():
@@ -179,3 +207,20 @@ def test_the_recipes_of_methods_load(tmp_path, monkeypatch):
     for name in ("t5_mixing", "unimax", "data_constrained"):
         found = load(Path(__file__).parents[2] / "recipes" / f"{name}.yaml", [])
         assert found.mix is not None, name
+
+
+def test_the_method_in_the_documentation_works_as_it_stands(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "concepts.md").read_text()
+    code = text[text.index("    # mine.py\n") : text.index("The recipe says `weights: {method: ./mine.py:roots")]
+    (tmp_path / "mine.py").write_text(textwrap.dedent(code))
+    found = resolve("./mine.py:roots", tmp_path)
+    generator = np.random.default_rng(0)
+    ratios = np.column_stack([generator.dirichlet(np.ones(3), 30), np.zeros(30)])  # the last is in no run
+    losses = 3 - np.sqrt(ratios) @ [0.3, 0.2, 0.5, 9] + generator.normal(0, 0.003, 30)
+    runs = tuple(str(run) for run in range(30))
+    write_ratios(tmp_path / "ratios.csv", Ratios(runs, tuple("abcd"), ratios))
+    write_metrics(tmp_path / "metrics.csv", runs, ["loss"], losses[:, None])
+    params = found.validate({"runs": str(tmp_path / "ratios.csv"), "losses": str(tmp_path / "metrics.csv"), "kl": 0})
+    best = np.array([0.3, 0.2, 0.5]) ** 2  # where the slopes b / 2 sqrt(r) are equal
+    mixture = found.solve(Problem(sizes(1000, 1000, 1000, 1000), 100), params)
+    assert mixture.weights == pytest.approx(dict(zip("abc", best / best.sum(), strict=True)), abs=0.05)

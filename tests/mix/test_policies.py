@@ -9,24 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.errors import UsageError
+from corpuskit.mix.ado import ADO, ado_preference, fit_power_law
+from corpuskit.mix.aioli import Aioli, aioli_law, aioli_step
 from corpuskit.mix.phases import Interpolated, Phase, Phased, check_schedule
 from corpuskit.mix.policies import (
-    ADO,
-    Aioli,
     DoGE,
     GroupDRO,
     Policy,
     SkillIt,
     Static,
     Statistics,
-    ado_preference,
-    aioli_step,
     clipped_excess,
-    fit_power_law,
-    largest_change,
     needed,
     tilt,
-    total_variation,
     uniform,
 )
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture
@@ -91,15 +86,15 @@ def test_doremi_never_starves_a_source(steps):
 def test_distances_of_the_published_doremi_weights(shared):
     raw = {name: pile(shared, name) for name in ("pile_baseline_256kvocab", "pile_doremi_280M_256kvocab_paper")}
     baseline, paper = (Mixture(table) for table in raw.values())
-    assert largest_change(baseline, paper) == pytest.approx(0.6057 - 0.1121, abs=2e-4)  # Pile-CC; tables are rounded
+    assert baseline.largest_change(paper) == pytest.approx(0.6057 - 0.1121, abs=2e-4)  # Pile-CC; tables are rounded
     moved = sum(
         max(raw["pile_doremi_280M_256kvocab_paper"][n] - raw["pile_baseline_256kvocab"][n], 0) for n in paper.weights
     )
-    assert total_variation(baseline, paper) == pytest.approx(moved, abs=5e-4)
+    assert baseline.distance(paper) == pytest.approx(moved, abs=5e-4)
     rerun = Mixture(pile(shared, "pile_doremi_r1_120M"))
     assert max(rerun.weights, key=lambda name: rerun.weights[name]) == "OpenWebText2"
-    assert largest_change(rerun, paper) == pytest.approx(0.6057 - 0.1378871, abs=2e-4)
-    assert largest_change(paper, paper) == 0
+    assert rerun.largest_change(paper) == pytest.approx(0.6057 - 0.1378871, abs=2e-4)
+    assert paper.largest_change(paper) == 0
 
 
 def test_the_rounded_baselines_are_mixtures(shared):
@@ -118,7 +113,7 @@ def test_the_rounded_baselines_are_mixtures(shared):
 
 
 def test_aioli_solves_for_its_law_normalizes_it_once_and_tilts():
-    found = aioli_step(uniform(ABC).weights, np.array(DELTA), eta=0.2, focus=0.625)
+    found = aioli_step(uniform(ABC).weights, aioli_law(np.array(DELTA), focus=0.625), eta=0.2)
     assert list(found.values()) == pytest.approx([0.332574, 0.328232, 0.339195], abs=5e-7)
 
 
@@ -154,8 +149,43 @@ def test_aioli_averages_the_drops_of_its_sweeps():
     assert np.array(policy.drops) == pytest.approx(np.array(DELTA), abs=1e-12)
 
 
+def rounds(policy, tables):
+    """Go through a round for each table of drops; the weights after each."""
+    loss, found = [9.0, 9.0, 9.0], []
+    for drops in tables:
+        policy.observe(0, losses(*loss))
+        while policy.probe:
+            loss = [v - row[ABC.index(policy.probe)] for v, row in zip(loss, drops, strict=True)]
+            policy.observe(0, losses(*loss))
+        found.append(values(policy.mixture(0)))
+        while policy.place:
+            policy.observe(0, losses(*loss))
+    return found
+
+
+def test_aioli_tilts_its_last_weights_or_averages_its_laws_and_tilts_the_uniform_mixture():
+    tables = [np.array(DELTA), np.array(DELTA)[::-1], np.array(DELTA).T]
+    laws = []
+    for table in tables:
+        law = table @ np.linalg.inv(np.full((3, 3), 0.25) + 0.25 * np.eye(3)).T
+        law -= min(law.min(), 0)
+        laws.append(law / law.sum())
+    weights, mean, tilted, averaged = np.ones(3) / 3, laws[0], [], []
+    for law in laws:
+        weights = weights * np.exp(0.1 * law.sum(axis=0))
+        tilted.append(weights / weights.sum())
+        mean = 0.5 * law + 0.5 * mean
+        averaged.append(np.exp(0.1 * mean.sum(axis=0)) / np.exp(0.1 * mean.sum(axis=0)).sum())
+    plain = rounds(Aioli(uniform(ABC), eta=0.1, focus=0.5, stretches=2), tables)
+    mild = rounds(Aioli(uniform(ABC), eta=0.1, focus=0.5, average=0.5, stretches=2), tables)
+    np.testing.assert_allclose(plain, tilted, atol=1e-12)
+    np.testing.assert_allclose(mild, averaged, atol=1e-12)
+    with pytest.raises(UsageError, match="`average` is 1"):
+        Aioli(uniform(ABC), stretches=1, average=1)
+
+
 def test_aioli_learns_nothing_where_no_loss_moves():
-    found = aioli_step({"a": 0.7, "b": 0.3}, np.zeros((2, 2)), eta=0.2, focus=0.75)
+    found = aioli_step({"a": 0.7, "b": 0.3}, aioli_law(np.zeros((2, 2)), focus=0.75), eta=0.2)
     assert list(found.values()) == pytest.approx([0.7, 0.3])
 
 
@@ -290,6 +320,7 @@ POLICIES = {
     "static": lambda: Static(mixture(0.5, 0.3, 0.2)),
     "doremi": lambda: GroupDRO(mixture(0.5, 0.3, 0.2)),
     "aioli": lambda: Aioli(mixture(0.5, 0.3, 0.2), stretches=2),
+    "aioli, averaged": lambda: Aioli(mixture(0.5, 0.3, 0.2), stretches=2, average=0.1),
     "doge": lambda: DoGE(uniform(ABC), mu=0.05),
     "skillit": lambda: SkillIt(GRAPH, eta=0.2),
     "ado": lambda: ADO(mixture(0.5, 0.3, 0.2), start=4, every=9),
