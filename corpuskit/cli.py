@@ -76,6 +76,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Nam
 
     def recipe(command: argparse.ArgumentParser) -> None:
         command.add_argument("recipe", type=Path, metavar="RECIPE")
+        changed(command)
+
+    def changed(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE|KEY=@FILE", help="change the recipe"
         )
@@ -109,10 +112,21 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Nam
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", _report, "write the report of a run: one self-contained HTML page")
     command.add_argument("root", type=Path, metavar="ROOT")
-    command = verb("mix", _mix, "solve: the weights of a recipe; explain: shares, epochs, caps, what repeats are worth")
-    command.add_argument("what", metavar="solve|explain")
-    recipe(command)
+    command = verb(
+        "mix",
+        _mix,
+        "solve: the weights of a recipe; explain: shares, epochs, caps, what repeats are worth; "
+        "swarm: mixtures for proxy runs; fit: laws of mixing on their losses",
+    )
+    command.add_argument("what", metavar="solve|explain|swarm|fit")
+    command.add_argument("inputs", type=Path, nargs="+", metavar="RECIPE", help="fit also takes RATIOS.csv METRICS.csv")
+    changed(command)
     rooted(command)
+    command.add_argument("--sizes", type=Path, metavar="CSV", help="domain,tokens in place of a corpus; not for fit")
+    command.add_argument("--plot", type=Path, metavar="SVG", help="explain: draw shares, sizes, targets and caps")
+    command.add_argument("--output", type=Path, metavar="CSV", help="swarm: write here, not to ROOT/swarm/ratios.csv")
+    command.add_argument("--law", action="append", default=[], help="fit: loglinear, lightgbm or linear; default: all")
+    command.add_argument("--metric", action="append", default=[], help="fit: a column of metrics.csv; default: all")
     command = verb("train", _train, "train on the shards of a recipe or of a finished run")
     command.add_argument("recipe", type=Path, metavar="RECIPE|ROOT")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="train.tokens=2M, say")
@@ -171,13 +185,14 @@ def check_runnable(recipe: Recipe) -> None:
     """Refuse at once what would fail hours later.
 
     Raises:
-        UsageError: the recipe trains, and torch is not installed.
+        UsageError: the recipe trains a model, and torch is not installed.
     """
-    if recipe.train is not None:
+    trains = "train:" if recipe.train is not None else "swarm:" if recipe.mix and recipe.mix.swarm else None
+    if trains is not None:
         from importlib.util import find_spec
 
         if find_spec("torch") is None:
-            raise UsageError("`train:` needs torch, which is not installed", "pip install 'corpuskit[train]'")
+            raise UsageError(f"`{trains}` needs torch, which is not installed", "pip install 'corpuskit[train]'")
 
 
 def _peek(options: argparse.Namespace) -> None:
@@ -309,7 +324,7 @@ def _options(options: argparse.Namespace) -> str:
     said = [f" --set {shlex.quote(text)}" for text in options.set]
     if options.root is not None:
         said.append(f" --root {shlex.quote(str(options.root))}")
-    if options.sample is not None:
+    if getattr(options, "sample", None) is not None:
         said.append(f" --sample {options.sample:g}")
     return "".join(said)
 
@@ -362,40 +377,25 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _mix(options: argparse.Namespace) -> None:
-    from corpuskit.mix.explain import explain, weights_table
-    from corpuskit.plan import make
-    from corpuskit.run import run
-    from corpuskit.store import Root
+    from corpuskit.mix_verb import Asked, answer
 
-    if options.what in ("swarm", "fit"):
-        raise UsageError(f"`mix {options.what}` is not in this version yet", "corpuskit mix solve RECIPE")
-    if options.what not in ("solve", "explain"):
-        raise UsageError(f"unknown: mix {options.what}", "corpuskit mix solve RECIPE, or mix explain RECIPE")
-    recipe = _load(options)
-    if recipe.mix is None:
-        raise UsageError(f"{options.recipe} has no `mix`", "add `mix:`; corpuskit init shows one")
-    plan, root = make(recipe), Root(_root(options, recipe))
-    if len(root.complete(plan.stages["mixture"])) == 0:
-        ready = all(len(root.complete(s)) == len(s.units) for s in plan.stages.values() if s.kind == "tokens")
-        if not ready:
-            raise UsageError(
-                "the corpus of this recipe is not tokenized yet",
-                f"corpuskit run {options.recipe} --until tokens{_root_option(options)}, then again",
-            )
-        folder = root.new_run(recipe.path.read_text(), _yaml(recipe), plan)
-        outcome = run(plan, root, folder, engine="inline", until="mixture")
-        if outcome.failures:
-            raise UsageError(outcome.failures[0][1].message)
-    made = json.loads(root.receipts(plan.stages["mixture"])[0].parts["plan"].path.read_text())
-    if options.what == "solve":
-        data = {"weights": {name: domain["weight"] for name, domain in made["domains"].items()}}
-        _print(options, weights_table(made), data)
-    else:
-        _print(options, explain(made), made)
-
-
-def _root_option(options: argparse.Namespace) -> str:
-    return f" --root {options.root}" if options.root is not None else ""
+    tables = options.what == "fit" and options.inputs[0].suffix == ".csv"
+    if len(options.inputs) > 1 and not tables:
+        raise UsageError(f"mix {options.what} takes one recipe, not {len(options.inputs)}", "corpuskit mix --help")
+    options.recipe = options.inputs[0]
+    recipe = None if tables else _load(options)
+    asked = Asked(
+        recipe=recipe,
+        root=None if recipe is None else _root(options, recipe),
+        command=f"{options.recipe}{_options(options)}",
+        tables=options.inputs if tables else (),
+        sizes=options.sizes,
+        output=options.output,
+        plot=options.plot,
+        laws=options.law,
+        metrics=options.metric,
+    )
+    _print(options, *answer(options.what, asked))
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from corpuskit import step as steps_module
 from corpuskit.mix import methods
 from corpuskit.recipe.expect import FUNCTIONS
-from corpuskit.recipe.models import Keys, Mix, Settings, Shards, SourceKeys, TokenizerTraining, Train
+from corpuskit.recipe.models import Keys, Mix, Phase, Settings, Shards, SourceKeys, Swarm, TokenizerTraining, Train
 from corpuskit.recipe.numbers import Bytes
 from corpuskit.recipe.validate import models_in
 from corpuskit.step import File, Kind, Step
@@ -82,6 +82,8 @@ def reference() -> str:
         "mix": Mix,
         "mix.tokenizer.train": TokenizerTraining,
         "mix.shards": Shards,
+        "mix.phases": Phase,
+        "mix.swarm": Swarm,
         "train": Train,
     }
     for name, model in sections.items():

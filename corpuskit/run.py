@@ -248,14 +248,13 @@ def failure_report(outcome: Outcome, plan: Plan, recipe: str, options: str) -> U
 
 def corpus_stages(plan: Plan) -> list[Stage]:
     """The stages that decide what is in the corpus."""
-    later = ("corpuskit.shards.", "corpuskit.training:")
+    later = ("corpuskit.shards.", "corpuskit.mix.", "corpuskit.training:")
     return [stage for stage in plan.stages.values() if not stage.body.startswith(later)]
 
 
 def shard_stages(plan: Plan) -> list[Stage]:
     """The stages that make tokens and shards; none without a `mix`."""
-    corpus = corpus_stages(plan)
-    return [stage for name, stage in plan.stages.items() if stage not in corpus and name != "train"]
+    return [stage for stage in plan.stages.values() if stage.body.startswith("corpuskit.shards.")]
 
 
 def _all_complete(root: Root, stages: Iterable[Stage]) -> bool:
@@ -295,6 +294,12 @@ def _seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str]
         sealed.add("shards")
         if changed:
             report("sealed: shards/")
+    tables = [stage for name, stage in plan.stages.items() if name == "losses"]
+    if tables and "swarm" not in sealed and _all_complete(root, tables):
+        changed = publish(root, tables, ("swarm",), {"recipe": plan.recipe, "plan": fingerprint(tables)})
+        sealed.add("swarm")
+        if changed:
+            report("sealed: swarm/")
 
 
 def fingerprint(stages: Iterable[Stage]) -> str:

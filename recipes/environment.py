@@ -9,6 +9,7 @@ import ast
 import csv
 import email
 import hashlib
+import tokenize
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,10 @@ def _files(record: Path, max_bytes: int) -> Iterator[tuple[str, Path]]:
 
 def _text(path: Path) -> str | step.Bad:
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        return step.Bad(f"not UTF-8: {error.reason} at byte {error.start}", str(path))
+        with tokenize.open(path) as lines:  # in the encoding that the file declares, else UTF-8
+            return lines.read()
+    except (UnicodeDecodeError, SyntaxError) as error:
+        return step.Bad(f"not Python source: {error}", str(path))
 
 
 @step.source(columns={"package": "string", "path": "string"})

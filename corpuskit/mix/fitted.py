@@ -1,53 +1,61 @@
 """Methods that learn from proxy runs: RegMix, Data Mixing Laws and OLMix.
 
-Each reads the two tables of a swarm, refuses a law that predicts held-out runs no better than their mean, and minimizes
-the mean of the metrics within the limits of the recipe.
+Each reads the two tables of a swarm (files, or those of the recipe's own `swarm`), refuses a law that predicts held-out
+runs no better than their mean, and minimizes the mean of the metrics within the limits of the recipe and of the runs: a
+law says nothing of ratios below or above all that it was fitted to. A domain that is in no run gets no weight.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from corpuskit.errors import UsageError
 from corpuskit.mix.held_out import fit_laws, require_better_than_mean
 from corpuskit.mix.laws import LightGBM, LogLinear, mean_loss
 from corpuskit.mix.methods import method
-from corpuskit.mix.problem import Infeasible, Mixture, Problem
+from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
 from corpuskit.mix.regmix import simulate
 from corpuskit.mix.runs import Runs, read_runs
 from corpuskit.mix.solve import solve
 from corpuskit.step import File
 
 
-@method
-def regmix(problem: Problem, *, runs: File, losses: File, metrics: list[str] | None = None, seed: int = 0) -> Mixture:
+# with fewer than 50, a fold leaves less than two leaves of 20 runs: the trees are the mean
+@method(version=2, least_runs=50, libraries=("lightgbm",))
+def regmix(
+    problem: Problem,
+    *,
+    runs: File | None = None,
+    losses: File | None = None,
+    metrics: list[str] | None = None,
+    seed: int = 0,
+) -> Mixture:
     """Boosted trees on proxy runs; the best 128 of 100,000 simulated mixtures are averaged (Liu et al. 2024, RegMix).
 
     Args:
-        runs: ratios.csv: a proxy run a line, fractions of tokens a domain.
+        runs: ratios.csv: a proxy run a line, fractions of tokens a domain. Default: the swarm of the recipe.
         losses: metrics.csv, a line a run.
         metrics: columns of `losses` whose mean is to be low; default: all.
         seed: of the simulation.
     """
-    table = _runs(problem, runs, losses, metrics)
+    table, buckets, limits = _learnable(problem, runs, losses, metrics)
     fits = fit_laws(LightGBM(), table)
     require_better_than_mean(fits)
-    limits = problem.constraints
     laws = [fit.law for fit in fits]
-    return simulate(
-        laws, _natural(problem), constraints=limits, buckets=problem.buckets, budget=problem.budget, seed=seed
-    )
+    return simulate(laws, _natural(buckets), constraints=limits, buckets=buckets, budget=problem.budget, seed=seed)
 
 
-@method
+@method(version=2, libraries=("scipy",))
 def mixing_law(
     problem: Problem,
     *,
-    runs: File,
-    losses: File,
+    runs: File | None = None,
+    losses: File | None = None,
     metrics: list[str] | None = None,
     kl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
     terms: Annotated[int, Field(ge=1)] = 1,
@@ -55,27 +63,27 @@ def mixing_law(
     """Log-linear laws on proxy runs, and the mixture of the least mean loss (Ye et al. 2024, Data Mixing Laws).
 
     Args:
-        runs: ratios.csv: a proxy run a line, fractions of tokens a domain.
+        runs: ratios.csv: a proxy run a line, fractions of tokens a domain. Default: the swarm of the recipe.
         losses: metrics.csv, a line a run.
         metrics: columns of `losses` whose mean is to be low; default: all.
         kl: weight of the divergence from the mixture by size; 0.05 is OLMix.
         terms: how many domains the validation text of a metric is thought to have.
     """
-    fits = fit_laws(LogLinear(terms=terms), _runs(problem, runs, losses, metrics))
+    table, buckets, limits = _learnable(problem, runs, losses, metrics)
+    fits = fit_laws(LogLinear(terms=terms), table)
     require_better_than_mean(fits)
-    laws = [fit.law for fit in fits]
-    limits = problem.constraints
-    return solve(
-        mean_loss(laws), _natural(problem), kl=kl, constraints=limits, buckets=problem.buckets, budget=problem.budget
-    )
+    objective = mean_loss([fit.law for fit in fits])
+    return solve(objective, _natural(buckets), kl=kl, constraints=limits, buckets=buckets, budget=problem.budget)
 
 
-@method
-def olmix(problem: Problem, *, runs: File, losses: File, metrics: list[str] | None = None) -> Mixture:
+@method(version=2, libraries=("scipy",))
+def olmix(
+    problem: Problem, *, runs: File | None = None, losses: File | None = None, metrics: list[str] | None = None
+) -> Mixture:
     """Log-linear laws on proxy runs, kept near the mixture by size by 0.05 KL (OLMix).
 
     Args:
-        runs: ratios.csv: a proxy run a line, fractions of tokens a domain.
+        runs: ratios.csv: a proxy run a line, fractions of tokens a domain. Default: the swarm of the recipe.
         losses: metrics.csv, a line a run.
         metrics: columns of `losses` whose mean is to be low; default: all.
     """
@@ -83,13 +91,27 @@ def olmix(problem: Problem, *, runs: File, losses: File, metrics: list[str] | No
     return found
 
 
-def _runs(problem: Problem, runs: str, losses: str, metrics: list[str] | None) -> Runs:
-    return read_runs(Path(runs), Path(losses), domains=[bucket.name for bucket in problem.buckets], metrics=metrics)
+def _learnable(
+    problem: Problem, runs: str | None, losses: str | None, metrics: list[str] | None
+) -> tuple[Runs, list[Bucket], Constraints]:
+    """The tables, the buckets that are in some run, and the limits of the problem within the range of the runs."""
+    if runs is None or losses is None:
+        hint = "give `runs: ratios.csv` and `losses: metrics.csv`, or let the recipe train them: `mix: {swarm: ...}`"
+        raise UsageError("there are no proxy runs to learn from", hint)
+    names = [bucket.name for bucket in problem.buckets]
+    table = read_runs(Path(runs), Path(losses), domains=names, metrics=metrics)
+    given, ratios = problem.constraints, table.ratios
+    lower, upper = dict(given.lower), dict(given.upper)
+    for name, column in zip(ratios.domains, ratios.values.T.tolist(), strict=True):
+        lower[name] = max(lower.get(name, 0.0), min(column))
+        upper[name] = min(upper.get(name, 1.0), max(column))
+    limits = replace(given, lower=lower, upper=upper)
+    return table, [bucket for bucket in problem.buckets if bucket.name in ratios.domains], limits
 
 
-def _natural(problem: Problem) -> Mixture:
+def _natural(buckets: list[Bucket]) -> Mixture:
     """Domains by their tokens."""
-    total = sum(bucket.tokens for bucket in problem.buckets)
+    total = sum(bucket.tokens for bucket in buckets)
     if not total:
         raise Infeasible("the corpus holds no document to mix", "`corpuskit stats` shows what dropped them")
-    return Mixture({bucket.name: Fraction(bucket.tokens, total) for bucket in problem.buckets})
+    return Mixture({bucket.name: Fraction(bucket.tokens, total) for bucket in buckets})

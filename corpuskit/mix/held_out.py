@@ -21,6 +21,11 @@ Law = TypeVar("Law", bound=MixingLaw)
 FOLDS = 5
 
 
+def least_runs(domains: int) -> int:
+    """The fewest proxy runs of which four fifths are more than there are domains: fewer cannot be fitted and tested."""
+    return next(runs for runs in range(2, 2 * domains + 8) if runs - -(-runs // FOLDS) > domains)
+
+
 @dataclass(frozen=True)
 class HeldOut(Generic[Law]):
     """One law on one metric.
@@ -52,6 +57,10 @@ def fit_laws(law: Law, runs: Runs, *, seed: int = 0) -> list[HeldOut[Law]]:
     Raises:
         UsageError: too few runs for the domains or the folds.
     """
+    count, domains = runs.ratios.values.shape
+    if count < least_runs(domains):
+        msg = f"{count} proxy runs are too few to fit a law of {domains} domains and to test it on a fifth of them"
+        raise UsageError(msg, f"train at least {least_runs(domains)}; {enough_runs(domains)} are advised")
     columns = zip(runs.metrics, runs.losses.T, strict=True)
     return [held_out(law, runs.ratios.values, losses, metric, seed) for metric, losses in columns]
 

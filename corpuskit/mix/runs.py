@@ -50,7 +50,7 @@ class Runs:
     """A swarm with its results.
 
     Attributes:
-        ratios: what each run was trained on.
+        ratios: what each run was trained on; domains that have a weight in some run.
         metrics: names of the losses, as metrics.csv has them.
         losses: float64 [runs, metrics], nats or bits per byte; lower is better.
     """
@@ -62,10 +62,19 @@ class Runs:
 
 def write_ratios(path: Path, ratios: Ratios) -> None:
     """Write ratios.csv; numbers are written so that reading gives the same float64."""
+    _write(path, ratios.runs, ratios.domains, ratios.values)
+
+
+def write_metrics(path: Path, runs: Sequence[str], metrics: Sequence[str], losses: Floats) -> None:
+    """Write metrics.csv: losses float64 [runs, metrics]; likewise."""
+    _write(path, runs, metrics, losses)
+
+
+def _write(path: Path, runs: Sequence[str], columns: Sequence[str], values: Floats) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["run", *ratios.domains])
-        for run, row in zip(ratios.runs, ratios.values.tolist(), strict=True):
+        writer.writerow(["run", *columns])
+        for run, row in zip(runs, values.tolist(), strict=True):
             writer.writerow([run, *row])
 
 
@@ -104,15 +113,11 @@ def read_runs(
 
     Raises:
         UsageError: as `read_ratios`; a loss that is missing, NaN or infinite; runs that only one table has; a wanted
-            metric that metrics.csv lacks; a domain that has weight in no run.
+            metric that metrics.csv lacks.
     """
     table = read_ratios(ratios, domains)
     runs, columns, values = _read(losses, _loss)
     _same_runs(ratios, table.runs, losses, runs)
-    unused = [domain for domain, used in zip(table.domains, table.values.sum(axis=0), strict=True) if not used]
-    if unused:
-        msg = f"{ratios}: no run gives weight to {_listed(unused)}: its effect on the losses cannot be known"
-        raise UsageError(msg, "leave the column out, or draw the swarm with that domain in the prior")
     wanted = list(columns if metrics is None else metrics)
     for metric in wanted:
         if metric not in columns:
@@ -120,6 +125,9 @@ def read_runs(
             raise UsageError(f"{losses}: no column `{metric}`", hint)
     row = {run: number for number, run in enumerate(runs)}
     rows = [row[run] for run in table.runs]
+    # of a domain that is in no run nothing can be learned: a mixture gives it nothing
+    used = np.flatnonzero(table.values.any(axis=0))
+    table = Ratios(table.runs, tuple(table.domains[column] for column in used), table.values[:, used])
     return Runs(table, tuple(wanted), values[np.ix_(rows, [columns.index(metric) for metric in wanted])])
 
 

@@ -22,6 +22,7 @@ MINIMUM = 2e-4
 """A smaller weight is drawn as 0: a proxy run would see too few sequences of it to tell."""
 
 _STRENGTHS = 15
+_BATCH = 256
 _TRIES = 1000
 _MOST = 1_000_000
 
@@ -48,7 +49,7 @@ def swarm(
         strength: smallest and largest s, above 0.
         constraints: a weight is at most `max_epochs` times that of the prior (epochs of a run over as many tokens as
             there are), and keeps `lower` and `upper`; draws that do not are rejected. Default: 15 epochs.
-        seed: the same arguments and seed give the same table.
+        seed: the same arguments and seed give the same table; a larger one begins with the rows of a smaller.
 
     Returns:
         A table of n mixtures; runs are named 1 to n.
@@ -67,14 +68,15 @@ def swarm(
     generator = np.random.default_rng(seed)
     strengths = np.geomspace(*strength, _STRENGTHS)
     kept: dict[bytes, Floats] = {}
-    for _ in range(_TRIES):
-        drawn = within(dirichlet(generator, center, generator.choice(strengths, size=n)), box)
+    for _ in range(_TRIES * -(-n // _BATCH)):
+        drawn = within(dirichlet(generator, center, generator.choice(strengths, size=_BATCH)), box)
         # weak draws are often all one domain: a second run of a mixture would teach nothing
         for key, row in zip(np.rint(drawn / MINIMUM).astype(np.int32), drawn, strict=True):
             kept.setdefault(key.tobytes(), row)
         if len(kept) >= n:
             return Ratios(tuple(str(run) for run in range(1, n + 1)), names, np.array(list(kept.values())[:n]))
-    msg = f"only {len(kept)} different mixtures of {n * _TRIES:,} drawn keep the limits: {described(box)}"
+    drawn_in_all = _TRIES * -(-n // _BATCH) * _BATCH
+    msg = f"only {len(kept)} different mixtures of {drawn_in_all:,} drawn keep the limits: {described(box)}"
     raise Infeasible(msg, "raise max_epochs, widen lower and upper, or raise the strength")
 
 

@@ -37,6 +37,10 @@ def test_a_swarm_is_the_same_for_the_same_seed_alone():
     assert first.mixture("3").weights["web"] == pytest.approx(first.values[2, 2])
 
 
+def test_a_larger_swarm_begins_with_the_smaller():
+    assert (swarm(PRIOR, 700).values[:8] == swarm(PRIOR, 8).values).all()
+
+
 def test_a_swarm_is_centered_at_the_tempered_prior():
     free = Constraints(max_epochs=1000)
     for temperature in (1.0, 2.0):
@@ -56,7 +60,7 @@ def test_bounds_are_kept_and_those_that_no_mixture_keeps_are_named():
     with pytest.raises(Infeasible, match="books"):
         swarm(PRIOR, 5, constraints=Constraints(lower={"books": 0.6, "web": 0.6}))
     narrow = Constraints(lower={"books": 0.1, "code": 0.2}, upper={"books": 0.1001, "code": 0.2001})
-    with pytest.raises(Infeasible, match=r"only \d+ different mixtures of 5,000 drawn keep the limits: 0.1 <= books"):
+    with pytest.raises(Infeasible, match=r"only \d+ different mixtures of 256,000 drawn keep the limits: 0.1 <= books"):
         swarm(PRIOR, 5, constraints=narrow)
     with pytest.raises(UsageError, match=r"the limits name `cod`.*\n  did you mean `code`"):
         swarm(PRIOR, 5, constraints=Constraints(upper={"cod": 0.5}))
@@ -121,6 +125,12 @@ def test_rows_are_joined_by_run_and_columns_sorted_by_name(tables):
     assert runs.losses.tolist() == [[2.5], [2.0], [5.0]]
 
 
+def test_a_domain_in_no_run_is_left_out_of_what_is_learned(tables):
+    runs = tables(ratios="run,web,code,books\n1,0.5,0.5,0\n2,0.25,0.75,0\n3,1,0,0\n")
+    assert runs.ratios.domains == ("code", "web")
+    assert runs.ratios.values.shape == (3, 2)
+
+
 def test_tables_with_an_index_and_a_byte_order_mark_are_read(tables):
     assert tables(ratios="\ufeff" + RATIOS.replace("run", "index")).ratios.runs == ("1", "2", "3")
 
@@ -143,7 +153,6 @@ def test_tables_with_an_index_and_a_byte_order_mark_are_read(tables):
         ({"ratios": RATIOS.replace("0.25", "0.2")}, "ratios.csv:3: the ratios of run `2` sum to 0.95, not to 1"),
         ({"ratios": RATIOS.replace("0.25", "-0.25")}, "is '-0.25', not a fraction"),
         ({"ratios": RATIOS.replace("0.25", "nan")}, "is 'nan', not a fraction"),
-        ({"ratios": "run,web,code\n1,1,0\n2,1,0\n3,1,0\n"}, "no run gives weight to `code`"),
         (
             {"domains": ["web", "books"]},
             r"ratios.csv:1: `code` is no domain of the corpus\n  the corpus has: books, web",
@@ -179,7 +188,7 @@ def test_methods_that_learn_from_runs_find_the_mixture_of_the_known_law(swarm_of
     # the law wants books, then code, then web: caps of 3 epochs give .3 and .6 and leave .1
     best = mixing_law.solve(problem, params).weights
     assert dict(best) == pytest.approx({"books": 0.3, "code": 0.6, "web": 0.1}, abs=1e-6)
-    assert regmix.solve(problem, params).weights["books"] == pytest.approx(0.28, abs=0.03)
+    assert 0.2 < regmix.solve(problem, params).weights["books"] <= 0.3  # trees on 60 runs: near, and within the cap
 
 
 def test_olmix_keeps_near_the_sizes(swarm_of_laws):
@@ -190,7 +199,18 @@ def test_olmix_keeps_near_the_sizes(swarm_of_laws):
     known = solve(mean_loss([truth]), natural, kl=0.05, **limits)
     assert dict(olmix.solve(problem, params).weights) == pytest.approx(dict(known.weights), abs=1e-3)
     free = mixing_law.solve(problem, params).weights
-    assert free["books"] > 0.999 > 0.99 > known.weights["books"]
+    assert free["books"] > 0.998 > 0.99 > known.weights["books"]  # the largest ratio of the runs
+
+
+def test_a_domain_in_no_run_gets_no_weight(swarm_of_laws, tmp_path):
+    problem, params, _ = swarm_of_laws
+    before = [learned.solve(problem, params) for learned in (mixing_law, regmix)]
+    header, *lines = (tmp_path / "ratios.csv").read_text().splitlines()
+    (tmp_path / "ratios.csv").write_text("\n".join([f"{header},new", *(f"{line},0" for line in lines)]))
+    more = replace(problem, buckets=[*problem.buckets, Bucket("new", 1_000_000, 5)])
+    assert [learned.solve(more, params) for learned in (mixing_law, regmix)] == before
+    with pytest.raises(UsageError, match="no proxy runs to learn from"):
+        regmix.solve(problem, {})
 
 
 def test_a_method_refuses_tables_of_noise(swarm_of_laws, tmp_path):
