@@ -151,7 +151,9 @@ def _swarm(asked: Asked) -> Answer:
         target = asked.output or root.path / "swarm" / "ratios.csv"
         following = f"to train them: corpuskit run {asked.command} --until losses"
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_ratios(target, drawn)
+    waiting = target.with_name(f".{target.name}.partial")
+    write_ratios(waiting, drawn)
+    waiting.replace(target)  # and not in place: a published table is a link to the part of a unit
     data = {"ratios": str(target), "runs": len(drawn.runs), "domains": list(drawn.domains)}
     return f"{_described(drawn)}\nwrote {len(drawn.runs)} mixtures to {target}; {following}", data
 

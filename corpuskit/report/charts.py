@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -228,12 +229,13 @@ def _bullet_legend(names: Sequence[str], left: int) -> list[str]:
 
 
 def standalone(chart: str) -> str:
-    """A chart as a file of its own: its colours and background come with it."""
+    """A chart as a file of its own, in the light colours: viewers and editors of SVG know no variables."""
+    light = dict(re.findall(r"(--\w+): (#\w+)", COLOURS.partition("@media")[0]))
     text = "text { fill: var(--muted); font: 12px system-ui, sans-serif; } text.ink { fill: var(--ink); }"
     start = '<svg xmlns="http://www.w3.org/2000/svg" '
-    inside = f'<style>{COLOURS}{text}</style><rect width="100%" height="100%" fill="var(--surface)"/>'
+    inside = f'<style>{text}</style><rect width="100%" height="100%" fill="var(--surface)"/>'
     head, end, rest = chart.removeprefix("<svg ").partition(">")
-    return f"{start}{head}{end}{inside}{rest}\n"
+    return re.sub(r"var\((--\w+)\)", lambda found: light[found[1]], f"{start}{head}{end}{inside}{rest}\n")
 
 
 def heat(names: Sequence[str], counts: dict[tuple[str, str], int]) -> str:

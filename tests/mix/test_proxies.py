@@ -116,7 +116,12 @@ def test_the_command_line_draws_fits_and_solves(path, root, capsys, tmp_path):
     tables = [root / "swarm" / "ratios.csv", root / "swarm" / "metrics.csv"]
     assert run("mix", "fit", *tables, "--law", "linear", "--metric", "numbers", "--json") == 0
     assert json.loads(capsys.readouterr().out) == found
+    table = (root / "swarm" / "ratios.csv").read_bytes()
+    assert run("mix", "swarm", path, "--root", root, "--set", "mix.swarm.runs=9") == 0
+    assert len((root / "swarm" / "ratios.csv").read_text().splitlines()) == 10
+    assert [part.read_bytes() for part in root.glob("stages/losses-*/parts/*ratios.csv")] == [table]
     plans = sorted((root / "runs").iterdir())
+    capsys.readouterr()
     assert run("mix", "solve", path, "--root", root, "--set", "mix.weights=proportional", "--json") == 0
     weights = json.loads(capsys.readouterr().out)["weights"]
     assert weights["words"] == pytest.approx(1 - weights["numbers"])
