@@ -124,7 +124,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Nam
     rooted(command)
     command.add_argument("--sizes", type=Path, metavar="CSV", help="domain,tokens in place of a corpus; not for fit")
     command.add_argument("--plot", type=Path, metavar="SVG", help="explain: draw shares, sizes, targets and caps")
-    command.add_argument("--output", type=Path, metavar="CSV", help="swarm: write here, not to ROOT/swarm/ratios.csv")
+    command.add_argument("--output", type=Path, metavar="CSV", help="swarm: write here, not to ROOT/ratios.csv")
     command.add_argument("--law", action="append", default=[], help="fit: loglinear, lightgbm or linear; default: all")
     command.add_argument("--metric", action="append", default=[], help="fit: a column of metrics.csv; default: all")
     command = verb("train", _train, "train on the shards of a recipe or of a finished run")
@@ -326,6 +326,8 @@ def _options(options: argparse.Namespace) -> str:
         said.append(f" --root {shlex.quote(str(options.root))}")
     if getattr(options, "sample", None) is not None:
         said.append(f" --sample {options.sample:g}")
+    if getattr(options, "until", None) is not None:
+        said.append(f" --until {options.until}")
     return "".join(said)
 
 
@@ -376,9 +378,22 @@ def _report(options: argparse.Namespace) -> None:
     _print(options, f"wrote {page}", {"report": str(page)})
 
 
+MIX_OPTIONS = {
+    "sizes": ("solve", "explain", "swarm"),
+    "plot": ("explain",),
+    "output": ("swarm",),
+    "law": ("fit",),
+    "metric": ("fit",),
+}
+"""Options of `mix`, and what they go with."""
+
+
 def _mix(options: argparse.Namespace) -> None:
     from corpuskit.mix_verb import Asked, answer
 
+    for name, verbs in MIX_OPTIONS.items():
+        if getattr(options, name) and options.what not in verbs:
+            raise UsageError(f"--{name} goes with mix {' or '.join(verbs)}, not with mix {options.what}")
     tables = options.what == "fit" and options.inputs[0].suffix == ".csv"
     if len(options.inputs) > 1 and not tables:
         raise UsageError(f"mix {options.what} takes one recipe, not {len(options.inputs)}", "corpuskit mix --help")

@@ -16,7 +16,7 @@ from corpuskit.graph import Plan, plain
 from corpuskit.mix.explain import explain, weights_table
 from corpuskit.mix.held_out import HeldOut, fit_laws, report
 from corpuskit.mix.laws import LAWS
-from corpuskit.mix.methods import is_method
+from corpuskit.mix.methods import as_method
 from corpuskit.mix.proxies import draw, given, ratios_of
 from corpuskit.mix.runs import Ratios, Runs, read_runs, write_ratios
 from corpuskit.mix.sizes import read_sizes
@@ -148,7 +148,7 @@ def _swarm(asked: Asked) -> Answer:
         plan, root = _plan(asked)
         _complete(plan, root, "swarm", asked)
         drawn = ratios_of(root.receipts(plan.stages["swarm"]))
-        target = asked.output or root.path / "swarm" / "ratios.csv"
+        target = asked.output or root.path / "ratios.csv"
         following = f"to train them: corpuskit run {asked.command} --until losses"
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = target.with_name(f".{target.name}.partial")
@@ -205,9 +205,10 @@ def _tables(asked: Asked) -> Runs:
         return read_runs(*asked.tables, metrics=metrics)
     recipe = _recipe(asked)
     assert recipe.mix is not None
-    weights = recipe.mix.weights
-    if is_method(weights) and weights.get("runs") is not None:  # type: ignore[union-attr]
-        return read_runs(Path(weights["runs"]), Path(weights["losses"]), metrics=metrics)  # type: ignore[index, arg-type]
+    for weights in recipe.mix.weighings:
+        named = as_method(weights)
+        if named is not None and named.get("runs") is not None:
+            return read_runs(Path(named["runs"]), Path(named["losses"]), metrics=metrics)
     if recipe.mix.swarm is None:
         hint = "name the tables: corpuskit mix fit ratios.csv metrics.csv; or add `swarm:` to `mix`"
         raise UsageError(f"{asked.command} has no proxy runs to fit a law to", hint)

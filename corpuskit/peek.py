@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pyarrow as pa
 
 from corpuskit.arrow import set_column
 from corpuskit.documents import RECORD_BITS, record_batch
-from corpuskit.errors import UsageError
+from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.graph import block_hash, plain
 from corpuskit.pipeline import AppliedStep
 from corpuskit.recipe import Recipe, Source
+from corpuskit.recipe.calls import is_where
+from corpuskit.recipe.models import StepCall
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.listing import list_files
 from corpuskit.step import Bad, Skip
+from corpuskit.steps.where import columns_of
 
 SHOWN = 200
 """Characters of a text that are shown before and after an edit."""
@@ -56,44 +60,84 @@ def peek(recipe: Recipe, what: str) -> str:
 def _steps(recipe: Recipe, source: Source, batch: pa.RecordBatch) -> list[str]:
     lines = []
     signals: set[str] = set()
+    missing: set[str] = set()  # columns of the steps that are passed over
     for call in recipe.steps:
         if call.only is not None and source.domain not in call.only:
             continue
-        if call.step.kind == "barrier" or call.step.summarizes(call.params):
-            lines.append(f"- {call.name}: needs the whole corpus; see `corpuskit stats` after a run")
+        needs = _needs(call, missing)
+        if needs is None:
+            described = {
+                "reference": call.reference,
+                "params": plain(call.params),
+                "name": call.name,
+                "identity": call.step.fingerprint(call.params),
+                "hidden": [] if call.step.reads else sorted(signals),
+                "signal": None,
+                "state": None,
+            }
+            try:
+                batch, shown, kept = _applied(AppliedStep(described, recipe.base), batch)
+            except CorpuskitError as error:
+                needs = _unfound(error, missing)
+                if needs is None:
+                    raise
+        if needs is not None:
+            lines.append(f"- {call.name}: needs {needs}")
+            missing |= _outputs(call)
+            batch = batch.drop_columns([name for name in batch.schema.names if name in missing])
             continue
-        if call.step.trains(call.params):
-            lines.append(f"- {call.name}: needs the model that `corpuskit run` trains")
-            continue
-        described = {
-            "reference": call.reference,
-            "params": plain(call.params),
-            "name": call.name,
-            "identity": call.step.fingerprint(call.params),
-            "hidden": [] if call.step.reads else sorted(signals),
-            "signal": None,
-            "state": None,
-        }
-        one = AppliedStep(described, recipe.base)
-        if one.step.kind == "signal":
-            columns = one.columns(batch)
-            signals |= columns.keys()
-            for column, values in columns.items():
-                batch = set_column(batch, column, values)
-                lines.append(f"- {call.name}: {column} = {_short(values[0].as_py())}")
-        elif one.step.kind == "edit":
-            before = batch.column("text")[0].as_py()
-            batch = one.edited(batch)
-            after = batch.column("text")[0].as_py()
-            lines.append(f"- {call.name}: " + ("unchanged" if before == after else f"text is now: {_short(after)}"))
-        else:
-            mask, reasons = one.mask(batch)
-            reason = reasons[0].as_py() if reasons is not None else None
-            if not mask[0]:
-                lines.append(f"- {call.name}: DROPPED" + (f" ({reason})" if reason else ""))
-                return lines
-            lines.append(f"- {call.name}: kept")
+        lines += [f"- {call.name}: {one}" for one in shown]
+        if not kept:
+            return lines
+        if call.step.kind == "signal":
+            signals |= _outputs(call)
+            missing -= _outputs(call)
     return [*lines, "reaches the end of the steps"]
+
+
+def _needs(call: StepCall, missing: set[str]) -> str | None:
+    """What a step needs beside one document, if anything; a rule in SQL may name a column in another case."""
+    if call.step.kind == "barrier" or call.step.summarizes(call.params):
+        return "the whole corpus; see `corpuskit stats` after a run"
+    if call.step.trains(call.params):
+        return "the model that `corpuskit run` trains"
+    read = {name.lower() for name in columns_of(call.params["expr"])} if is_where(call.step) else set()
+    return _listed(name for name in missing if name.lower() in read)
+
+
+def _unfound(error: CorpuskitError, missing: set[str]) -> str | None:
+    """The columns of `missing` that a step asked for and did not find, if that is why it failed."""
+    reason = str(error.__cause__) if isinstance(error.__cause__, KeyError) else ""
+    return _listed(name for name in missing if f'"{name}"' in reason or f"'{name}'" in reason)
+
+
+def _listed(names: Iterable[str]) -> str | None:
+    return ", ".join(f"`{name}`" for name in sorted(names)) or None
+
+
+def _outputs(call: StepCall) -> set[str]:
+    """Columns that a step adds; a signal that declares none adds one of its own name."""
+    return set(call.step.output_columns(call.params)) or ({call.step.name} if call.step.kind == "signal" else set())
+
+
+def _applied(one: AppliedStep, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[str], bool]:
+    """The document after a step, what to show of it, and whether it is kept."""
+    if one.step.kind == "signal":
+        shown = []
+        for column, values in one.columns(batch).items():
+            batch = set_column(batch, column, values)
+            shown.append(f"{column} = {_short(values[0].as_py())}")
+        return batch, shown, True
+    if one.step.kind == "edit":
+        before = batch.column("text")[0].as_py()
+        batch = one.edited(batch)
+        after = batch.column("text")[0].as_py()
+        return batch, ["unchanged" if before == after else f"text is now: {_short(after)}"], True
+    mask, reasons = one.mask(batch)
+    reason = reasons[0].as_py() if reasons is not None else None
+    if mask[0]:
+        return batch, ["kept"], True
+    return batch, ["DROPPED" + (f" ({reason})" if reason else "")], False
 
 
 def _find(recipe: Recipe, name: str) -> tuple[Source, SourceFile]:

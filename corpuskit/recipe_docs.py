@@ -180,7 +180,6 @@ _PLAIN = {
     int: "whole number",
     float: "number",
     str: "text",
-    File: "path of a file",
     Any: "anything",
     types.NoneType: "nothing",
     None: "nothing",
@@ -203,6 +202,8 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return "table"
+    if isinstance(annotation, type) and issubclass(annotation, File):
+        return "path of a file"
     if isinstance(annotation, type) and issubclass(annotation, Keys):
         return "table, see below"
     if models_in(annotation):

@@ -257,6 +257,11 @@ def shard_stages(plan: Plan) -> list[Stage]:
     return [stage for stage in plan.stages.values() if stage.body.startswith("corpuskit.shards.")]
 
 
+def swarm_stages(plan: Plan) -> list[Stage]:
+    """The stage that publishes the tables of proxy runs; none without a `swarm`."""
+    return [stage for name, stage in plan.stages.items() if name == "losses"]
+
+
 def _all_complete(root: Root, stages: Iterable[Stage]) -> bool:
     return all(len(root.complete(stage)) == len(stage.units) for stage in stages)
 
@@ -294,8 +299,9 @@ def _seal_ready(plan: Plan, root: Root, sealed: set[str], report: Callable[[str]
         sealed.add("shards")
         if changed:
             report("sealed: shards/")
-    tables = [stage for name, stage in plan.stages.items() if name == "losses"]
-    if tables and "swarm" not in sealed and _all_complete(root, tables):
+    tables = swarm_stages(plan)
+    left = not tables and "corpus" in sealed and (root.path / "swarm").exists()  # by a recipe that had a swarm
+    if (tables or left) and "swarm" not in sealed and _all_complete(root, tables):
         changed = publish(root, tables, ("swarm",), {"recipe": plan.recipe, "plan": fingerprint(tables)})
         sealed.add("swarm")
         if changed:
@@ -310,7 +316,8 @@ def fingerprint(stages: Iterable[Stage]) -> str:
 def unsealed(plan: Plan, root: Root) -> list[str]:
     """Published folders that hold what an earlier plan gave, because this one is not complete."""
     found = []
-    for folder, stages in (("corpus", corpus_stages(plan)), ("shards", shard_stages(plan))):
+    made = {"corpus": corpus_stages(plan), "shards": shard_stages(plan), "swarm": swarm_stages(plan)}
+    for folder, stages in made.items():
         manifest = root.path / folder / "_manifest.json"
         if manifest.exists() and orjson.loads(manifest.read_bytes()).get("plan") != fingerprint(stages):
             found.append(folder)

@@ -196,6 +196,7 @@ def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:
         for row in table
         if (rate := row.duplicate_rate) is not None and rate > HALF
     ]
+    found += [f"{row.domain} kept none of its {row.read:,} documents" for row in table if row.read and not row.kept]
     holdout = single(root, plan, "holdout")
     return found + [f"holdout: {text}" for text in (holdout.facts["warnings"] if holdout is not None else [])]
 

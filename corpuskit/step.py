@@ -53,6 +53,10 @@ class File(str):
 
     __slots__ = ()
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What of the file enters a key; a kind of file that is read by more than its content adds to it."""
+        return {"file": file_digest(Path(self))}
+
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
         from pydantic_core import core_schema
@@ -245,7 +249,7 @@ def _named_by(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[s
 def fingerprint_value(value: Any) -> Any:
     """Turn a parameter into JSON; a file becomes its digest; what cannot be hashed is an error."""
     if isinstance(value, File):
-        return {"file": file_digest(Path(value))}
+        return value.fingerprint()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, pydantic.BaseModel):

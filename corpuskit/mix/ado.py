@@ -48,8 +48,16 @@ class ADO(Policy):
         return Mixture(self.weights)
 
     def update(self, t: int, statistics: Mapping[str, Statistics]) -> None:
-        """Record draws and training losses; a source that is absent keeps its last loss."""
+        """Record draws and training losses; a source that is absent keeps its last loss.
+
+        Raises:
+            UsageError: no source has tokens and a loss, or a loss is not above 0.
+        """
         drawn, losses = recorded(statistics, "tokens"), recorded(statistics, "loss")
+        for name, loss in losses.items():
+            if loss <= 0:
+                msg = f"ADO fits the logarithms of losses, above 0; that of `{name}` at {t:,} tokens is {loss:g}"
+                raise UsageError(msg, "a loss of 0 or less is no mean over predicted tokens; look at what is recorded")
         total = sum(drawn.values())
         if not losses or total <= 0:
             raise UsageError(f"ADO needs `tokens` and `loss` of the sources in a batch; at {t:,} tokens there are none")
@@ -95,7 +103,13 @@ def fit_power_law(seen: Sequence[int], losses: Sequence[float]) -> list[float]:
 
     Args:
         seen: tokens at each observation, above 0. losses: in nats a token, above 0.
+
+    Raises:
+        UsageError: a loss is not a number above 0.
     """
+    for tokens, loss in zip(seen, losses, strict=True):
+        if not 0 < loss < math.inf:
+            raise UsageError(f"the loss at {tokens:,} tokens is {loss:g}; a power law has losses above 0 alone")
     least_squares = needs("scipy.optimize").least_squares
 
     logs, targets = np.log(np.asarray(seen, np.float64)), np.log(np.asarray(losses, np.float64))

@@ -114,7 +114,7 @@ def _summary(plan: Mapping[str, Any]) -> list[str]:
     return [
         f"{total:,} tokens in {plan['sequences']:,} sequences of {lengths}, seed {plan['seed']}",
         f"worth {worth:,.0f} unique tokens; {total / available:.2f} epochs of the corpus as a whole",
-        f"asked: {_asked(plan)}, max_epochs {plan['max_epochs']:g}; the largest feasible: {plan['largest']:,}",
+        f"asked: {_asked(plan)}, max_epochs {plan['max_epochs']:g}; at these weights at most {plan['largest']:,}",
         f"packing: {plan['packing']}, {100 * (1 - total / slots):.2f} % padding",
     ]
 

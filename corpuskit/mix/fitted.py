@@ -20,7 +20,7 @@ from corpuskit.mix.laws import LightGBM, LogLinear, mean_loss
 from corpuskit.mix.methods import method
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
 from corpuskit.mix.regmix import simulate
-from corpuskit.mix.runs import Runs, read_runs
+from corpuskit.mix.runs import Ratios, Runs, read_runs
 from corpuskit.mix.solve import solve
 from corpuskit.step import File
 
@@ -100,13 +100,28 @@ def _learnable(
         raise UsageError("there are no proxy runs to learn from", hint)
     names = [bucket.name for bucket in problem.buckets]
     table = read_runs(Path(runs), Path(losses), domains=names, metrics=metrics)
-    given, ratios = problem.constraints, table.ratios
-    lower, upper = dict(given.lower), dict(given.upper)
+    limits = _within(problem.constraints, table.ratios)
+    return table, [bucket for bucket in problem.buckets if bucket.name in table.ratios.domains], limits
+
+
+def _within(given: Constraints, ratios: Ratios) -> Constraints:
+    """The limits, and the range of the runs' ratios, for the domains that are in some run.
+
+    Raises:
+        Infeasible: a domain must have a weight that no run had.
+    """
+    unseen = [name for name, bound in given.lower.items() if bound and name not in ratios.domains]
+    if unseen:
+        msg = f"`{unseen[0]}` has a lower bound, but is in no proxy run: of it nothing was learned"
+        raise Infeasible(msg, "give it ratios in the runs, or leave the bound out")
+    lower, upper = {}, {}
     for name, column in zip(ratios.domains, ratios.values.T.tolist(), strict=True):
-        lower[name] = max(lower.get(name, 0.0), min(column))
-        upper[name] = min(upper.get(name, 1.0), max(column))
-    limits = replace(given, lower=lower, upper=upper)
-    return table, [bucket for bucket in problem.buckets if bucket.name in ratios.domains], limits
+        lower[name] = max(given.lower.get(name, 0.0), min(column))
+        upper[name] = min(given.upper.get(name, 1.0), max(column))
+        if lower[name] > upper[name]:
+            msg = f"`{name}` had ratios from {min(column):.4g} to {max(column):.4g} in the runs; its bounds allow none"
+            raise Infeasible(msg, "widen the bounds, or train runs with such ratios")
+    return replace(given, lower=lower, upper=upper)
 
 
 def _natural(buckets: list[Bucket]) -> Mixture:

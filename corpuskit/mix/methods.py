@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, overload
@@ -25,7 +26,7 @@ from typing import Any, overload
 import pydantic
 
 from corpuskit import step
-from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 from corpuskit.mix.problem import Mixture, Problem
 from corpuskit.step import Step
 
@@ -56,8 +57,18 @@ class Method(Step):
 
         Raises:
             UsageError: the function gave no mixture, or one with weight on what is no domain.
+            CorpuskitError: a method in a file of one's own raised something else.
         """
-        found = self.function(problem, **params)
+        try:
+            found = self.function(problem, **params)
+        except CorpuskitError:
+            raise
+        except Exception as error:
+            if self.origin is None:
+                raise
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            msg = f"`{self.name}` raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+            raise CorpuskitError(msg, "mend it, then run again") from error
         if not isinstance(found, Mixture):
             hint = "return `Mixture({domain: weight})` of corpuskit.mix.problem, or what `solve` gives"
             raise UsageError(f"`{self.name}` gave a {type(found).__name__}, not a Mixture", hint)
@@ -144,6 +155,13 @@ def is_method(weights: object) -> bool:
     return isinstance(weights, Mapping) and isinstance(weights.get("method"), str)
 
 
+def as_method(weights: Any) -> Mapping[str, Any] | None:
+    """`weights:` of a recipe as `{method: NAME, ...}`, which a name alone stands for; None for a preset or a table."""
+    if isinstance(weights, str) and (weights in builtin() or ".py:" in weights):
+        return {"method": weights}
+    return weights if is_method(weights) else None
+
+
 def called(weights: Mapping[str, Any], base: Path = Path()) -> tuple[Method, dict[str, Any]]:
     """The method and the validated parameters of `{method: NAME, ...}`.
 
@@ -161,19 +179,17 @@ def called(weights: Mapping[str, Any], base: Path = Path()) -> tuple[Method, dic
 
 def identity(weights: Any) -> Any:
     """What a key says of `weights:`: a method by its version and parameters, files and code by their content."""
-    if isinstance(weights, str) and weights in builtin():
-        weights = {"method": weights}
-    if not is_method(weights):
+    named = as_method(weights)
+    if named is None:
         return weights
-    found, params = called(weights)
+    found, params = called(named)
     return {"method": found.fingerprint(params)}
 
 
 def learns_here(weights: Any) -> bool:
     """Whether `weights:` is a method that learns from proxy runs and names no tables of them: they are the recipe's."""
-    if isinstance(weights, str) and weights in builtin():
-        weights = {"method": weights}
-    if not is_method(weights):
+    named = as_method(weights)
+    if named is None:
         return False
-    found, params = called(weights)
+    found, params = called(named)
     return found.learns and params["runs"] is None

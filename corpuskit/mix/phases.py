@@ -144,26 +144,6 @@ class Interpolated(Schedule):
         }
 
 
-@dataclass(frozen=True)
-class Whole:
-    """A schedule as a whole: shares of all tokens, and epochs, by source."""
-
-    shares: Mixture
-    epochs: dict[str, float]
-
-
-def check_schedule(schedule: Schedule, buckets: Sequence[Bucket], constraints: Constraints) -> Whole:
-    """Check limits on the whole of a schedule.
-
-    Raises:
-        Infeasible: a source exceeds `max_epochs` or a bound over the whole run, or holds nothing; names the sources
-            and the largest budget at these shares.
-    """
-    shares = schedule.shares()
-    constraints.check(shares, buckets, schedule.budget)
-    return Whole(shares, shares.epochs(buckets, math.ceil(schedule.budget)))
-
-
 def phase_end(until: float, begin: Fraction, tokens: int | None) -> Fraction:
     """Where a phase of a recipe ends, as a fraction of the run.
 
@@ -206,36 +186,58 @@ def resolve_schedule(mix: Mapping[str, Any], buckets: Sequence[Bucket]) -> tuple
     asked = None if mix["tokens"] == "max" else int(mix["tokens"])
     limits = Constraints(mix["max_epochs"], mix.get("lower", {}), mix.get("upper", {}))
     if "phases" in mix:
-        phases = _resolved(mix["phases"], buckets, asked, Constraints(limits.max_epochs))
+        phases = _resolved(mix["phases"], buckets, asked, limits.max_epochs)
     else:
         phases = [Phase(1, resolve_weights(mix["weights"], buckets, asked, limits), mix["seq_len"])]
-    largest = largest_budget(Phased(phases).shares(), buckets, limits.max_epochs)
+    shares = Phased(phases).shares()
+    largest = largest_budget(shares, buckets, limits.max_epochs)
     budget = largest if asked is None else asked
-    schedule = Phased([Phase(phase.until * budget, phase.mixture, phase.seq_len) for phase in phases])
-    check_schedule(schedule, buckets, limits)
-    return schedule, int(largest)
+    limits.check(shares, buckets, budget)
+    return Phased([Phase(phase.until * budget, phase.mixture, phase.seq_len) for phase in phases]), int(largest)
 
 
 def _resolved(
-    given: Sequence[Mapping[str, Any]], buckets: Sequence[Bucket], asked: int | None, limits: Constraints
+    given: Sequence[Mapping[str, Any]], buckets: Sequence[Bucket], asked: int | None, max_epochs: float
 ) -> list[Phase]:
     """The phases of a recipe, ending at fractions of the run.
 
-    A method sees the tokens of its phase, and no bounds: these are of the whole run.
+    A method sees the tokens of its phase, what the phases before leave of `max_epochs`, and no bounds of the recipe:
+    these are of the whole run.
     """
-    phases, begin = [], Fraction(0)
+    phases, begin = list[Phase](), Fraction(0)
     for number, one in enumerate(given, 1):
+        left: dict[str, float] = {}
         try:
             end = phase_end(one["until"], begin, asked)
             tokens = None if asked is None else int((end - begin) * asked)
-            phases.append(Phase(end, resolve_weights(one["weights"], buckets, tokens, limits), one["seq_len"]))
+            if phases and asked is not None:
+                left = _left(phases, buckets, asked, (end - begin) * asked, max_epochs)
+            mixture = resolve_weights(one["weights"], buckets, tokens, Constraints(max_epochs, upper=left))
+            phases.append(Phase(end, mixture, one["seq_len"]))
         except CorpuskitError as error:
-            raise type(error)(f"phase {number}: {error.message}", error.hint) from None
+            used_up = "the bounds are what the phases before leave of `max_epochs`: raise it, or upsample less there"
+            raise type(error)(f"phase {number}: {error.message}", error.hint or (used_up if left else None)) from None
         begin = end
     if begin != 1:
         msg = f"the last phase ends at {float(begin):g} of the tokens"
         raise UsageError(msg, "let it end with the run: `until: 1`")
     return phases
+
+
+def _left(
+    phases: Sequence[Phase], buckets: Sequence[Bucket], asked: int, tokens: Fraction, max_epochs: float
+) -> dict[str, float]:
+    """The largest weights in a next phase of so many tokens that keep `max_epochs` over these phases and that one.
+
+    Args:
+        phases: those before it, ending at fractions of the `asked` tokens; a domain that they do not draw has no bound
+            but its cap.
+    """
+    sizes = {bucket.name: as_written(max_epochs) * bucket.tokens for bucket in buckets}
+    drawn = {name: part * asked for name, part in Phased(phases).drawn().items() if part and name in sizes}
+    bounds = {name: min(max((sizes[name] - part) / tokens, Fraction(0)), Fraction(1)) for name, part in drawn.items()}
+    # rounded down: the whole run is checked exactly
+    return {name: math.nextafter(float(bound), 0) for name, bound in bounds.items()}
 
 
 def _count(tokens: float | Fraction) -> str:

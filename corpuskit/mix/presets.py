@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corpuskit.errors import UsageError, did_you_mean
-from corpuskit.mix.methods import Method, builtin, called, is_method
+from corpuskit.mix.methods import Method, as_method, builtin, called
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
 
 SLIMPAJAMA_DC: Mapping[str, Mapping[str, float]] = {
@@ -38,10 +38,11 @@ def check_weights(weights: str | Mapping[str, Any], domains: Sequence[str]) -> N
     Raises:
         UsageError: an unknown name, a table that is no mixture, or a domain with a weight that is not in `domains`.
     """
-    if isinstance(weights, str) and weights in builtin():
-        called({"method": weights})
-    else:
+    named = as_method(weights)
+    if named is None:
         _fixed(weights, domains)
+    else:
+        called(named)
 
 
 def resolve_weights(
@@ -61,11 +62,9 @@ def resolve_weights(
         UsageError: as `check_weights`; or a method that needs a budget has none.
         Infeasible: a domain with a weight has no documents, or a method finds no mixture.
     """
-    if isinstance(weights, str) and weights in builtin():
-        weights = {"method": weights}
-    if is_method(weights):
-        assert not isinstance(weights, str)
-        method, params = called(weights)
+    named = as_method(weights)
+    if named is not None:
+        method, params = called(named)
         check_budget(method, budget)
         return method.solve(Problem(buckets, budget, constraints or Constraints()), params)
     mixture = _fixed(weights, [bucket.name for bucket in buckets])

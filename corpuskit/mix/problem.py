@@ -94,7 +94,9 @@ class Mixture:
 
 def as_written(value: float | Fraction) -> Fraction:
     """A number as it is written: 0.1 is one tenth."""
-    return value if isinstance(value, Fraction) else Fraction(repr(value))
+    if isinstance(value, float):
+        return Fraction(repr(float(value)))  # a float of numpy's is one, but is not written as one
+    return Fraction(value)
 
 
 def _epochs(mixture: Mixture, bucket: Bucket, budget: int) -> float:

@@ -6,6 +6,7 @@ kept when more are asked for; `losses` writes the two tables that methods such a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Sequence
@@ -97,14 +98,42 @@ def proxy(work: Work) -> None:
     """Body: train a small model on one mixture of the swarm, and keep its losses on held-out documents.
 
     Spec: `train`, as the trainer's configuration; `mix`: {tokens, max_epochs, seq_len, seed, packing}; `sources`.
-    Needs as `swarm`, and its unit of `swarm`. Parts: `losses`, {domain: nats a token}; `result`, as the trainer gave.
-    A killed run goes on from its last checkpoint; checkpoints of a run that is complete are removed.
+    Needs as `swarm`, and its unit of `swarm`. Parts: `ratios`, {domain: fraction of the tokens that were drawn}, which
+    whole sequences make differ from what was asked; `losses`, {domain: nats a token}; `result`, as the trainer gave. A
+    killed run goes on from its last checkpoint; a run that has its result keeps no checkpoint.
     """
-    from corpuskit.train.launch import launch
-
     weights = json.loads(work.receipt("swarm").parts["ratios"].path.read_bytes())
     plan, index = planned(work, work.spec["mix"] | {"weights": weights}, FILE_TOKENS)
-    folder, out = work.scratch / "shards", work.root / "checkpoints" / f"proxy-{work.key}"
+    out = _folder(work, work.key)
+    out.mkdir(parents=True, exist_ok=True)
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be at the same run
+        if not (out / "result.json").exists():
+            _train(work, plan, index, out)
+        result = json.loads((out / "result.json").read_text())
+        for checkpoint in out.glob("step-*"):
+            shutil.rmtree(checkpoint)
+    del result["config"]  # it names this machine's folders
+    losses = {name: score["loss"] for name, score in result["validation"].items() if score["loss"] is not None}
+    if not losses:
+        msg = "no domain has held-out text whose loss a proxy run could measure"
+        raise CorpuskitError(msg, "hold more out: `- holdout: {tokens: 50k}`")
+    drawn = {name: domain["taken"] / plan["tokens"] for name, domain in plan["domains"].items()}
+    work.put("ratios", ".json").write_bytes(readable(drawn))
+    work.put("losses", ".json").write_bytes(readable(losses))
+    work.put("result", ".json").write_bytes(readable(result))
+
+
+def _folder(work: Work, key: str) -> Path:
+    """Where the trainer of a proxy run works."""
+    return work.root / "checkpoints" / f"proxy-{key}"
+
+
+def _train(work: Work, plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
+    """Write the shards of a plan beside the unit, and train on all of them."""
+    from corpuskit.train.launch import launch
+
+    folder = work.scratch / "shards"
     folder.mkdir()
     (folder / "index.json").write_bytes(readable(index))
 
@@ -114,33 +143,28 @@ def proxy(work: Work) -> None:
     write_train(work, plan, index, range(plan["files"]), put)
     write_validation(work, index, put)
     launch({**work.spec["train"], "shards": str(folder), "out": str(out)}, processes=1, quiet=True)
-    result = json.loads((out / "result.json").read_text())
-    del result["config"]  # it names this machine's folders
-    losses = {name: score["loss"] for name, score in result["validation"].items() if score["loss"] is not None}
-    if not losses:
-        msg = "no domain has held-out text whose loss a proxy run could measure"
-        raise CorpuskitError(msg, "hold more out: `- holdout: {tokens: 50k}`")
-    work.put("losses", ".json").write_bytes(readable(losses))
-    work.put("result", ".json").write_bytes(readable(result))
-    shutil.rmtree(out)
 
 
 def losses(work: Work) -> None:
-    """Body: the tables of the swarm: ratios.csv, and metrics.csv with the loss of each domain.
+    """Body: the tables of the swarm: ratios.csv, what runs were trained on, and metrics.csv, their losses by domain.
 
-    Needs `swarm` and `proxies`. Parts `ratios` and `metrics`, published in `swarm/`.
+    Needs `proxies`. Parts `ratios` and `metrics`, published in `swarm/`.
     """
-    drawn = ratios_of(work.receipts("swarm"))
-    found = [json.loads(receipt.parts["losses"].path.read_bytes()) for receipt in work.receipts("proxies")]
+    proxies = work.receipts("proxies")
+    drawn = ratios_of(proxies)
+    found = [json.loads(receipt.parts["losses"].path.read_bytes()) for receipt in proxies]
     write_ratios(work.put("ratios", ".csv", publish="swarm/ratios.csv", rows=len(found)), drawn)
     metrics = tuple(found[0])
     values = np.array([[run[metric] for metric in metrics] for run in found])
     target = work.put("metrics", ".csv", publish="swarm/metrics.csv", rows=len(found))
     write_metrics(target, drawn.runs, metrics, values)
+    for receipt in proxies:  # their results stand in the parts now
+        shutil.rmtree(_folder(work, receipt.name), ignore_errors=True)
+        _folder(work, receipt.name).with_suffix(".lock").unlink(missing_ok=True)
 
 
 def ratios_of(receipts: Sequence[Receipt]) -> Ratios:
-    """The table of a swarm from the receipts of its units; runs are named from 1."""
+    """The table of a swarm from the receipts of `swarm` or of `proxies`; runs are named from 1."""
     rows = [json.loads(receipt.parts["ratios"].path.read_bytes()) for receipt in receipts]
     runs = tuple(str(number) for number in range(1, len(rows) + 1))
     domains = tuple(rows[0])

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix.problem import TOLERANCE, Mixture
+from corpuskit.mix.tables import Row, Table, read_table
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,15 +90,16 @@ def read_ratios(path: Path, domains: Sequence[str] | None = None) -> Ratios:
         UsageError: a gap, a number that is no fraction, a row that does not sum to 1, a run twice, or a column that is
             no domain of the corpus; with file and line.
     """
-    runs, columns, values = _read(path, _fraction)
+    table, values = _read(path, _fraction)
+    columns = table.columns
     if domains is not None:
-        _same_domains(path, columns, domains)
-    for number, total in enumerate(values.sum(axis=1), 2):
+        _same_domains(path, table, domains)
+    for (run, row), total in zip(table.rows.items(), values.sum(axis=1), strict=True):
         if abs(total - 1) > TOLERANCE:
-            msg = f"{path}:{number}: the ratios of run `{runs[number - 2]}` sum to {total:.4g}, not to 1"
+            msg = f"{path}:{row.line}: the ratios of run `{run}` sum to {total:.4g}, not to 1"
             raise UsageError(msg, "ratios are fractions of tokens that sum to 1 in each line")
     order = sorted(range(len(columns)), key=lambda column: columns[column])
-    return Ratios(runs, tuple(columns[column] for column in order), values[:, order])
+    return Ratios(tuple(table.rows), tuple(columns[column] for column in order), values[:, order])
 
 
 def read_runs(
@@ -116,7 +118,8 @@ def read_runs(
             metric that metrics.csv lacks.
     """
     table = read_ratios(ratios, domains)
-    runs, columns, values = _read(losses, _loss)
+    measured, values = _read(losses, _loss)
+    runs, columns = tuple(measured.rows), measured.columns
     _same_runs(ratios, table.runs, losses, runs)
     wanted = list(columns if metrics is None else metrics)
     for metric in wanted:
@@ -131,77 +134,61 @@ def read_runs(
     return Runs(table, tuple(wanted), values[np.ix_(rows, [columns.index(metric) for metric in wanted])])
 
 
-def _read(path: Path, number: Callable[[str], float]) -> tuple[tuple[str, ...], tuple[str, ...], Floats]:
-    """Names of rows, names of columns and values [rows, columns] of a table."""
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except OSError as error:
-        hint = "ratios.csv and metrics.csv hold a line for each proxy run"
-        raise UsageError(f"{path}: cannot be read ({error.strerror})", hint) from error
-    lines = [line for line in lines if line]
-    if len(lines) < 2:
+def _read(path: Path, number: Callable[[str, str], float]) -> tuple[Table, Floats]:
+    """A table, and its values [rows, columns]; `number` makes one of a cell and the name of its run."""
+    table = read_table(path, "ratios.csv and metrics.csv hold a line for each proxy run")
+    if table.corner not in _KEYS or not table.columns:
+        msg = f"{path}:{table.header}: the first column is `{table.corner}`"
+        raise UsageError(msg, "it must be `run`, the name of a proxy run; the others hold numbers")
+    if not table.rows:
         raise UsageError(f"{path}: holds no run", "a header line, then one line a run")
-    head, *columns = (cell.strip() for cell in lines[0])
-    if head not in _KEYS or not columns:
-        raise UsageError(f"{path}:1: the first column is `{head}`", "it must be `run`, the name of a proxy run")
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice:
-        raise UsageError(f"{path}:1: {_listed(twice)} stands twice in the header")
-    runs: dict[str, int] = {}
-    values = []
-    for line, (run, *cells) in enumerate(lines[1:], 2):
-        if run in runs:
-            raise UsageError(f"{path}:{line}: run `{run}` stands twice, first in line {runs[run]}")
-        runs[run] = line
-        if len(cells) != len(columns):
-            msg = f"{path}:{line}: run `{run}` has {len(cells)} values for {len(columns)} columns"
-            raise UsageError(msg)
-        values.append(list(_numbers(path, line, run, columns, cells, number)))
-    return tuple(runs), tuple(columns), np.array(values, np.float64)
+    values = [list(_numbers(path, run, row, table.columns, number)) for run, row in table.rows.items()]
+    return table, np.array(values, np.float64)
 
 
 def _numbers(
-    path: Path, line: int, run: str, columns: Sequence[str], cells: Sequence[str], number: Callable[[str], float]
+    path: Path, run: str, row: Row, columns: Sequence[str], number: Callable[[str, str], float]
 ) -> Iterator[float]:
-    for column, cell in zip(columns, cells, strict=True):
+    for column, cell in zip(columns, row.cells, strict=True):
         try:
-            yield number(cell)
-        except ValueError as error:
-            what = f"is {cell.strip()!r}, {error}" if cell.strip() else "is empty"
-            msg = f"{path}:{line}: `{column}` of run `{run}` {what}"
-            hint = f"finish run `{run}`, or leave its line out of both tables"
-            raise UsageError(msg, hint) from None
+            yield number(cell, run)
+        except UsageError as error:
+            what = f"is {cell!r}, {error.message}" if cell else "is empty"
+            raise UsageError(f"{path}:{row.line}: `{column}` of run `{run}` {what}", error.hint) from None
 
 
-def _fraction(cell: str) -> float:
+def _fraction(cell: str, _run: str) -> float:
     value = _float(cell)
-    if not 0 <= value <= 1:
-        raise ValueError("not a fraction from 0 to 1")
+    if value is None or not 0 <= value <= 1:
+        what = "not a number" if value is None else "not a fraction from 0 to 1"
+        raise UsageError(what, "ratios are fractions of tokens, not percent: 0.25 is a quarter, 0 leaves a domain out")
     return value
 
 
-def _loss(cell: str) -> float:
+def _loss(cell: str, run: str) -> float:
     value = _float(cell)
-    if not math.isfinite(value):
-        raise ValueError("not a loss: the run diverged or was not evaluated")
+    if value is None or not math.isfinite(value):
+        what = "not a number" if value is None else "not a loss: the run diverged or was not evaluated"
+        raise UsageError(what, f"finish run `{run}`, or leave its line out of both tables")
     return value
 
 
-def _float(cell: str) -> float:
+def _float(cell: str) -> float | None:
     try:
         return float(cell)
     except ValueError:
-        raise ValueError("not a number") from None
+        return None
 
 
-def _same_domains(path: Path, columns: Sequence[str], domains: Sequence[str]) -> None:
-    unknown = sorted(set(columns) - set(domains))
+def _same_domains(path: Path, table: Table, domains: Sequence[str]) -> None:
+    unknown = sorted(set(table.columns) - set(domains))
     if unknown:
         hint = did_you_mean(unknown[0], domains) or f"the corpus has: {', '.join(sorted(domains))}"
-        raise UsageError(f"{path}:1: {_listed(unknown)} is no domain of the corpus", hint)
-    missing = sorted(set(domains) - set(columns))
+        raise UsageError(f"{path}:{table.header}: {_listed(unknown)} is no domain of the corpus", hint)
+    missing = sorted(set(domains) - set(table.columns))
     if missing:
-        raise UsageError(f"{path}:1: no column for the domain {_listed(missing)}", "a domain left out is a column of 0")
+        msg = f"{path}:{table.header}: no column for the domain {_listed(missing)}"
+        raise UsageError(msg, "a domain left out is a column of 0")
 
 
 def _same_runs(ratios: Path, planned: Sequence[str], losses: Path, measured: Sequence[str]) -> None:

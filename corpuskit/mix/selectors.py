@@ -157,8 +157,10 @@ class Stepwise(Selector):
     factor: float
 
     def __post_init__(self) -> None:
-        if any(not low < high for low, high in pairwise((0.0, *self.boundaries))):
-            raise UsageError(f"quartiles {self.boundaries} do not rise from above 0: many scores are equal")
+        if self.boundaries[0] <= 0:
+            raise UsageError(f"the first quartile of the scores is {self.boundaries[0]:g}; perplexities are above 0")
+        if any(not low < high for low, high in pairwise(self.boundaries)):
+            raise UsageError(f"quartiles {self.boundaries} do not rise: many scores are equal")
 
     def keep(self, scores: Scores) -> Floats:
         """As the class says; a score on a boundary belongs to the quartile below."""

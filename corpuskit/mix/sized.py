@@ -23,7 +23,7 @@ def proportional(problem: Problem) -> Mixture:
 def temperature(
     problem: Problem,
     *,
-    T: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1,  # noqa: N803  (the paper's name, and a recipe's)
+    T: Annotated[float, Field(ge=1, allow_inf_nan=False)],  # noqa: N803  (the paper's name, and a recipe's)
     size_limit: Annotated[int, Field(ge=1)] | None = None,
 ) -> Mixture:
     """Sizes to the power of 1 / T: small domains are read more often (Raffel et al. 2020, T5, section 3.5.2).

@@ -104,7 +104,9 @@ def halving_swarm(largest: Mapping[str, float], n: int, *, grid: float = 0.01, s
             raise Infeasible(f"over {_MOST:,} mixtures of {len(names)} domains on a grid of {grid:g}", "raise the grid")
         mixtures.append(mixture)
     if len(mixtures) < n:
-        raise Infeasible(f"the grid of {grid:g} holds {len(mixtures)} mixtures, fewer than {n}", "lower the grid or n")
+        raise Infeasible(
+            f"the grid of {grid:g} holds {len(mixtures)} mixtures, fewer than {n}", "ask for fewer, or raise max_epochs"
+        )
     generator = np.random.default_rng(seed)
     table = generator.permutation(np.array(mixtures))
     lacking = (table == 0).any(axis=1)

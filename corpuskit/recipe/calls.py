@@ -292,20 +292,31 @@ def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Fault
             beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
             hint = did_you_mean(path.name, beside)
             faults.add(span, f"there is no file {path}", hint)
-        return File(path)
+        return type(value)(path)
     below: Callable[[Any], Node | None] = lambda key: node.get(key) if node is not None else None  # noqa: E731
     if isinstance(value, dict):
         return {key: _files(item, below(key), owner, base, faults) for key, item in value.items()}
     if isinstance(value, list | tuple):
         places = [below(number) or node for number in range(len(value))]  # a single value may stand for a list
-        return type(value)(
-            [file for item, at in zip(value, places, strict=True) for file in _matches(item, at, owner, base, faults)]
-        )
+        items = [one for item, at in zip(value, places, strict=True) for one in _matches(item, at, owner, base, faults)]
+        return type(value)(_each_file_once(items) if isinstance(value, list) else items)
     if isinstance(value, pydantic.BaseModel):
         keys = dict(zip(type(value).model_fields, keys_of(type(value), ()), strict=True))
         changed = {n: _files(getattr(value, n), below(key), owner, base, faults) for n, key in keys.items()}
         return value.model_copy(update=changed)
     return value
+
+
+def _each_file_once(items: list[Any]) -> list[Any]:
+    """A list without files that stand in it before, as where two patterns match the same."""
+    once, seen = [], set()
+    for item in items:
+        if isinstance(item, File):
+            if item in seen:
+                continue
+            seen.add(item)
+        once.append(item)
+    return once
 
 
 def _matches(item: Any, node: Node | None, owner: Span, base: Path, faults: Faults) -> list[Any]:
@@ -317,7 +328,7 @@ def _matches(item: Any, node: Node | None, owner: Span, base: Path, faults: Faul
     found = sorted(folder / name for name in names)
     if not any(path.is_file() for path in found):
         faults.add(node.span if node is not None else owner, f"no file matches {folder / item}")
-    return [File(path) for path in found if path.is_file()]
+    return [type(item)(path) for path in found if path.is_file()]
 
 
 def guarded(call: Callable[[], Any], found: Step, span: Span, faults: Faults) -> Any:

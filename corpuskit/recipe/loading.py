@@ -10,9 +10,7 @@ from typing import Any, NoReturn
 
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
-from corpuskit.mix.held_out import least_runs
 from corpuskit.mix.presets import check_weights
-from corpuskit.mix.runs import read_ratios
 from corpuskit.recipe import override
 from corpuskit.recipe.calls import StepReader, find, guarded, mixing_method, parameters, placed_reference
 from corpuskit.recipe.expect import parse_expect
@@ -28,6 +26,7 @@ from corpuskit.recipe.models import (
 )
 from corpuskit.recipe.phasing import check_bounds, check_phases
 from corpuskit.recipe.rules import Columns, check_rules, warnings
+from corpuskit.recipe.swarming import check_learning, check_swarm
 from corpuskit.recipe.tree import Node, expand, parse, planted, shown
 from corpuskit.recipe.validate import keys_of, validated
 from corpuskit.step import File, Step
@@ -79,6 +78,7 @@ class _Loader:
     def __init__(self, root: Node, path: Path, base: Path, faults: Faults) -> None:
         self.root, self.path, self.base, self.faults = root, path, base, faults
         self.domains: list[str] = []
+        self.warnings: list[str] = []
 
     def load(self) -> Recipe:
         settings = validated(Settings.model_validate, Settings, self.root, self.faults, "the recipe")
@@ -92,7 +92,7 @@ class _Loader:
         weights = self._weights(self._at("mix", "weights"), settings)
         phases = self._phases(settings)
         swarm = self._swarm(settings, held_out=not steps.no_holdout)
-        self._train()
+        self._train(settings)
         self._expect(rules)
         name = self._recipe_name(settings)
         self.faults.check()
@@ -121,7 +121,7 @@ class _Loader:
             mix=mix,
             train=settings.train,
             expect=settings.expect,
-            warnings=list(warnings(listed.values(), placed)),
+            warnings=[*warnings(listed.values(), placed), *self.warnings],
         )
 
     def _recipe_name(self, settings: Settings | None) -> str:
@@ -197,14 +197,15 @@ class _Loader:
         weights = None if node is None else node.plain()
         if node is None or not isinstance(weights, str | dict):
             return None
-        named = isinstance(weights, str) and weights in methods.builtin()
-        if named or methods.is_method(weights):
+        if methods.as_method(weights) is not None:
             tokens = None if settings is None or settings.mix is None else settings.mix.tokens
-            called = planted({"method": weights}, node.span) if named else node
+            called = planted({"method": weights}, node.span) if isinstance(weights, str) else node
             values = mixing_method(called, tokens, self.base, self.faults)
-            if values is not None:
-                self._proxy_runs(node, values)
-            return None if named else values
+            method = None if values is None else methods.resolve(values["method"], self.base)
+            if values is not None and method is not None and method.learns:
+                swarm = self._at("mix", "swarm")
+                self.warnings += check_learning(node, values, method, swarm, self.domains, self.faults)
+            return None if isinstance(weights, str) and weights in methods.builtin() else values
         self._table(node, weights)
         return None
 
@@ -225,46 +226,13 @@ class _Loader:
         pairs = zip(mix.phases, found, strict=True)
         return [one if new is None else one.model_copy(update={"weights": new}) for one, new in pairs]
 
-    def _proxy_runs(self, node: Node, values: dict[str, Any]) -> None:
-        """A method that learns from proxy runs needs their two tables, or a `swarm` that makes them."""
-        method, swarm = methods.resolve(values["method"], self.base), self._at("mix", "swarm")
-        if not method.learns:
-            return
-        given = [name for name in ("runs", "losses") if values[name] is not None]
-        if len(given) == 1:
-            self.faults.add(node.owner, f"`{given[0]}` is given alone", "it takes both: `runs` and `losses`")
-        elif not given and swarm is None:
-            hint = "give `runs: ratios.csv` and `losses: metrics.csv`, or add `swarm: {runs: N, tokens: N}` to `mix`"
-            self.faults.add(node.owner, f"`{values['method']}` learns from proxy runs, and there are none", hint)
-        elif not given:
-            runs, least = self._at("mix", "swarm", "runs"), max(method.least_runs, least_runs(len(self.domains)))
-            if runs is not None and isinstance(runs.value, int) and runs.value < least:
-                reason = (
-                    f"{runs.value} proxy runs are too few for `{values['method']}` over {len(self.domains)} domains"
-                )
-                self.faults.add(runs.span, reason, f"it needs at least {least}")
-
     def _swarm(self, settings: Settings | None, *, held_out: bool) -> Swarm | None:
         """The proxy runs, their table's path made absolute."""
         node = self._at("mix", "swarm")
         if node is None or settings is None or settings.mix is None or settings.mix.swarm is None:
             return None
-        swarm = settings.mix.swarm
-        self._preset(self._at("mix", "swarm", "model"))
-        if not held_out:
-            self.faults.add(node.owner, "`swarm` measures proxy runs on held-out text", "remove `holdout: none`")
-        if (swarm.runs is None) == (swarm.ratios is None):
-            hint = "`runs: N` draws mixtures, `ratios: table.csv` takes yours"
-            self.faults.add(node.owner, "`swarm` takes either `runs` or `ratios`", hint)
-        table = self._at("mix", "swarm", "ratios")
-        if table is None or swarm.ratios is None:
-            return swarm
-        path = str(table.span.document.base / swarm.ratios)
-        try:
-            read_ratios(Path(path), self.domains)
-        except UsageError as error:
-            self.faults.add(table.span, error.message, error.hint)
-        return swarm.model_copy(update={"ratios": path})
+        self._preset(node.get("model"))
+        return check_swarm(node, settings.mix, self.domains, self.faults, held_out=held_out)
 
     def _table(self, node: Node, weights: str | dict[str, Any]) -> None:
         unknown = [name for name in weights if name not in self.domains] if isinstance(weights, dict) else []
@@ -294,11 +262,22 @@ class _Loader:
             self.faults.add(node.span, f"`{node.value}` is no file and no name on the hub", "such as `org/name`")
         return None
 
-    def _train(self) -> None:
+    def _train(self, settings: Settings | None) -> None:
         node, model = self._at("train"), self._at("train", "model")
         if node is not None and self._at("mix") is None:
             self.faults.add(node.owner, "`train` needs a `mix`: it trains on shards", "add `mix:`, or remove `train`")
         self._preset(model)
+        mix, train = (None, None) if settings is None else (settings.mix, settings.train)
+        if mix is None or train is None or mix.tokens == "max":
+            return
+        tokens = self._at("train", "tokens")
+        assert tokens is not None
+        if train.tokens - mix.tokens > (train.batch_tokens or train.tokens // 10):  # what the trainer makes up for
+            reason = f"`train.tokens` {train.tokens:,} are more than the {mix.tokens:,} of `mix.tokens`"
+            self.faults.add(tokens.span, reason, "the shards hold each token as often as it is to be seen: raise those")
+        elif mix.phases is not None and train.tokens < mix.tokens:
+            said = f"training ends after {train.tokens:,} of the {mix.tokens:,} tokens of `mix`"
+            self.warnings.append(f"{tokens.span}: {said}: of `phases` it follows as much as that")
 
     def _preset(self, model: Node | None) -> None:
         """The name of a model of the trainer."""

@@ -135,7 +135,7 @@ class Phase(Keys):
     until: Annotated[Number, Field(gt=0)]
     """Where it ends: a fraction of `mix.tokens` (0.8), or tokens (80B); the last phase ends with the run (1)."""
     weights: Weights = "proportional"
-    """As `mix.weights`; a method sees the tokens of the phase."""
+    """As `mix.weights`; a method sees the tokens of the phase, and what earlier phases leave of `max_epochs`."""
     seq_len: Annotated[Whole, Field(ge=1)] | None = None
     """Target tokens of a sequence; default: `mix.shards.seq_len`. It divides that of the longest phase, which is cut to
     make shorter ones: documents that fit the longest may be split where it is cut."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
-from corpuskit.mix.methods import builtin, is_method
+from corpuskit.mix.methods import as_method
 from corpuskit.mix.phases import Phase, Phased, phase_end
 from corpuskit.mix.presets import table_of
-from corpuskit.mix.problem import Constraints
+from corpuskit.mix.problem import Constraints, as_written
 from corpuskit.recipe.faults import Faults
 from corpuskit.recipe.models import Mix
 from corpuskit.recipe.tree import Node
@@ -57,8 +57,12 @@ def check_bounds(node: Node, mix: Mix, domains: Sequence[str], faults: Faults) -
     for name, low in mix.lower.items():
         if low > mix.upper.get(name, 1):
             faults.add(node.value["lower"].keys[name], f"the lower bound of `{name}` is above its upper bound")
-    if sum(mix.lower.values()) > 1:
+    if sum(map(as_written, mix.lower.values())) > 1:
         faults.add(node.value["lower"].span, "the lower bounds sum to more than 1")
+    most = sum(as_written(mix.upper.get(name, 1.0)) for name in domains)
+    if mix.upper and most < 1:
+        reason = f"the upper bounds of all domains sum to {float(most):g}, less than 1"
+        faults.add(node.value["upper"].span, reason, "raise one, or leave a domain without an upper bound")
     if len(faults) > before or not (mix.lower or mix.upper):
         return
     known = _known(mix)
@@ -73,7 +77,7 @@ def check_bounds(node: Node, mix: Mix, domains: Sequence[str], faults: Faults) -
 
 def _known(mix: Mix) -> Phased | None:
     """The schedule of a recipe whose weights are tables and presets: it needs no corpus."""
-    if any(is_method(weights) or weights in builtin() for weights in mix.weighings if not _is_table(weights)):
+    if any(as_method(weights) is not None for weights in mix.weighings):
         return None
     try:
         tables = [table_of(weights) for weights in mix.weighings]
@@ -86,7 +90,3 @@ def _known(mix: Mix) -> Phased | None:
     except UsageError:
         return None  # a fault by itself
     return Phased(phases)
-
-
-def _is_table(weights: object) -> bool:
-    return isinstance(weights, dict) and not is_method(weights)

@@ -78,14 +78,15 @@ def _phases(schedule: Phased, blocks: dict[str, Blocks], mix: dict[str, Any], fi
     """What plan.json says of each phase; sequences and tokens are exact."""
     names, each = list(blocks), [len(cut) for cut in blocks.values()]
     targets = [cut.targets for cut in blocks.values()]
+    parts = [(phase.mixture, phase.until - begin) for begin, phase in schedule.stretches()]
+    drawn = block_counts(parts, targets, each, names, mix["max_epochs"])
     taken, found = [0] * len(names), []
-    for number, (begin, phase) in enumerate(schedule.stretches()):
-        budget, seq_len = phase.until - begin, phase.seq_len or mix["seq_len"]
+    for number, (phase, counts) in enumerate(zip(schedule.phases, drawn, strict=True)):
+        seq_len = phase.seq_len or mix["seq_len"]
         slices = mix["seq_len"] // seq_len
-        counts = block_counts(phase.mixture, targets, each, names, budget, mix["max_epochs"], taken)
         if not sum(counts):
-            whose = f"a budget of {int(budget):,} tokens" + (f" in phase {number + 1}" if "phases" in mix else "")
-            msg = f"{whose} is less than one sequence of {mix['seq_len']:,}"
+            whose = f"{int(parts[number][1]):,} tokens" + (f" in phase {number + 1}" if "phases" in mix else "")
+            msg = f"a budget of {whose} gives no domain a whole sequence of {mix['seq_len']:,}"
             raise Infeasible(msg, "raise `tokens`, or lower `seq_len`")
         order = Plan(
             mix["seed"], tuple(names), tuple(each), tuple(count * slices for count in counts), tuple(taken), slices

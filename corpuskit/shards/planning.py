@@ -93,14 +93,14 @@ def _swarm(planner: Planner, asked: Mix, swarm: Swarm, cut: dict[str, Any], need
     planner.add(
         Stage("swarm", f"{PROXIES}:swarm", {"version": 1, **cut, "swarm": drawn}, run, dict(needs)), count=count
     )
-    trained = {name: plain(getattr(swarm, name)) for name in ("model", "tokens", "batch_tokens", "lr", "seed")}
+    # all that its shards hold, which are the `tokens` below
+    trained = {name: plain(getattr(swarm, name)) for name in ("model", "batch_tokens", "lr", "seed")}
     # one thread: the same sums on any machine, and as many runs beside each other as there are cores
     trained |= {"validation_sequences": swarm.validation_sequences, "threads": 1}
     mixed = cut["mix"] | {"seed": asked.shards.seed, "tokens": swarm.tokens, "max_epochs": swarm.max_epochs}
     spec = {"version": 1, "torch": _torch(), "train": trained, **cut, "mix": mixed}
     planner.add(Stage("proxies", f"{PROXIES}:proxy", spec, {}, {**needs, "swarm": Need("swarm", "each")}), like="swarm")
-    tables = {"swarm": Need("swarm", "all"), "proxies": Need("proxies", "all")}
-    planner.add(Stage("losses", f"{PROXIES}:losses", {"version": 1}, {}, tables), count=1)
+    planner.add(Stage("losses", f"{PROXIES}:losses", {"version": 1}, {}, {"proxies": Need("proxies", "all")}), count=1)
 
 
 def _torch() -> str | None:

@@ -32,7 +32,7 @@ _SPACE = r" \t\n\v\f\r\0"
 _SPECIAL = re.compile(rf"(?<![^{_SPACE}])(?:</s>(?![^{_SPACE}])|__label__[^{_SPACE}]*)")
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)  # what the steps of a recipe may use in turns, on each batch
 def load_classifier(path: Path, _digest: str) -> Any:
     """A fastText model, loaded once in a process for each content of a file.
 

@@ -52,6 +52,20 @@ def _kind(file: str) -> str:
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSED else path).suffix.lower()
 
 
+class TextFile(step.File):
+    """A file of texts: how they are written, which its ending says, enters the key beside its content."""
+
+    __slots__ = ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Content, and whether it is read as JSON Lines or as a text a line."""
+        return {**super().fingerprint(), "lines": "json" if _kind(self) in JSON_LINES else "plain"}
+
+
+Texts = Annotated[list[TextFile], pydantic.BeforeValidator(text_files)]
+"""A parameter of texts: a file, a pattern, or a list of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class GramCounts:
     """Counts of hashed words and pairs, int64 (10000,) each; equal by identity, so that ratios can be remembered.
@@ -72,7 +86,7 @@ def _columns(as_: str, **_: Any) -> dict[str, str]:
 def importance(
     batch: Batch,
     *,
-    target: Annotated[list[step.File], pydantic.BeforeValidator(text_files)],  # noqa: ARG001 - counted in the state
+    target: Texts,  # noqa: ARG001 - counted in the state
     as_: str = "importance",
     state: GramCounts | None = None,
 ) -> dict[str, pa.Array]:
@@ -106,7 +120,7 @@ def importance(
 
 
 @importance.summarize
-def _summarize(batch: Batch, *, target: list[step.File]) -> GramCounts:
+def _summarize(batch: Batch, *, target: list[TextFile]) -> GramCounts:
     from corpuskit.kernels.ngrams import gram_counts
 
     wanted = _target_counts(tuple((Path(file), step.file_digest(Path(file))) for file in target))
@@ -118,7 +132,7 @@ def _merge(one: GramCounts, other: GramCounts) -> GramCounts:
     return GramCounts(one.raw + other.raw, one.target)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def _target_counts(files: tuple[tuple[Path, str], ...]) -> Counts:
     """Counts of files by path and digest, made once in a process and not for each batch."""
     from corpuskit.kernels.ngrams import gram_counts
@@ -130,7 +144,7 @@ def _target_counts(files: tuple[tuple[Path, str], ...]) -> Counts:
     return np.asarray(counts, np.int64)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def _log_ratios(state: GramCounts) -> npt.NDArray[np.float64]:
     if not state.raw.sum():
         raise UsageError(

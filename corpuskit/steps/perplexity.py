@@ -24,7 +24,7 @@ def _given(model: Any) -> Any:
     return model
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def _load(path: Path, _digest: str) -> Any:
     import kenlm
 

@@ -21,11 +21,10 @@ from corpuskit.mix.correlations import included, least_predictive, perplexity_co
 from corpuskit.mix.model_tables import read_model_losses
 from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, load_classifier
 from corpuskit.steps.classifiers import train as train_classifier
-from corpuskit.steps.importance import read_texts, text_files
+from corpuskit.steps.importance import Texts, read_texts
 from corpuskit.steps.language import spread
 from corpuskit.steps.pages import MEND, page_sizes, read_pages
 
-Texts = Annotated[list[step.File], pydantic.BeforeValidator(text_files)]
 Method = Literal["perplexity_correlations", "preselect"]
 
 _NAMED, _MEASURED = ("positive", "negative"), ("pages", "losses", "errors", "benchmark", "method")

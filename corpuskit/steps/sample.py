@@ -183,7 +183,7 @@ _INSTEAD = {
 }
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def fitted(choice: Choice, state: Histogram) -> Selector:
     """The selector that is fitted to a state, once and not for each batch.
 

@@ -293,7 +293,9 @@ def budget(config: TrainConfig, phases: Sequence[tuple[int, int]]) -> Budget:
         phases: sequences that the shards hold of each phase, and target tokens of one.
 
     Raises:
-        UsageError: `tokens` exceeds the shards by a batch or more. Epochs are already in them, so nothing is repeated.
+        UsageError: `tokens` exceeds the shards by a batch and by a longest sequence. Epochs are already in them, so
+            nothing is repeated; a mixture of so many tokens may hold up to one such sequence less, for it holds whole
+            ones.
     """
     available, longest = sum(count * seq_len for count, seq_len in phases), max(seq_len for _, seq_len in phases)
     asked = available if config.tokens is None else config.tokens
@@ -319,13 +321,15 @@ def budget(config: TrainConfig, phases: Sequence[tuple[int, int]]) -> Budget:
     if config.lr is None:
         notes.append(f"lr: {lr:.2e} by Step Law" + (f", clamped from {law_lr:.2e}" if lr != law_lr else ""))
     last_length = phases[-1][1]
-    if -(-left // last_length) >= max(round(batch_tokens / last_length), 1):
+    if left >= longest and -(-left // last_length) >= max(round(batch_tokens / last_length), 1):
         held = " and ".join(f"{count:,} sequences of {seq_len:,}" for count, seq_len in phases)
         raise UsageError(
             f"tokens: {asked:,} were asked for, but the shards in {config.shards} hold {available:,} "
             f"({held}); they are the whole mixture, so none is repeated",
             f"set train tokens to {available} or less, or raise the mixture's `tokens` or `max_epochs`",
         )
+    if left:
+        notes.append(f"tokens: {available:,} of the {asked:,} asked for: the shards hold no more whole sequences")
     if len(phases) > 1 and available - asked >= batch_tokens:
         reached = f"the run ends in phase {len(stretches)} of {len(phases)}"
         notes.append(f"tokens: {asked:,} of the {available:,} that the shards hold: {reached}")

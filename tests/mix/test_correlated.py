@@ -178,7 +178,7 @@ def test_negative_pages_are_the_worst_and_as_many_as_the_positive(rows):
     [
         ("bits.csv", ("b,3", "b,nan"), r"bits\.csv:3: `m0` of `b` is `nan`, not a finite number"),
         ("bits.csv", ("b,3", "b,"), r"bits\.csv:3: `m0` of `b` is empty"),
-        ("bits.csv", ("b,3,", "b,"), r"bits\.csv:3: `b` has 3 values for 4 models"),
+        ("bits.csv", ("b,3,", "b,"), r"bits\.csv:3: 4 values for the 5 columns of the header"),
         ("bits.csv", ("b,3", "a,3"), r"bits\.csv:3: `a` stands twice, first in line 2"),
         ("bits.csv", ("b,3", "e,3"), r"bits\.csv: `e` is no domain of the corpus"),
         ("bits.csv", ("d,4,2,3,1\r\n", ""), r"bits\.csv: no line for the domain `d`"),
@@ -206,4 +206,7 @@ def test_two_models_and_a_table_that_is_none_are_refused(tmp_path):
         read_model_losses(tmp_path / "bits.csv", tmp_path / "errors.csv", "sciq")
     (tmp_path / "bits.csv").write_text("domain,m0\n")
     with pytest.raises(UsageError, match=r"bits\.csv: holds no values"):
+        read_model_losses(tmp_path / "bits.csv", tmp_path / "errors.csv", "sciq")
+    (tmp_path / "bits.csv").write_text("\ndomain\na\n")
+    with pytest.raises(UsageError, match=r"bits\.csv:2: names no model"):
         read_model_losses(tmp_path / "bits.csv", tmp_path / "errors.csv", "sciq")

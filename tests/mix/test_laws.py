@@ -280,7 +280,7 @@ def test_simulation_keeps_caps_and_says_when_none_of_its_draws_can():
     )
     assert 0.35 < capped.weights["a"] <= 0.4
     narrow = Constraints(lower={"a": 0.2, "b": 0.3}, upper={"a": 0.2001, "b": 0.3001})
-    with pytest.raises(Infeasible, match=r"keeps the limits: 0.2 <= a <= 0.2001"):
+    with pytest.raises(Infeasible, match=r"keep the limits: 0.2 <= a <= 0.2001"):
         simulate([law], prior, samples=5000, constraints=narrow)
     with pytest.raises(UsageError, match="the limits name `d`"):
         simulate([law], prior, constraints=Constraints(lower={"d": 0.1}))

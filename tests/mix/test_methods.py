@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.mix.methods import builtin, identity, method, resolve
 from corpuskit.mix.presets import resolve_weights
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
@@ -33,6 +33,11 @@ def halves(problem: Problem, *, first: str, table: File, share: Annotated[float,
     others = [bucket.name for bucket in problem.buckets if bucket.name != first]
     rest = (1 - Fraction(share)) / len(others)
     return Mixture({first: Fraction(share), **dict.fromkeys(others, rest)})
+
+
+@method
+def broken(problem: Problem) -> Mixture:
+    return Mixture({bucket.name: bucket.tokens + None for bucket in problem.buckets})
 """
 
 
@@ -49,7 +54,7 @@ def sizes(*tokens):
     ],
 )
 def test_t5_caps_first_and_then_takes_the_root(params, expected):
-    found = resolve_weights({"method": "temperature", **params}, sizes(100, 1000, 10_000))
+    found = resolve_weights({"method": "temperature", "T": 1, **params}, sizes(100, 1000, 10_000))
     assert list(found.weights.values()) == pytest.approx(expected, abs=5e-7)
 
 
@@ -95,7 +100,7 @@ def test_slimpajama_dc_6_fits_its_tokens_once(shared):
 
 
 def test_empty_domains_get_nothing_and_an_empty_corpus_is_said():
-    for name in ("proportional", "temperature", "unimax"):
+    for name in ("proportional", {"method": "temperature", "T": 2}, "unimax"):
         found = resolve_weights(name, [*sizes(10, 30), Bucket("z", 0, 0)], 20)
         assert found.weights["z"] == 0
         with pytest.raises(Infeasible, match="holds no document"):
@@ -224,3 +229,12 @@ def test_the_method_in_the_documentation_works_as_it_stands(tmp_path):
     best = np.array([0.3, 0.2, 0.5]) ** 2  # where the slopes b / 2 sqrt(r) are equal
     mixture = found.solve(Problem(sizes(1000, 1000, 1000, 1000), 100), params)
     assert mixture.weights == pytest.approx(dict(zip("abc", best / best.sum(), strict=True)), abs=0.05)
+
+
+def test_a_method_in_a_file_needs_no_table_and_its_faults_name_its_line(tmp_path):
+    found = recipe(tmp_path, "weights: ./mine.py:broken")
+    with pytest.raises(CorpuskitError, match=r"`broken` raised TypeError: .*mine.py:\d+\)"):
+        resolve_weights(found.mix.weights, [Bucket("web", 9, 1), Bucket("books", 9, 1)])
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(found.resolved()))
+    assert load(again, [], {}).mix.weights == found.mix.weights

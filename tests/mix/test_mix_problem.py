@@ -4,6 +4,7 @@ import json
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +77,15 @@ def test_what_is_no_mixture_is_refused(weights, message):
 @pytest.mark.parametrize("scale", [1, 100, 0.9951, 1.0049, 100.4])
 def test_fractions_and_percents_are_accepted_within_rounding(scale):
     assert Mixture({"web": 0.75 * scale, "books": 0.25 * scale}).weights["web"] == pytest.approx(0.75)
+
+
+@given(st.floats(0.01, 0.99))
+def test_floats_of_numpy_are_the_numbers_they_are(share):
+    plain, numpy = (Mixture({"a": kind(share), "b": kind(1 - share)}) for kind in (float, np.float64))
+    assert plain.exact("a") == numpy.exact("a")
+    Constraints(max_epochs=np.float64(4), upper={"a": np.float64(1)}).check(
+        numpy, [Bucket("a", 9, 1), Bucket("b", 9, 1)], 9
+    )
 
 
 def test_a_mixture_cannot_be_changed():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from corpuskit.errors import UsageError
 from corpuskit.mix.ado import ADO, ado_preference, fit_power_law
 from corpuskit.mix.aioli import Aioli, aioli_law, aioli_step
-from corpuskit.mix.phases import Interpolated, Phase, Phased, check_schedule
+from corpuskit.mix.phases import Interpolated, Phase, Phased
 from corpuskit.mix.policies import (
     DoGE,
     GroupDRO,
@@ -313,6 +313,16 @@ def test_ado_imputes_the_last_loss_of_an_absent_source():
     assert policy.history["b"] == pytest.approx(((0.5 * 0.9) * 0.9 + 0.1 * 0.75) * 0.9)
 
 
+@pytest.mark.parametrize("loss", [0.0, -1.0])
+def test_ado_refuses_a_loss_without_a_logarithm_and_names_its_source(loss):
+    policy = ADO(mixture(0.5, 0.5), start=4)
+    with pytest.raises(UsageError, match=r"that of `b` at 1,000 tokens is "):
+        policy.observe(1000, {"a": Statistics(tokens=10, loss=2.0), "b": Statistics(tokens=10, loss=loss)})
+    assert policy.seen == policy.losses == []
+    with pytest.raises(UsageError, match="the loss at 20 tokens is "):
+        fit_power_law([10, 20, 30, 40], [2.0, loss, 1.5, 1.4])
+
+
 # -- what all policies promise -----------------------------------------------------------------------------------------
 
 GRAPH = {name: {to: 0.3 + 0.2 * (name == to) for to in ABC} for name in ABC}
@@ -442,19 +452,20 @@ def test_short_sequences_first_are_phases_of_one_mixture():
 def test_caps_hold_on_the_whole_schedule_and_not_in_each_phase():
     buckets = [Bucket("a", 1000, 1), Bucket("b", 100, 1)]
     schedule = Phased([Phase(900, mixture(1, 0)), Phase(1000, mixture(0, 1))])
-    whole = check_schedule(schedule, buckets, Constraints(max_epochs=1))  # the last phase alone draws only b
-    assert whole.epochs == {"a": 0.9, "b": 1.0}
-    assert values(whole.shares) == [0.9, 0.1]
+    limits, whole = Constraints(max_epochs=1), schedule.shares()
+    limits.check(whole, buckets, schedule.budget)  # the last phase alone draws only b
+    assert whole.epochs(buckets, schedule.budget) == {"a": 0.9, "b": 1.0}
+    assert values(whole) == [0.9, 0.1]
     again = Phased([Phase(450, mixture(0.9, 0.1)), Phase(1001, mixture(0.9, 0.1))])
     with pytest.raises(Infeasible, match=r"b \(1.001 epochs of 100 tokens\)\n.*largest feasible budget is 1,000"):
-        check_schedule(again, buckets, Constraints(max_epochs=1))
+        limits.check(again.shares(), buckets, again.budget)
 
 
 def test_bounds_hold_on_the_whole_schedule():
     schedule = Phased([Phase(900, mixture(1, 0)), Phase(1000, mixture(0, 1))])
     buckets = [Bucket("a", 1000, 1), Bucket("b", 1000, 1)]
     with pytest.raises(Infeasible, match=r"weight of `b` is 0\.1, below its lower bound 0\.2"):
-        check_schedule(schedule, buckets, Constraints(lower={"b": 0.2}))
+        Constraints(lower={"b": 0.2}).check(schedule.shares(), buckets, schedule.budget)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.data())

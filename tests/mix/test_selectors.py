@@ -80,8 +80,14 @@ def test_a_score_of_weight_three_is_three_scores(counts, kind, tenths):
 
 
 def test_quartiles_that_do_not_rise_are_refused():
-    with pytest.raises(UsageError, match="do not rise from above 0: many scores are equal"):
+    with pytest.raises(UsageError, match="do not rise: many scores are equal"):
         Stepwise.fit([5.0] * 10, keep=0.5)
+
+
+@pytest.mark.parametrize("kind", [Stepwise, Gaussian])
+def test_scores_below_0_are_no_perplexities(kind):
+    with pytest.raises(UsageError, match=r"of the scores is -\d.*; perplexities are above 0"):
+        kind.fit(np.arange(-100.0, 0.0), keep=0.5)
 
 
 def test_a_curve_that_has_died_out_cannot_keep_all():

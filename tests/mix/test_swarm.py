@@ -12,6 +12,7 @@ from corpuskit.mix.fitted import mixing_law, olmix, regmix
 from corpuskit.mix.laws import LogLinear, mean_loss
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
 from corpuskit.mix.runs import read_ratios, read_runs, write_ratios
+from corpuskit.mix.sizes import read_sizes
 from corpuskit.mix.solve import solve
 from corpuskit.mix.swarm import MINIMUM, halving_swarm, swarm
 
@@ -142,10 +143,10 @@ def test_tables_with_an_index_and_a_byte_order_mark_are_read(tables):
         ({"losses": LOSSES.replace("2.5", "nan")}, r"metrics.csv:3: .* is 'nan', not a loss: the run diverged"),
         ({"losses": LOSSES.replace("2.5", "inf")}, "is 'inf', not a loss"),
         ({"losses": LOSSES.replace("2.5", "low")}, "is 'low', not a number"),
-        ({"losses": LOSSES.replace(",2.5", "")}, "metrics.csv:3: run `1` has 1 values for 2 columns"),
+        ({"losses": LOSSES.replace(",2.5", "")}, "metrics.csv:3: 2 values for the 3 columns of the header"),
         ({"losses": LOSSES.replace("3,2.0,5.0\n", "")}, r"metrics.csv: no line for `3`, which .*ratios.csv has"),
         ({"losses": LOSSES + "4,1,1\n5,1,1\n"}, r"ratios.csv: no line for `4`, `5`, which .*metrics.csv has"),
-        ({"losses": LOSSES + "1,1,1\n"}, r"metrics.csv:5: run `1` stands twice, first in line 3"),
+        ({"losses": LOSSES + "1,1,1\n"}, r"metrics.csv:5: `1` stands twice, first in line 3"),
         ({"losses": "run,loss\n"}, "metrics.csv: holds no run"),
         ({"losses": LOSSES.replace("loss/web", "loss/code")}, "`loss/code` stands twice"),
         ({"losses": LOSSES.replace("run", "name")}, r"the first column is `name`\n  it must be `run`"),
@@ -153,6 +154,11 @@ def test_tables_with_an_index_and_a_byte_order_mark_are_read(tables):
         ({"ratios": RATIOS.replace("0.25", "0.2")}, "ratios.csv:3: the ratios of run `2` sum to 0.95, not to 1"),
         ({"ratios": RATIOS.replace("0.25", "-0.25")}, "is '-0.25', not a fraction"),
         ({"ratios": RATIOS.replace("0.25", "nan")}, "is 'nan', not a fraction"),
+        ({"ratios": "run,web,code\n\n1,60,40\n"}, r"ratios.csv:3: `web` of run `1` is '60', .*\n  .*not percent"),
+        ({"ratios": RATIOS.replace("0.25", "")}, r"ratios.csv:3: `web` of run `2` is empty\n  .*fractions of tokens"),
+        ({"ratios": RATIOS.replace(",", ";")}, r"ratios.csv:1: the header is one cell.*\n  cells are parted by commas"),
+        ({"ratios": RATIOS.replace("2,0.25", "\n \n2,0.2")}, r"ratios.csv:5: the ratios of run `2` sum to 0.95"),
+        ({"losses": LOSSES.replace("1,3.0", ",3.0")}, "metrics.csv:3: the first cell, the name of the row, is empty"),
         (
             {"domains": ["web", "books"]},
             r"ratios.csv:1: `code` is no domain of the corpus\n  the corpus has: books, web",
@@ -168,6 +174,44 @@ def test_a_table_that_cannot_be_trusted_is_refused_by_file_and_line(tables, chan
 def test_a_table_that_is_not_there_says_what_writes_it(tmp_path):
     with pytest.raises(UsageError, match=r"cannot be read \(No such file.*\n.*a line for each proxy run"):
         read_ratios(tmp_path / "ratios.csv")
+
+
+def test_cells_may_have_spaces_about_them_and_lines_may_be_blank(tables):
+    ratios = RATIOS.replace(",", " , ").replace("\n", "\n\n") + " , ,\n"
+    runs = tables(ratios=ratios, losses=LOSSES.replace("1,", " 1,"))
+    assert runs.ratios.runs == ("1", "2", "3")
+    assert runs.losses[:, 0].tolist() == [3.0, 3.5, 2.0]
+
+
+def test_a_table_that_is_no_utf8_names_its_file(tmp_path):
+    path = tmp_path / "ratios.csv"
+    path.write_bytes("run,café\n1,1\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"ratios\.csv: cannot be read \(not UTF-8.*\n  save it as CSV in UTF-8"):
+        read_ratios(path)
+    path.write_text("domain,tokens\nwords,1\n", encoding="utf-16")
+    with pytest.raises(UsageError, match=r"ratios\.csv: cannot be read \(not UTF-8"):
+        read_sizes(path, ["words"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("domain;tokens\nwords;1\n", r"sizes.csv:1: the header is one cell.*\n  cells are parted by commas"),
+        ("domain,tokens\n\nwords,many\n", r"sizes.csv:3: the tokens of `words` are 'many'"),
+        ("domain,tokens\nwords,1\n\nwords ,2\n", "sizes.csv:4: `words` stands twice, first in line 2"),
+        ("domain,tokens\nwords,1,000\n", r"sizes.csv:2: 3 values for the 2 columns .*\n  .*stands in double quotes"),
+        ("", r"sizes.csv: holds no line\n  a CSV file: domain,tokens"),
+    ],
+)
+def test_sizes_are_refused_by_file_and_line(tmp_path, content, message):
+    (tmp_path / "sizes.csv").write_text(content)
+    with pytest.raises(UsageError, match=message):
+        read_sizes(tmp_path / "sizes.csv", ["words"])
+
+
+def test_sizes_with_a_byte_order_mark_and_blank_lines_are_read(tmp_path):
+    (tmp_path / "sizes.csv").write_text('\ufeffdomain , tokens\r\n\r\n words,"2.5M"\r\n')
+    assert read_sizes(tmp_path / "sizes.csv", ["words"]) == [Bucket("words", 2_500_000, 1)]
 
 
 @pytest.fixture

@@ -63,13 +63,13 @@ def test_counts_are_understood_wherever_a_whole_number_is_wanted(make):
         """\
         steps: [{./steps.py:short: {max_hits: 2k}}]
         mix: {tokenizer: {train: {vocab_size: 32k}}, tokens: 1.5M}
-        train: {model: 20M, tokens: 2M}
+        train: {model: 20M, tokens: 1M}
         """
     )
     assert recipe.steps[0].params["max_hits"] == 2000
     assert recipe.mix.tokenizer.train.vocab_size == 32_000
     assert recipe.mix.tokens == 1_500_000
-    assert (recipe.train.model, recipe.train.tokens) == ("20M", 2_000_000)
+    assert (recipe.train.model, recipe.train.tokens) == ("20M", 1_000_000)
 
 
 def test_names_are_the_sql_of_a_where_the_step_otherwise_and_signals_are_numbered(make):

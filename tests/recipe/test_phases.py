@@ -91,6 +91,7 @@ def test_phases_end_at_fractions_or_tokens_and_have_weights_and_lengths_of_their
         ("upper: {web: 2}\n", ["6: `web` should be less than or equal to 1"]),
         ("lower: {web: 0.7}\nupper: {web: 0.6}\n", ["6: the lower bound of `web` is above its upper bound"]),
         ("lower: {web: 0.7, books: 0.6}\n", ["6: the lower bounds sum to more than 1"]),
+        ("upper: {web: 0.3, books: 0.6}\n", ["6: the upper bounds of all domains sum to 0.9, less than 1"]),
         ("weights: {web: 0.7, books: 0.3}\nupper: {web: 0.6}\n", ["6: the weight of `web` is 0.7, above its upper"]),
         (
             "upper: {web: 0.6}\nphases: [{until: 0.5, weights: {web: 1}}, {until: 1, weights: {web: 50, books: 50}}]",

@@ -84,6 +84,19 @@ def test_predicted_tokens_of_a_partial_epoch_are_counted_exactly(lengths, length
     assert len(np.unique(row)) == taken
 
 
+def test_few_blocks_of_many_are_counted_without_looking_through_all(monkeypatch):
+    blocks = best_fit_blocks(np.random.default_rng(0).integers(1, 90, 3000).tolist(), 65)
+    order = Permutation(len(blocks), "k")
+    places = [0, 1, len(blocks) // 5, len(blocks) // 4 - 1, len(blocks) // 4]
+    monkeypatch.setattr(pack, "_CHUNK", 100)
+    found = [blocks.predicted(order, taken) for taken in places]
+    monkeypatch.setattr(pack, "RATIO", len(blocks) + 1)  # looks through all
+    assert [blocks.predicted(order, taken) for taken in places] == found
+    monkeypatch.setattr(pack, "RATIO", 4)
+    monkeypatch.delattr(Blocks, "_padded")
+    assert [blocks.predicted(order, taken) for taken in places[:-1]] == found[:-1]
+
+
 def test_groups_pack_as_they_would_alone(tmp_path, monkeypatch):
     lengths = np.random.default_rng(0).integers(1, 90, 1000)
     monkeypatch.setattr(pack, "GROUP", 300)

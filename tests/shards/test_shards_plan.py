@@ -166,10 +166,57 @@ def test_counts_follow_weights_within_one_and_never_pass_the_cap(domains, epochs
     limit = Fraction(repr(float(epochs)))
     largest = min(limit * t / mixture.exact(n) for n, t in zip(names, targets, strict=True))
     budget = largest * Fraction(share)
-    counts = block_counts(mixture, targets, blocks, names, budget, epochs)
+    (counts,) = block_counts([(mixture, budget)], targets, blocks, names, epochs)
     exact = [mixture.exact(n) * budget * b / t for n, t, b in zip(names, targets, blocks, strict=True)]
     assert all(abs(count - wanted) < 1 for count, wanted in zip(counts, exact, strict=True))
     assert all(count <= limit * b for count, b in zip(counts, blocks, strict=True))
     assert sum(counts) <= sum(exact)
     if limit.denominator == 1:
         assert sum(counts) == int(sum(exact))
+
+
+DRAWN = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 64), st.integers(0, 100)), min_size=1, max_size=8)
+
+
+@given(DRAWN.filter(lambda domains: any(weight for *_, weight in domains)), st.lists(st.integers(1, 30), min_size=1))
+def test_phases_of_one_mixture_take_together_what_one_phase_takes(domains, lengths):
+    names, blocks = [f"d{k}" for k in range(len(domains))], [count for count, _, _ in domains]
+    targets = [count * fill for count, fill, _ in domains]
+    total = sum(weight for _, _, weight in domains)
+    mixture = Mixture({name: Fraction(weight, total) for name, (_, _, weight) in zip(names, domains, strict=True)})
+    largest = min(4 * t / mixture.exact(n) for n, t in zip(names, targets, strict=True) if mixture.exact(n))
+    parts = [(mixture, largest * length / sum(lengths)) for length in lengths]
+    (whole,) = block_counts([(mixture, largest)], targets, blocks, names, 4)
+    phases = block_counts(parts, targets, blocks, names, 4)
+    assert [sum(counts) for counts in zip(*phases, strict=True)] == whole
+    assert all(count >= 0 for counts in phases for count in counts)
+
+
+@given(st.data(), NAMES, st.integers(1, 6))
+def test_at_the_end_of_a_run_of_phases_each_domain_is_within_one_block_of_its_due(data, names, count):
+    weight = st.integers(0, 9)
+    tables = [[data.draw(weight) for _ in names] for _ in range(count)]
+    tables = [table if any(table) else [1] * len(names) for table in tables]
+    parts = [
+        (
+            Mixture({n: Fraction(w, sum(table)) for n, w in zip(names, table, strict=True)}),
+            data.draw(st.integers(1, 50)),
+        )
+        for table in tables
+    ]
+    blocks, targets = [1000] * len(names), [1000] * len(names)
+    phases = block_counts(parts, targets, blocks, names, 4)
+    for k, name in enumerate(names):
+        due = sum(mixture.exact(name) * tokens for mixture, tokens in parts)
+        assert abs(sum(counts[k] for counts in phases) - due) < 1
+        for counts, (mixture, _) in zip(phases, parts, strict=True):
+            assert mixture.exact(name) or not counts[k], "a phase takes nothing of a domain without weight in it"
+    assert sum(map(sum, phases)) == sum(tokens for _, tokens in parts)
+
+
+def test_many_small_domains_take_turns_in_the_phases():
+    names = [f"d{k:02}" for k in range(50)]
+    even = Mixture(dict.fromkeys(names, Fraction(1, 50)))
+    phases = block_counts([(even, 10)] * 5, [100] * 50, [100] * 50, names, 4)
+    assert [sum(counts) for counts in phases] == [10] * 5
+    assert [sum(counts) for counts in zip(*phases, strict=True)] == [1] * 50

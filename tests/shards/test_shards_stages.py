@@ -243,7 +243,7 @@ def test_what_cannot_be_mixed_is_an_error_that_says_what_would_do(tmp_path):
         corpus.mix(weights={"web": 0.5, "empty": 0.5})
     with pytest.raises(UsageError, match=r"needs the domains `c4`, `commoncrawl`|needs the domain"):
         corpus.mix(weights="slimpajama-dc-6")
-    with pytest.raises(Infeasible, match="5 tokens is less than one sequence of 32"):
+    with pytest.raises(Infeasible, match="5 tokens gives no domain a whole sequence of 32"):
         corpus.mix(tokens=5)
 
 

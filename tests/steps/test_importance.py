@@ -230,6 +230,41 @@ def test_the_name_of_a_target_is_in_no_key(tmp_path):
     assert keys[0] == keys[1]
 
 
+def test_a_target_read_in_another_way_scores_anew(tmp_path):
+    path = recipe(corpus(tmp_path, CODE[5:11], PROSE[:4]), "importance: {target: t.jsonl, as: dsir}")
+    write(tmp_path / "t.jsonl", CODE[:5])
+    assert build(path) == 0
+    before = scores(tmp_path / "root")
+    (tmp_path / "t.jsonl").rename(tmp_path / "t.txt")
+    recipe(tmp_path, "importance: {target: t.txt, as: dsir}")
+    assert build(path) == 0
+    after = scores(tmp_path / "root")
+    assert before.keys() == after.keys()
+    assert before != after
+
+
+def test_a_file_that_two_patterns_match_is_counted_once(tmp_path):
+    path = corpus(tmp_path, CODE[5:11], PROSE[:4])
+    targets = []
+    for target in (
+        '["good/*.jsonl"]',
+        '["good/*.jsonl", "good/0.jsonl"]',
+        '["good/0*.jsonl", good/0.jsonl, "good/*.jsonl"]',
+    ):
+        (call,) = load(recipe(path, f"importance: {{target: {target}}}"), []).steps
+        targets.append(call.params["target"])
+    assert targets[0] == targets[1] == targets[2] == [str(tmp_path / "good" / f"{file}.jsonl") for file in range(2)]
+
+
+def test_peek_goes_on_past_rules_that_need_the_score(tmp_path, capsys):
+    path = recipe(corpus(tmp_path, CODE, PROSE), STEP, "where: dsir > 0", "where: length(text) > 5")
+    assert main(["peek", str(path), str(tmp_path / "raw/web/0.jsonl")]) == 0
+    said = capsys.readouterr().out
+    assert "importance: needs the whole corpus" in said
+    assert "dsir > 0: needs `dsir`" in said
+    assert "length(text) > 5: kept\nreaches the end of the steps" in said
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 

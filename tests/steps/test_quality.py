@@ -238,6 +238,65 @@ def test_peek_says_that_the_model_is_missing(tmp_path, capsys):
     assert "quality: needs the model that `corpuskit run` trains" in capsys.readouterr().out
 
 
+def test_a_text_file_read_in_another_way_has_another_key(tmp_path):
+    keys = []
+    for name in ("good.jsonl", "good.json", "good.txt"):
+        params = {"positive": write(tmp_path / name, SEEN_GOOD), "negative": write(tmp_path / "bad.jsonl", SEEN_BAD)}
+        keys.append(quality.fingerprint(quality.validate({"train": params})))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_classifiers_that_take_turns_are_each_loaded_once(tmp_path, model):
+    load_classifier.cache_clear()
+    copies = [File(tmp_path / f"{number}.bin") for number in range(4)]
+    for copy in copies:
+        Path(copy).write_bytes(Path(model).read_bytes())
+    for found in (GOOD[:2], BAD[:2], GOOD[2:4]):
+        for copy in copies:
+            scored(copy, found)
+    assert load_classifier.cache_info().misses == 4
+    load_classifier.cache_clear()
+
+
+def test_peek_goes_on_past_rules_that_need_a_model_which_is_missing(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent("""
+        import pyarrow.compute as pc
+
+        from corpuskit import step
+
+        @step.filter
+        def sure(batch):
+            return pc.greater(batch["quality"], 0.9)
+
+        @step.signal(columns={"doubled": "float64"}, reads=True)
+        def doubled(batch):
+            return pc.multiply(batch["quality"].cast("float64"), 2)
+        """)
+    )
+    mine = [f'"./mine.py:{name}": {{}}' for name in ("sure", "doubled")]
+    rules = ["where: Quality > 0.5", *mine, "where: doubled > 1", "where: length(text) > 100000"]
+    path = recipe(tmp_path, STEP, *rules)
+    assert main(["peek", str(path), str(tmp_path / "raw/web/a.jsonl")]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")] == [
+        "- quality: needs the model that `corpuskit run` trains",
+        "- Quality > 0.5: needs `quality`",
+        "- sure: needs `quality`",
+        "- doubled: needs `quality`",
+        "- doubled > 1: needs `doubled`",
+        "- length(text) > 100000: DROPPED",
+    ]
+
+
+def test_peek_shows_faults_of_steps_that_no_missing_column_explains(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "from corpuskit import step\n\n@step.filter\ndef wrong(batch):\n    return batch['nothing']\n"
+    )
+    path = recipe(tmp_path, STEP, '"./mine.py:wrong": {}')
+    assert main(["peek", str(path), str(tmp_path / "raw/web/a.jsonl")]) != 0
+    assert "`wrong` raised KeyError" in capsys.readouterr().err
+
+
 def test_a_model_larger_than_the_memory_of_a_worker_is_refused(tmp_path, capsys):
     path = recipe(tmp_path, STEP.replace("dimensions: 8, buckets: 1000", "dimensions: 100"))
     assert main(["plan", str(path), "--root", str(tmp_path / "root"), "--set", "memory=512MiB"]) != 0
@@ -431,12 +490,12 @@ def test_a_line_to_train_on_that_cannot_be_read_is_not_passed_over(tmp_path, cap
         (("losses.csv", "b,3", "b,x"), r"losses\.csv:3: `m0` of `b` is `x`, not a finite number"),
         (("losses.csv", "b,3", "b,nan"), r"losses\.csv:3: `m0` of `b` is `nan`"),
         (("losses.csv", "b,3", "b,"), r"losses\.csv:3: `m0` of `b` is empty"),
-        (("losses.csv", "b,3,", "b,"), r"losses\.csv:3: `b` has 2 values for 3 models"),
+        (("losses.csv", "b,3,", "b,"), r"losses\.csv:3: 3 values for the 4 columns of the header"),
         (("losses.csv", "b,3", "a,3"), r"losses\.csv:3: `a` stands twice, first in line 2"),
-        (("losses.csv", "id,m0", "id,m1"), r"losses\.csv:1: the model `m1` stands twice"),
+        (("losses.csv", "id,m0", "id,m1"), r"losses\.csv:1: the column `m1` stands twice"),
         (("losses.csv", "id,m0", "id,m9"), r"losses\.csv:1: the model `m9` is not in .*errors\.csv"),
         (("errors.csv", "all,", "some,"), r"errors\.csv: no line for the benchmark `all`"),
-        (("errors.csv", "all,0", "all,inf,0"), r"errors\.csv:2: `all` has 4 values for 3 models"),
+        (("errors.csv", "all,0", "all,inf,0"), r"errors\.csv:2: 5 values for the 4 columns of the header"),
         (("errors.csv", "all,0.7", "all,inf"), r"errors\.csv:2: `m2` of `all` is `inf`"),
         (("pages.jsonl", '"id": "b"', '"id": "x"'), r"pages\.jsonl: the page `x` has no line in .*losses\.csv"),
         (("pages.jsonl", '"id": "b"', '"id": "a"'), r"losses\.csv: there is no text of the page `b` in"),
@@ -460,6 +519,11 @@ def test_a_row_whose_name_holds_line_feeds_is_named_by_its_first_line(tmp_path):
     folder = tables(tmp_path, {"a\nb": [3, 2, 1], "b": [3, 1, 2], "c\nd": [1, 2, "x"]})
     with pytest.raises(UsageError, match=r"losses\.csv:5: `m2` of `c"):
         labels(folder, "preselect")
+
+
+def test_spaces_about_the_id_of_a_page_are_part_of_it(tmp_path):
+    folder = tables(tmp_path, {"a": [3, 2, 1], " a": [1, 2, 3]})
+    assert labels(folder, "preselect") == {POSITIVE: ["a"], NEGATIVE: [" a"], None: []}
 
 
 # -- the recipes -------------------------------------------------------------------------------------------------------

@@ -84,6 +84,15 @@ def test_all_sequences_asked_for_are_planned_and_a_surplus_below_a_batch_is_forg
     assert ([stretch.sequences for stretch in plan.stretches], plan.steps) == ([sequences], steps)
 
 
+def test_a_surplus_of_less_than_a_longest_sequence_is_forgiven_and_said():
+    given = GIVEN | {"tokens": 3200 + 31, "batch_tokens": 8}
+    plan = configuration.budget(configuration.from_dict(given), [(200, 8), (50, 32)])
+    assert plan.tokens == 3200
+    assert "tokens: 3,200 of the 3,231 asked for: the shards hold no more whole sequences" in plan.notes
+    with pytest.raises(UsageError, match=r"3,232 were asked for.*hold 3,200"):
+        configuration.budget(configuration.from_dict(given | {"tokens": 3232}), [(200, 8), (50, 32)])
+
+
 def test_more_tokens_than_the_shards_hold_names_both_numbers():
     with pytest.raises(UsageError, match=r"5,000 were asked for.*hold 3,200") as raised:
         configuration.budget(configuration.from_dict(GIVEN | {"tokens": 5000, "batch_tokens": 128}), [(100, 32)])
