@@ -117,15 +117,12 @@ def _imagined(asked: Asked, sizes: Path) -> dict[str, Any]:
     buckets = read_sizes(sizes, {source.domain for source in recipe.sources.values()})
     # so many tokens that what one epoch predicts, all but the first of each block, is the size
     blocks = {b.name: Blocks(b.tokens + -(-b.tokens // mix.longest), mix.longest + 1) for b in buckets}
-    weights = [plain(one) for one in mix.weighings]
+    content = plain(mix_parameters(mix)) | {"packing": "concat"}
+    content = with_weights(content, plain(mix.weights if mix.phases is None else mix.weighings))
     if learns_from_swarm(mix):
         plan, root = _plan(asked)
         _complete(plan, root, "losses", asked)
-        tables = _only(root, plan, "losses")
-        runs = {"runs": str(tables["ratios"].path), "losses": str(tables["metrics"].path)}
-        weights = [taught(one, runs) for one in weights]
-    content = plain(mix_parameters(mix)) | {"packing": "concat"}
-    content = with_weights(content, weights[0] if mix.phases is None else weights)
+        content = taught(content, root.receipts(plan.stages["losses"])[0])
     return make_plan({bucket.name: bucket.docs for bucket in buckets}, blocks, content, "", FILE_TOKENS)
 
 

@@ -168,22 +168,25 @@ def mixture(work: Work) -> None:
     """
     mix = with_weights(work.spec["mix"], work.run.get("weights"))
     if "losses" in work.needs:  # a method that learns from the swarm of the recipe
-        tables = work.receipts("losses")[0].parts
-        runs = {"runs": str(tables["ratios"].path), "losses": str(tables["metrics"].path)}
-        given = [phase["weights"] for phase in mix["phases"]] if "phases" in mix else [mix["weights"]]
-        learned = [taught(weights, runs) for weights in given]
-        mix = with_weights(mix, learned if "phases" in mix else learned[0])
+        mix = taught(mix, work.receipts("losses")[0])
     plan, index = planned(work, mix, work.spec.get("file_tokens", FILE_TOKENS))
     work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
     work.put("index", ".json", publish="shards/index.json").write_bytes(readable(index))
     work.facts |= {name: plan[name] for name in ("tokens", "sequences", "files")}
 
 
-def taught(weights: Any, runs: dict[str, str]) -> Any:
-    """`weights` with the tables of the proxy runs, if they learn from them."""
-    if not learns_here(weights):
-        return weights
-    return ({"method": weights} if isinstance(weights, str) else weights) | runs
+def taught(mix: dict[str, Any], losses: Receipt) -> dict[str, Any]:
+    """`mix` with the tables of the proxy runs given to its methods that learn from them."""
+    runs = {"runs": str(losses.parts["ratios"].path), "losses": str(losses.parts["metrics"].path)}
+
+    def told(weights: Any) -> Any:
+        if not learns_here(weights):
+            return weights
+        return ({"method": weights} if isinstance(weights, str) else weights) | runs
+
+    if "phases" not in mix:
+        return with_weights(mix, told(mix["weights"]))
+    return with_weights(mix, [told(phase["weights"]) for phase in mix["phases"]])
 
 
 def with_weights(mix: dict[str, Any], weights: Any) -> dict[str, Any]:

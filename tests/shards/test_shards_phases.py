@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from corpuskit.shards.plan import Plan, train_files
 from corpuskit.shards.read import open_shard, read_index
 from corpuskit.shards.stages import taught, with_weights
 from corpuskit.train.config import budget, from_dict
+from corpuskit.unit import Part, Receipt
 
 PHASES = [
     {"until": 0.3, "weights": {"web": 0.9, "books": 0.1}, "seq_len": 8},
@@ -337,10 +339,13 @@ def test_the_weights_of_a_run_stand_in_each_phase_for_what_its_key_says():
 
 def test_a_method_without_runs_of_its_own_learns_from_those_of_the_recipe():
     runs = {"runs": "/ratios.csv", "losses": "/metrics.csv"}
+    parts = {
+        name: Part(name, Path(path), 0, 0, "") for name, path in zip(("ratios", "metrics"), runs.values(), strict=True)
+    }
+    losses = Receipt("losses", 0, "k", "", parts, {}, {}, [], 0.0, 0.0, 0)
     own = {"method": "regmix", "runs": "/mine.csv", "losses": "/losses.csv"}
-    assert [taught(weights, runs) for weights in ("regmix", own, {"web": 1.0}, "proportional")] == [
-        {"method": "regmix", **runs},
-        own,
-        {"web": 1.0},
-        "proportional",
-    ]
+    given = ["regmix", own, {"web": 1.0}, "proportional"]
+    expected = [{"method": "regmix", **runs}, own, {"web": 1.0}, "proportional"]
+    assert [taught({"weights": weights}, losses)["weights"] for weights in given] == expected
+    phased = taught({"phases": [{"until": 1, "weights": weights} for weights in given]}, losses)
+    assert [phase["weights"] for phase in phased["phases"]] == expected
