@@ -123,7 +123,10 @@ def _imagined(asked: Asked, sizes: Path) -> dict[str, Any]:
         plan, root = _plan(asked)
         _complete(plan, root, "losses", asked)
         content = taught(content, root.receipts(plan.stages["losses"])[0])
-    return make_plan({bucket.name: bucket.docs for bucket in buckets}, blocks, content, "", FILE_TOKENS)
+    made = make_plan({bucket.name: bucket.docs for bucket in buckets}, blocks, content, "", FILE_TOKENS)
+    for domain in made["domains"].values():
+        domain["documents"] = None  # sizes say nothing of them
+    return made
 
 
 def _swarm(asked: Asked) -> Answer:

@@ -20,8 +20,8 @@ _PHASE_HEADER = ("domain", "size", "target", "tokens", "share", "epochs", "so fa
 def explain(plan: Mapping[str, Any]) -> str:
     """Describe a plan (the content of `shards/plan.json`).
 
-    Columns: documents; `available`: tokens that one epoch predicts; `size`: their share of the corpus, from which a
-    mixture departs; target weight; tokens predicted in the plan; achieved share; epochs; `effective`: what the tokens
+    Columns: documents (`-` where only sizes are known); `available`: tokens that one epoch predicts; `size`: their share
+    of the corpus, from which a mixture departs; target weight; tokens predicted in the plan; achieved share; epochs; `effective`: what the tokens
     are worth in unique ones by the data-constrained law; `cap`: the largest share that `max_epochs` allows, and
     whether it is hit. A plan with phases has such a table for each before that of the whole run: there `so far` are the
     epochs at its end, and the cap is what the other phases leave. The mixture as a whole and warnings follow.
@@ -35,7 +35,7 @@ def explain(plan: Mapping[str, Any]) -> str:
         rows.append(
             (
                 name,
-                f"{domain['documents']:,}",
+                "-" if domain["documents"] is None else f"{domain['documents']:,}",
                 f"{domain['targets']:,}",
                 _percent(of.prior),
                 _percent(of.target),
@@ -170,8 +170,10 @@ def _misses(plan: Mapping[str, Any]) -> Iterator[str]:
 def _warnings(plan: Mapping[str, Any]) -> Iterator[str]:
     """What is left out or misses its weight, and what is read often over the whole run."""
     for name, domain in plan["domains"].items():
-        if not domain["weight"]:
-            yield f"note: {name} has no weight: its {domain['documents']:,} documents are not in the mixture"
+        if not domain["targets"]:
+            yield f"note: {name} holds no token to draw"
+        elif not domain["weight"]:
+            yield f"note: {name} has no weight: its {domain['targets']:,} tokens are not in the mixture"
     yield from _misses(plan)
     for name, domain in plan["domains"].items():
         if domain["epochs"] > LITTLE_VALUE:
