@@ -20,11 +20,12 @@ _PHASE_HEADER = ("domain", "size", "target", "tokens", "share", "epochs", "so fa
 def explain(plan: Mapping[str, Any]) -> str:
     """Describe a plan (the content of `shards/plan.json`).
 
-    Columns: documents (`-` where only sizes are known); `available`: tokens that one epoch predicts; `size`: their share
-    of the corpus, from which a mixture departs; target weight; tokens predicted in the plan; achieved share; epochs; `effective`: what the tokens
-    are worth in unique ones by the data-constrained law; `cap`: the largest share that `max_epochs` allows, and
-    whether it is hit. A plan with phases has such a table for each before that of the whole run: there `so far` are the
-    epochs at its end, and the cap is what the other phases leave. The mixture as a whole and warnings follow.
+    Columns: documents (`-` where only sizes are known); `available`: tokens that one epoch predicts; `size`: their
+    share of the corpus, from which a mixture departs; target weight; tokens predicted in the plan; achieved share;
+    epochs; `effective`: what the tokens are worth in unique ones by the data-constrained law; `cap`: the largest share
+    that `max_epochs` allows, and whether it is hit. A plan with phases has such a table for each before that of the
+    whole run: there `so far` are the epochs at its end, and the cap is what the other phases leave. The mixture as a
+    whole and warnings follow.
     """
     lines = [line for number in range(len(plan.get("phases", ()))) for line in _phase(plan, number)]
     if lines:
