@@ -8,7 +8,6 @@ law says nothing of ratios below or above all that it was fitted to. A domain th
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from corpuskit.mix.methods import method
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, Problem
 from corpuskit.mix.regmix import simulate
 from corpuskit.mix.runs import Ratios, Runs, read_runs
+from corpuskit.mix.sized import proportional
 from corpuskit.mix.solve import solve
 from corpuskit.step import File
 
@@ -47,7 +47,9 @@ def regmix(
     fits = fit_laws(LightGBM(), table)
     require_better_than_mean(fits)
     laws = [fit.law for fit in fits]
-    return simulate(laws, _natural(buckets), constraints=limits, buckets=buckets, budget=problem.budget, seed=seed)
+    return simulate(
+        laws, proportional(Problem(buckets)), constraints=limits, buckets=buckets, budget=problem.budget, seed=seed
+    )
 
 
 @method(version=2, libraries=("scipy",))
@@ -73,7 +75,9 @@ def mixing_law(
     fits = fit_laws(LogLinear(terms=terms), table)
     require_better_than_mean(fits)
     objective = mean_loss([fit.law for fit in fits])
-    return solve(objective, _natural(buckets), kl=kl, constraints=limits, buckets=buckets, budget=problem.budget)
+    return solve(
+        objective, proportional(Problem(buckets)), kl=kl, constraints=limits, buckets=buckets, budget=problem.budget
+    )
 
 
 @method(version=2, libraries=("scipy",))
@@ -122,11 +126,3 @@ def _within(given: Constraints, ratios: Ratios) -> Constraints:
             msg = f"`{name}` had ratios from {min(column):.4g} to {max(column):.4g} in the runs; its bounds allow none"
             raise Infeasible(msg, "widen the bounds, or train runs with such ratios")
     return replace(given, lower=lower, upper=upper)
-
-
-def _natural(buckets: list[Bucket]) -> Mixture:
-    """Domains by their tokens."""
-    total = sum(bucket.tokens for bucket in buckets)
-    if not total:
-        raise Infeasible("the corpus holds no document to mix", "`corpuskit stats` shows what dropped them")
-    return Mixture({bucket.name: Fraction(bucket.tokens, total) for bucket in buckets})

@@ -109,7 +109,7 @@ class LogLinear:
         _check(ratios, losses)
         if losses.min() <= 0:
             msg = f"a loss is {losses.min():g}; the log-linear law is for losses above 0"
-            raise UsageError(msg, "use the law `linear`, or losses in nats or bits per byte")
+            raise UsageError(msg, "give losses in nats or bits per byte; `regmix` takes any number")
         size = ratios.shape[1]
         bounds = (np.r_[0.0, np.full(self.terms * size, -np.inf)], np.inf)
 

@@ -10,15 +10,15 @@ import fcntl
 import json
 import shutil
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from corpuskit.errors import CorpuskitError
-from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Mixture, largest_budget
+from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Problem, largest_budget
 from corpuskit.mix.runs import Ratios, read_ratios, write_metrics, write_ratios
+from corpuskit.mix.sized import proportional
 from corpuskit.mix.swarm import halving_swarm
 from corpuskit.mix.swarm import swarm as dirichlet_swarm
 from corpuskit.shards.contents import readable
@@ -51,15 +51,12 @@ def draw(domains: Sequence[Bucket], runs: int, asked: dict[str, Any]) -> Ratios:
     Raises:
         Infeasible: a run would read a domain more than `max_epochs` times, or no mixture keeps the limits.
     """
-    total = sum(bucket.tokens for bucket in domains)
-    if not total:
-        raise Infeasible("the corpus holds no document to mix", "`corpuskit stats` shows what dropped them")
+    prior = proportional(Problem(domains))
     epochs, tokens = asked["max_epochs"], asked["tokens"]
     if asked["draw"] == "halving":
         largest = {bucket.name: min(1.0, epochs * bucket.tokens / tokens) for bucket in domains if bucket.tokens}
         drawn = _over(domains, halving_swarm(largest, runs, seed=asked["seed"]))
     else:
-        prior = Mixture({bucket.name: Fraction(bucket.tokens, total) for bucket in domains})
         limits, strength = Constraints(max_epochs=epochs), tuple(asked["strength"])
         drawn = dirichlet_swarm(
             prior, runs, temperature=asked["temperature"], strength=strength, constraints=limits, seed=asked["seed"]

@@ -9,10 +9,10 @@ import textwrap
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from step_runs import build, kept
 
 from corpuskit.cli import main
 from corpuskit.errors import InputError, UsageError
@@ -87,14 +87,8 @@ def recipe(folder, *steps, batch_bytes=1 << 20):
     return folder / "recipe.yaml"
 
 
-def build(path, *words, root=None):
-    return main(["run", str(path), "--root", str(root or path.parent / "root"), *(words or ("--engine", "inline"))])
-
-
 def corpus(root):
-    found = [pq.read_table(path, partitioning=None) for path in sorted((root / "corpus").rglob("*.parquet"))]
-    table = pa.concat_tables(found, promote_options="default")
-    return dict(zip(table.column("text").to_pylist(), table.column("quality").to_pylist(), strict=True))
+    return kept(root, "quality")
 
 
 def trained(root):
