@@ -1,13 +1,15 @@
 """`where`: rules over columns, in SQL. An expression is checked before anything runs and evaluated in a locked DuckDB.
 
 An expression must give the same for a row whatever stands beside it, today and tomorrow: no aggregate, window,
-subquery, table, clock or random number. What DuckDB calls a consistent scalar function is allowed, and its operators.
+subquery, table, clock or random number. Scalar functions and operators of values are allowed, those of time zones among
+them, since the zone is always UTC.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +23,9 @@ NO_VALUE = "no value"
 """The reason of a row that is dropped because the expression is null for it."""
 
 _CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+_CONSTANTS = {"pi", "version"}  # DuckDB's version is in the key of a rule
+_READS = "a reading of the clock or the session"
+_SCHEMAS = {"", "main", "system"}
 _SCALAR = {
     "BETWEEN",
     "CASE",
@@ -63,20 +68,37 @@ def _connection() -> Any:
 
 
 @functools.cache
-def _functions() -> tuple[frozenset[str], dict[str, list[str]]]:
-    """Names of consistent scalar functions, and the definitions of the macros by name."""
-    rows = (
-        _connection()
-        .execute("SELECT function_name, function_type, stability, macro_definition FROM duckdb_functions()")
-        .fetchall()
+def _functions() -> tuple[dict[str, str | None], dict[str, list[str]]]:
+    """Why a scalar function is refused, by name, None if it is allowed; and the definitions of macros by name."""
+    query = (
+        "SELECT function_name, function_type, stability, len(parameters) > 0 OR varargs IS NOT NULL, macro_definition "
+        "FROM duckdb_functions() WHERE function_type IN ('scalar', 'macro')"
     )
-    scalar = {name for name, kind, stability, _ in rows if kind == "scalar" and stability == "CONSISTENT"}
-    scalar -= {name for name, kind, stability, _ in rows if kind == "scalar" and stability != "CONSISTENT"}
+    overloads: dict[str, list[tuple[str, bool]]] = {}
     macros: dict[str, list[str]] = {}
-    for name, kind, _, definition in rows:
-        if kind == "macro":
+    for name, kind, stability, takes, definition in _connection().execute(query).fetchall():
+        if kind == "scalar":
+            overloads.setdefault(name, []).append((stability, takes))
+        else:
             macros.setdefault(name, []).append(definition)
-    return frozenset(scalar - set(macros)), macros
+    scalar = {name: _refusal(name, found) for name, found in overloads.items()}
+    # a macro of a scalar function's name only wraps it
+    return scalar, {name: found for name, found in macros.items() if name not in scalar}
+
+
+def _refusal(name: str, overloads: list[tuple[str, bool]]) -> str | None:
+    """Why a scalar function is refused, by the stability of each overload and whether it takes arguments.
+
+    DuckDB calls a function `CONSISTENT_WITHIN_QUERY` if it reads the clock, the session or only the time zone. The zone
+    is pinned, and an overload for a zone stands beside consistent ones (`year` of a date, of a timestamp); the others
+    stand alone. Versions differ in what they call consistent: a function without arguments that is no constant reads a
+    clock whatever it is called (`current_localtime` in DuckDB 2.0.0).
+    """
+    stabilities = {stability for stability, _ in overloads}
+    if "VOLATILE" in stabilities:
+        return "not a function of the row alone"
+    constant = name in _CONSTANTS or any(takes for _, takes in overloads)
+    return None if constant and "CONSISTENT" in stabilities else _READS
 
 
 def _parse(expr: str, shown: str) -> Any:
@@ -102,25 +124,31 @@ def _parse(expr: str, shown: str) -> Any:
     return nodes[0]["select_list"][0]
 
 
-def _check_function(node: Any, shown: str) -> None:
-    name = node["function_name"].lower()
+def _check_function(node: Any, shown: str, bound: frozenset[str], columns: set[str]) -> None:
+    name, given = node["function_name"].lower(), len(node["arguments"])
+    receiver = node["catalog"] or node["schema"]
+    if receiver.lower() not in _SCHEMAS:  # `text.lower()` is `lower(text)`; to the parser `text` is a schema
+        given += 1
+        if receiver not in bound:
+            columns.add(receiver)
     scalar, macros = _functions()
+    for definition in macros.get(name, []):
+        _walk(_parse(definition, shown), shown, frozenset(), set())
     if name in macros:
-        for definition in macros[name]:
-            _walk(_parse(definition, shown), shown, frozenset(), set())
         return
-    # `age(x)` counts from today although DuckDB calls it consistent; `age(x, y)` is.
-    if name in scalar and not (name == "age" and len(node["arguments"]) == 1):
+    # `age(x)` counts from today, although DuckDB calls it consistent; `age(x, y)` does not
+    why = _READS if name == "age" and given == 1 else scalar.get(name, "")
+    if why is None:
         return
-    known = (
-        _connection().execute("SELECT function_type FROM duckdb_functions() WHERE function_name = ?", [name]).fetchall()
-    )
-    if not known:
-        msg = f"`{shown}`: there is no function `{name}`"
-        raise UsageError(msg, did_you_mean(name, scalar | set(macros)))
-    why = "an aggregate" if known[0][0] == "aggregate" else "not a function of the row alone"
-    msg = f"`{shown}`: `{name}` is {why}; a rule gives the same for a document whatever stands beside it"
-    raise UsageError(msg)
+    if not why:
+        query = "SELECT function_type FROM duckdb_functions() WHERE function_name = ?"
+        known = _connection().execute(query, [name]).fetchall()
+        if not known:
+            msg = f"`{shown}`: there is no function `{name}`"
+            raise UsageError(msg, did_you_mean(name, {*scalar, *macros}))
+        why = "an aggregate" if known[0][0] == "aggregate" else "not a function of the row alone"
+    msg = f"`{shown}`: `{name}` is {why}; a rule gives the same for a document whatever stands beside it, and whenever"
+    raise UsageError(msg, "compare with a date, such as DATE '2026-01-31'" if why == _READS else None)
 
 
 def _walk(node: Any, shown: str, bound: frozenset[str], columns: set[str]) -> None:
@@ -150,7 +178,7 @@ def _walk(node: Any, shown: str, bound: frozenset[str], columns: set[str]) -> No
         msg = f"`{shown}`: {_REFUSED.get(kind, kind)} is not allowed in a rule"
         raise UsageError(msg)
     if kind == "FUNCTION":
-        _check_function(node, shown)
+        _check_function(node, shown, bound, columns)
     for value in node.values():
         _walk(value, shown, bound, columns)
 
@@ -188,6 +216,17 @@ def _needed(expr: str, schema: pa.Schema) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _to_microseconds(rows: Batch) -> Batch:
+    """Timestamps with a zone in microseconds: DuckDB has few functions for those in nanoseconds, 2.0.0 no `hour`."""
+    fields = [
+        field.with_type(pa.timestamp("us", field.type.tz))
+        if pa.types.is_timestamp(field.type) and field.type.tz and field.type.unit == "ns"
+        else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields), safe=False)
+
+
 def _evaluate(expr: str, batch: Batch) -> pa.Array:
     import duckdb
 
@@ -196,11 +235,11 @@ def _evaluate(expr: str, batch: Batch) -> pa.Array:
         pa.record_batch([pa.array(range(batch.num_rows), pa.int64())], ["__row"]) if not names else batch.select(names)
     )
     connection = _connection()
-    connection.register("__batch", pa.Table.from_batches([rows]))
+    connection.register("__batch", pa.Table.from_batches([_to_microseconds(rows)]))
     try:
         table = connection.sql(f"SELECT ({expr}\n) AS keep FROM __batch").to_arrow_table()
     except duckdb.Error as error:
-        reason = str(error).split("\n\nLINE", 1)[0].replace("\n", " ")
+        reason = re.split(r"\n\nLINE|\n\tCandidate functions", str(error))[0].replace("\n", " ")
         msg = f"`{expr}`: {reason}"
         convert = isinstance(error, duckdb.ConversionException)
         raise UsageError(msg, "TRY_CAST gives null where a value cannot be converted" if convert else None) from None
@@ -226,7 +265,8 @@ def check_types(expr: str, schema: pa.Schema) -> None:
 def where(batch: Batch, *, expr: str) -> tuple[pa.Array, pa.Array]:
     """Keep the documents for which a DuckDB scalar expression over the columns is true.
 
-    A null drops, with the reason "no value", so that it is counted apart. Strings with a time zone are read as UTC.
+    A null drops, with the reason "no value", so that it is counted apart. Dates and hours of a timestamp with a time
+    zone are those of UTC, to the microsecond; a string without a zone is read as UTC.
 
     Args:
         batch: n documents with the columns that `columns_of(expr)` names.

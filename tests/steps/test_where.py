@@ -1,5 +1,8 @@
 """Rules are DuckDB scalar expressions that give the same for a document whatever stands beside it, and whenever."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import pyarrow as pa
 import pytest
 
@@ -40,6 +43,76 @@ def kept(expr, batch=DOCUMENTS):
 def test_expressions_say_what_they_read_and_decide_row_by_row(expr, columns, keep):
     assert columns_of(expr) == columns
     assert kept(expr) == keep
+
+
+AWARE = [datetime(1970, 1, 2, 3, tzinfo=UTC), datetime(2026, 11, 27, 23, 30, tzinfo=UTC), None]
+NAIVE = [None if when is None else when.replace(tzinfo=None) for when in AWARE]
+DATES = [None if when is None else when.date() for when in AWARE]
+WHOLE = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
+TEXT = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+ZONED = [pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in ("UTC", "Asia/Tokyo")]
+
+# types, values of three documents, and rules that keep the second of them
+OF_EVERY_TYPE = [
+    (WHOLE, [7, 60, None], ["c - 3 > 50", "c + 1 > 60", "c * 2 - c / 2 > 80", "c % 7 > 0"]),
+    ([pa.float32(), pa.float64()], [0.5, 120.25, None], ["c - 10 > 90", "round(c + 0.1) = 120", "-c < -1"]),
+    ([pa.decimal128(5, 2)], [Decimal("0.5"), Decimal("120.25"), None], ["c - 10 > 90", "c + 1 > 100"]),
+    (TEXT, ["2", "word 9", None], ["length(c) - 1 > 2", "upper(c) || '!' = 'WORD 9!'", "c.length() > 1"]),
+    ([pa.bool_()], [False, True, None], ["c", "c::INT + 1 > 1"]),
+    (
+        [pa.list_(pa.string())],
+        [["a"], ["a", "b"], None],
+        ["len(c) - 1 > 0", "c[2] || 'x' = 'bx'", "len(c || ['d']) > 2"],
+    ),
+    (
+        [pa.list_(pa.int32())],
+        [[1], [60, 60], None],
+        ["list_sum(c) - 1 > 100", "len([x + 1 for x in c if x - 1 > 50]) = 2"],
+    ),
+    ([pa.struct({"a": pa.int64()})], [{"a": 1}, {"a": 60}, None], ["c.a - 1 > 50", "c['a'] + 1 > 50"]),
+    (
+        [pa.date32()],
+        DATES,
+        ["year(c) > 2000", "c - DATE '2000-01-01' > 1", "date_add(c, INTERVAL 1 DAY) > DATE '2000-01-01'"],
+    ),
+    (
+        [pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")],
+        NAIVE,
+        ["year(c) = 2026 AND hour(c) = 23", "c - INTERVAL 1 DAY > DATE '2000-01-01'", "days_in_month(c) = 30"],
+    ),
+    (
+        ZONED,
+        AWARE,
+        [
+            "year(c) = 2026 AND hour(c) = 23",
+            "c - INTERVAL 1 DAY > TIMESTAMPTZ '2000-01-01'",
+            "c - TIMESTAMPTZ '2000-01-01' > INTERVAL 1 YEAR",
+            "date_trunc('month', c) = TIMESTAMPTZ '2026-11-01'",
+            "strftime(c, '%d %H') = '27 23'",
+            "hour(c AT TIME ZONE 'Asia/Tokyo') = 8",
+            "date_diff('day', TIMESTAMPTZ '2026-11-01', c) - 20 > 0",
+            "age(c, TIMESTAMPTZ '2000-01-01') > INTERVAL 1 YEAR",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expr"),
+    [(kind, values, expr) for kinds, values, exprs in OF_EVERY_TYPE for kind in kinds for expr in exprs],
+    ids=str,
+)
+def test_operators_and_functions_take_every_type_of_column(kind, values, expr):
+    batch = pa.record_batch({"c": pa.array(values, kind)})
+    assert columns_of(expr) == {"c"}
+    check_types(expr, batch.schema)
+    assert kept(expr, batch) == [False, True, False]
+
+
+def test_a_function_called_on_a_column_reads_it_and_is_judged_as_any_other():
+    assert columns_of("language.upper().length() > 1") == {"language"}
+    assert kept("tags.len() > 1") == [True, False, False]
+    assert columns_of("len(tags.list_filter(lambda x: x.upper() = language)) = 1") == {"tags", "language"}
 
 
 def test_a_null_drops_and_is_told_apart_from_a_false():
@@ -86,7 +159,15 @@ def test_names_are_blind_to_case_unless_one_matches_exactly():
         ("day < now()", "`now`"),
         ("day < today()", "`today`"),
         ("day < current_date", "clock"),
-        ("age(day) > interval '3 days'", "`age`"),
+        ("age(day) > interval '3 days'", "`age` is a reading of the clock"),
+        ("day.age() > interval '3 days'", "`age` is a reading of the clock"),
+        ("get_current_timestamp() > day", "`get_current_timestamp` is a reading of the clock"),
+        ("current_localtimestamp() > day", "`current_localtimestamp` is a reading of the clock"),
+        ("transaction_timestamp() > day", "`transaction_timestamp` is a reading of the clock"),
+        ("len(list_filter(tags, lambda x: random() > 0.5)) > 1", "`random`"),
+        ("date_add(now(), words) > day", "`now` is a reading of the clock"),
+        ("current_database() = 'x'", "`current_database` is a reading of the clock or the session"),
+        ("getvariable('x') = 1", "`getvariable` is a reading of the clock or the session"),
         ("day < ago(interval '3 days')", "clock"),
         ("nextval('s') > 1", "`nextval`"),
         ("current_setting('threads') = '1'", "`current_setting`"),
@@ -109,6 +190,8 @@ def test_types_are_checked_without_data():
         check_types("words", DOCUMENTS.schema)
     with pytest.raises(UsageError, match="language"):
         check_types("sqrt(language) > 1", DOCUMENTS.schema)
+    with pytest.raises(UsageError, match=r"'-\(VARCHAR, INTEGER_LITERAL\)'[^:]*$"):  # without the list of candidates
+        check_types("language - 1 > 1", DOCUMENTS.schema)
 
 
 def test_a_value_that_cannot_be_converted_is_an_error_and_try_cast_is_the_way_out():
