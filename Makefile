@@ -2,20 +2,28 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: quickstart test lint types soak docs benchmarks clean
+.PHONY: quickstart test lint types soak docs benchmarks lock test-latest test-lowest clean
 
-# torch first and by its exact version: a resolver that is free to choose takes several GB of CUDA packages
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,mix,dev]'
+# $(call install,VENV,VARIABLES): torch first and by its exact version: a resolver that is free to choose takes several
+# GB of CUDA packages
+define install
+	$(PYTHON) -m venv $(1)
+	$(2) $(1)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(2) $(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[train,mix,dev]'
+endef
+
+# the exact versions of constraints.txt, for what is installed and for what builds kenlm
+.venv/installed: pyproject.toml constraints.txt
+	$(call install,.venv,PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt)
 	touch $@
 
 quickstart: .venv/installed
 	$(BIN)/corpuskit run recipes/quickstart.yaml
 
+TESTS := -m pytest -m 'not soak and not consumers'
+
 test: .venv/installed lint types
-	$(BIN)/python -m pytest -m 'not soak and not consumers'
+	$(BIN)/python $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -33,5 +41,28 @@ docs: .venv/installed
 benchmarks: .venv/installed
 	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each; done
 
+# renew constraints.txt with the newest versions that pyproject.toml allows
+lock:
+	rm -rf .venv-lock
+	$(call install,.venv-lock)
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check setuptools wheel cmake
+	(echo '# `make lock` wrote this: the versions that `make quickstart` and `make test` install, torch aside'; \
+	.venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude torch --exclude pip) > constraints.txt
+
+# the tests with the newest and with the lowest versions that pyproject.toml allows
+test-latest:
+	rm -rf .venv-latest
+	$(call install,.venv-latest)
+	.venv-latest/bin/python $(TESTS)
+
+test-lowest:
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --extra mix --extra dev pyproject.toml \
+		--output-file .venv-lowest/constraints.txt
+	$(call install,.venv-lowest,PIP_CONSTRAINT=.venv-lowest/constraints.txt)
+	.venv-lowest/bin/python $(TESTS)
+
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv .venv-* runs build *.egg-info
