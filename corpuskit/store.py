@@ -266,12 +266,19 @@ def at_work(scratch: Path) -> bool | None:
     machine, _, process = rest.rpartition("-")
     if machine != platform.node() or not process.isdigit():
         return None
+    return _lives(int(process))
+
+
+def _lives(process: int) -> bool:
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
+    # a process that was killed is a zombie until its parent asks for it: an orphan in a container, perhaps for ever
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     return True
 
 

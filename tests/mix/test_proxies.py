@@ -1,12 +1,7 @@
 """The closed loop for real: a swarm is drawn, a small model trained on each mixture, and laws learn from these."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -18,6 +13,7 @@ from corpuskit.mix.problem import Bucket, Infeasible
 from corpuskit.mix.proxies import draw
 from corpuskit.mix.runs import read_ratios, read_runs
 from corpuskit.recipe import RecipeError, load
+from tests.core.kills import kill_at
 
 RECIPE = """\
 name: loop
@@ -104,15 +100,7 @@ def test_the_tables_go_with_the_swarm(path, tmp_path):
 
 
 def test_runs_that_are_killed_go_on_and_more_runs_keep_those_that_are_there(path, root, tmp_path):
-    command = [sys.executable, "-m", "corpuskit.cli", "run", str(path), "--root", str(tmp_path / "root")]
-    process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("root/stages/proxies-*/receipts/*.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = len(list(tmp_path.glob("root/stages/proxies-*/receipts/*.json")))
-    assert 0 < done < 6
+    assert 0 < len(kill_at(path, tmp_path / "root", 1, stage="proxies-")) < 6
     assert run("run", path, "--root", tmp_path / "root", "--workers", 2) == 0
     for table in ("ratios.csv", "metrics.csv"):
         assert (tmp_path / "root" / "swarm" / table).read_bytes() == (root / "swarm" / table).read_bytes()

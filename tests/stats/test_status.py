@@ -3,7 +3,10 @@
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from corpuskit import status
 from corpuskit.store import Root
@@ -49,7 +52,12 @@ def test_failures_of_the_last_run_show_until_the_unit_is_complete(root: Root) ->
 def test_units_at_work_are_those_whose_process_lives(root: Root) -> None:
     lose(root, "corpus-web")
     stage = root.require_plan().stages["corpus-web"]
-    for process in (os.getpid(), 2**22 + 1):
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    killed.kill()  # and not waited for: a zombie
+    for process in (os.getpid(), killed.pid, 2**22 + 1):
         (root.folder(stage) / "scratch" / f"{stage.units[0].key}-{platform.node()}-{process}").mkdir(parents=True)
+    while Path(f"/proc/{killed.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
     found = {row["stage"]: row for row in status.as_json(Root(root.path))["stages"]}
+    killed.wait()
     assert (found["corpus-web"]["complete"], found["corpus-web"]["at_work"]) == (0, 1)
