@@ -18,7 +18,7 @@ whatever rows stand beside it):
     filter   (batch, **params)  -> BooleanArray[n] (true keeps), or (mask, StringArray[n] of reasons)
     edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was)
     preset   (**params)         -> list of recipe steps that it stands for
-    barrier  (**params)         -> its validated parameters; the plan knows how to run it
+    barrier  (**params)         -> its validated parameters; of corpuskit alone, whose plan knows how to run it
     method   (problem, **params) -> Mixture; for `mix.weights`, see `corpuskit.mix.methods`
 
 A signal, filter or edit that needs to have seen everything adds `.summarize` and `.merge` (exact and order-free), and
@@ -397,8 +397,23 @@ def preset(function: Callable[..., Any]) -> Step:
 
 
 def barrier(**options: Any) -> Callable[[Callable[..., Any]], Step]:
-    """Make a function (**params) -> params a step that the plan runs as stages of its own (`minhash`, `holdout`)."""
-    return _decorator("barrier", None, options)  # type: ignore[no-any-return]
+    """Make a function (**params) -> params a step that the plan runs as stages of its own (`minhash`, `holdout`).
+
+    Raises:
+        UsageError: the function is not corpuskit's; nothing would know how to plan it.
+    """
+
+    def wrap(target: Callable[..., Any]) -> Step:
+        if not target.__module__.startswith("corpuskit."):
+            msg = f"`{target.__name__}` cannot be a barrier: the plan knows how to run corpuskit's own, and no others"
+            raise UsageError(
+                msg,
+                "make it a @step.filter, signal or edit; one that needs to have seen everything adds "
+                f"@{target.__name__}.summarize and @{target.__name__}.merge (help(corpuskit.step))",
+            )
+        return _decorator("barrier", target, options)  # type: ignore[no-any-return]
+
+    return wrap
 
 
 def builtin(kinds: Iterable[Kind]) -> dict[str, Step]:
@@ -488,5 +503,8 @@ def _from_file(reference: str, kinds: Sequence[Kind], base: Path) -> Step:
         what = f"is not a {sort} (decorate it with {decorator})" if found is not None else "is not defined there"
         msg = f"`{reference}`: `{name}` {what}"
         raise UsageError(msg, did_you_mean(name, steps) or (f"defined there: {', '.join(steps)}" if steps else None))
+    if found.kind == "barrier":
+        msg = f"`{reference}` is corpuskit's own `{found.name}`"
+        raise UsageError(msg, f"write `{found.name}: {{...}}`")
     found.origin = path
     return found

@@ -196,6 +196,20 @@ def test_a_users_file_that_is_not_python_is_a_fault_with_its_line(report, folder
     assert "ModuleNotFoundError" in report("steps: [{./raises.py:f: {}}]\n")
 
 
+def test_a_barrier_of_a_users_own_is_refused_with_its_line_and_what_to_write_instead(report, folder):
+    (folder / "own.py").write_text(
+        "from corpuskit import step\nfrom corpuskit.steps.exact import exact\n\n"
+        "@step.barrier()\ndef seen(*, tokens: int = 1, seed: int = 0, dedup_train: bool = False):\n    return {}\n"
+    )
+    found = report("steps:\n  - ./own.py:seen: {}\n")
+    reason = "`seen` cannot be a barrier: the plan knows how to run corpuskit's own, and no others"
+    assert places(found) == [f"5:5: {folder / 'own.py'}: {reason}"]
+    assert "@seen.summarize and @seen.merge" in found
+    (folder / "own.py").write_text("from corpuskit.steps.exact import exact\n")
+    found = report("steps:\n  - ./own.py:exact: {}\n")
+    assert places(found) == ["5:5: `./own.py:exact` is corpuskit's own `exact`"]
+
+
 def test_a_missing_recipe_names_the_nearest_file(tmp_path: Path):
     (tmp_path / "slimpajama.yaml").touch()
     with pytest.raises(RecipeError, match=r"slimpajma.yaml: cannot be read: No such file(.|\n)*slimpajama.yaml`\?"):
