@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -231,13 +232,26 @@ def query(root: Root, sql: str) -> pa.Table:
                 raise UsageError(
                     "--sql takes one SELECT; it reads a run and changes nothing", f"views: {', '.join(VIEWS)}"
                 )
-            return _integers(connection.sql(sql).to_arrow_table())
+            table = _integers(connection.sql(sql).to_arrow_table())
+            return table.rename_columns(_distinct(table.column_names))
         except duckdb.PermissionException as error:
             raise UsageError(f"a query reads nothing outside the run folder: {error}") from None
         except duckdb.CatalogException as error:
             raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
         except duckdb.Error as error:
             raise UsageError(str(error)) from None
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of columns, a repeated one as `a_1`, as in a subquery of DuckDB, or by the next number that is free."""
+    found: list[str] = []
+    taken = set(names)
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            name = next(other for n in itertools.count(1) if (other := f"{name}_{n}") not in taken)  # noqa: PLW2901
+            taken.add(name)
+        found.append(name)
+    return found
 
 
 def _integers(table: pa.Table) -> pa.Table:

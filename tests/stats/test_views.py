@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpuskit import views
+from corpuskit.cli import main
 from corpuskit.errors import UsageError
 from corpuskit.store import Root
 
@@ -179,6 +180,31 @@ def test_the_connection_itself_is_locked(ready: Root) -> None:
                 connection.execute(sql)
         with pytest.raises(duckdb.PermissionException):
             connection.execute("COPY (SELECT 1) TO '/tmp/corpuskit-stolen.csv'")
+
+
+@pytest.mark.parametrize(
+    ("sql", "names", "values"),
+    [
+        ("SELECT 1 AS a, 2 AS a", ["a", "a_1"], [1, 2]),
+        ("SELECT 1 AS a, 2 AS a, 3 AS a, 4 AS a_1", ["a", "a_2", "a_3", "a_1"], [1, 2, 3, 4]),
+        ("SELECT 1 AS a, 2 AS a, 3 AS A", ["a", "a_1", "A"], [1, 2, 3]),
+        ("SELECT * FROM (SELECT 7 AS doc) x JOIN (SELECT 7 AS doc) y ON x.doc = y.doc", ["doc", "doc_1"], [7, 7]),
+        ("SELECT 1 AS a, 2 AS a WHERE false", ["a", "a_1"], None),
+    ],
+)
+def test_columns_of_one_name_are_told_apart(
+    ready: Root, sql: str, names: list[str], values: list[int] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = views.query(ready, sql)
+    assert table.column_names == names
+    rows = [] if values is None else [dict(zip(names, values, strict=True))]
+    assert table.to_pylist() == rows
+    assert main(["stats", str(ready.path), "--sql", sql, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == rows
+    assert main(["stats", str(ready.path), "--sql", sql]) == 0
+    head, _, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == names
+    assert [list(map(int, line.split())) for line in lines] == ([] if values is None else [values])
 
 
 def test_errors_of_sql_say_what_duckdb_says_and_name_the_views(ready: Root) -> None:
