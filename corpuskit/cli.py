@@ -253,6 +253,7 @@ def _run(options: argparse.Namespace) -> int:
         "units_run": outcome.ran,
         "units_reused": outcome.reused,
         "units_complete_before": outcome.complete,
+        "other_versions": outcome.other_versions,
     }
     if outcome.failures:
         raise failure_report(outcome, plan, str(options.recipe), _options(options))

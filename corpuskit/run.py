@@ -25,7 +25,7 @@ from corpuskit.engine import Failure, Task, make_engine
 from corpuskit.errors import CorpuskitError, InputError, UnitFailed
 from corpuskit.graph import Plan, Stage, digest
 from corpuskit.reuse import content_key, remember, take_over
-from corpuskit.store import Root, at_work, publish, scratch_name
+from corpuskit.store import Root, at_work, other_versions, publish, scratch_name
 from corpuskit.unit import Work
 from corpuskit.views import rebuild
 
@@ -131,12 +131,16 @@ def _check_unchanged(work: Work) -> None:
 
 @dataclass
 class Outcome:
-    """What a run did: units that ran, that took over what an earlier one made, and that were complete before."""
+    """What a run did: units that ran, that took over what an earlier one made, and that were complete before.
+
+    `other_versions` says what of the last two was made with other versions of packages, see `store.other_versions`.
+    """
 
     ran: int = 0
     reused: int = 0
     complete: int = 0
     failures: list[tuple[Task, Failure]] = field(default_factory=list)
+    other_versions: list[str] = field(default_factory=list)
 
 
 def wave(plan: Plan, root: Root, wanted: set[str], failed: set[Task]) -> list[Task]:
@@ -184,6 +188,9 @@ def run(
     wanted = plan.until(until) if until is not None else set(plan.stages)
     root.describe(plan)
     outcome = Outcome(complete=sum(len(root.complete(plan.stages[name])) for name in wanted))
+    outcome.other_versions = other_versions(root, [stage for name, stage in plan.stages.items() if name in wanted])
+    for line in outcome.other_versions:
+        report(f"note: {line}")
     failed: set[Task] = set()
     sealed: set[str] = set()
     with make_engine(engine, workers, plan, root, folder) as run_units, (folder / "log.jsonl").open("ab") as log:

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import orjson
 
 from corpuskit.errors import UsageError
 from corpuskit.graph import Plan, Stage
-from corpuskit.unit import HISTORY, Part, Receipt, Work
+from corpuskit.unit import HISTORY, Part, Receipt, Work, made_with
 
 
 class Root:
@@ -118,6 +119,7 @@ class Root:
             "books": {domain: dict(sorted(counts.items())) for domain, counts in sorted(work.books.items())},
             "facts": work.facts,
             "inputs": work.read,
+            "versions": made_with(stage.kind),
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu_seconds, 3),
             "peak_bytes": peak,
@@ -154,6 +156,7 @@ class Root:
             "books": earlier.books,
             "facts": {name: fact for name, fact in earlier.facts.items() if name not in HISTORY},
             "inputs": earlier.inputs,
+            "versions": earlier.versions,
             "seconds": 0.0,
             "cpu_seconds": 0.0,
             "peak_bytes": 0,
@@ -337,6 +340,23 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
         with target.open("rb+") as stream:
             os.fsync(stream.fileno())
+
+
+def other_versions(root: Root, stages: Iterable[Stage]) -> list[str]:
+    """What of the complete units of some stages was made with other versions than are here, a sentence a version."""
+    found: dict[tuple[str, str, str], Counter[str]] = {}
+    for stage in stages:
+        here = made_with(stage.kind)
+        for receipt in root.complete(stage):
+            for package, version in receipt.versions.items():
+                if version != here.get(package):
+                    units = found.setdefault((package, version, here.get(package, "not installed")), Counter())
+                    units[stage.name] += 1
+    return [
+        f"{sum(units.values())} complete unit(s) were made with {package} {then}; here it is {now} "
+        f"({', '.join(list(units)[:3])}{f' and {len(units) - 3} more stages' if len(units) > 3 else ''})"
+        for (package, then, now), units in sorted(found.items())
+    ]
 
 
 def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> int:

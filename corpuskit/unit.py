@@ -6,14 +6,35 @@ without a seed, no path of the root, no dependence on `memory` or `batch_bytes` 
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 HISTORY = ("scored",)
 """Facts about how a unit was made and not about what it gave: they depend on what was stored before."""
+
+
+_MADE_WITH: dict[str, tuple[str, ...]] = {
+    "tokenizer": ("tokenizers",),
+    "tokens": ("tokenizers",),
+    "train": ("torch",),
+    "proxy": ("torch",),
+}
+"""Packages that pass into what bodies of these kinds write, beside those that pass into all."""
+
+
+def made_with(kind: str) -> dict[str, str]:
+    """Versions of what passes into the parts of a stage of this kind, by package.
+
+    Where another version may change what a document or a value is, it is in the key as well. Here are also those that
+    should change no more than the bytes of a file, such as pyarrow's writer of Parquet.
+    """
+    packages = ("duckdb", "numba", "numpy", "pyarrow", *_MADE_WITH.get(kind, ()))
+    return {"python": platform.python_version()} | {package: version(package) for package in packages}
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,7 @@ class Receipt:
     Attributes:
         content: the unit's content key, if its stage has such keys (see `corpuskit.reuse`).
         reused: key of the earlier unit whose parts these are, if this one did not run.
+        versions: of Python and of the packages that passed into the parts, see `made_with`.
     """
 
     stage: str
@@ -53,6 +75,7 @@ class Receipt:
     peak_bytes: int
     content: str | None = None
     reused: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -26,7 +26,7 @@ from corpuskit.step import File
 
 
 # with fewer than 50, a fold leaves less than two leaves of 20 runs: the trees are the mean
-@method(version=2, least_runs=50, libraries=("lightgbm",))
+@method(version=2, least_runs=50, libraries=("lightgbm", "numpy"))
 def regmix(
     problem: Problem,
     *,
@@ -52,7 +52,7 @@ def regmix(
     )
 
 
-@method(version=2, libraries=("scipy",))
+@method(version=2, libraries=("numpy", "scipy"))
 def mixing_law(
     problem: Problem,
     *,
@@ -80,7 +80,7 @@ def mixing_law(
     )
 
 
-@method(version=2, libraries=("scipy",))
+@method(version=2, libraries=("numpy", "scipy"))
 def olmix(
     problem: Problem, *, runs: File | None = None, losses: File | None = None, metrics: list[str] | None = None
 ) -> Mixture:

@@ -33,7 +33,7 @@ def write(root: Root, plan: Plan, folder: Path) -> Path:
         ("Mixture", sections.mixture(root, plan)),
         ("Training", sections.training(root, plan)),
         ("Resources", sections.resources(root, plan)),
-        ("Environment", sections.environment(folder)),
+        ("Environment", sections.environment(root, plan, folder)),
     ]
     path = folder / "report.html"
     put(path, page(f"corpuskit: {plan.recipe}", [(name, content) for name, content in made if content]).encode())

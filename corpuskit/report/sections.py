@@ -14,7 +14,7 @@ from corpuskit.report import charts
 from corpuskit.report.mixture import chart
 from corpuskit.report.page import code, figure, folded, heading, paragraph, table
 from corpuskit.stats_text import COLUMNS, cells, drops, percent
-from corpuskit.store import Root
+from corpuskit.store import Root, other_versions
 from corpuskit.tables import size
 
 FATES = ("kept", "held out", "dropped", "exact", "near", "contaminated", "empty", "unreadable")
@@ -153,9 +153,10 @@ def resources(root: Root, plan: Plan) -> str:
     return chart + table(["stage", "units", "seconds", "CPU seconds", "peak memory", "on disk"], rows)
 
 
-def environment(folder: Path) -> str:
-    """Python, machine, and the versions of all packages."""
+def environment(root: Root, plan: Plan, folder: Path) -> str:
+    """Python, machine, the versions of all packages, and what was made with others."""
     found = json.loads((folder / "env.json").read_text())
     packages = "\n".join(f"{name} {version}" for name, version in found.pop("packages").items())
     rows = [[str(name), str(value)] for name, value in found.items()]
-    return table(["", ""], rows, left=2) + folded("packages", code(packages))
+    others = "".join(paragraph(line, "warning") for line in other_versions(root, plan.stages.values()))
+    return table(["", ""], rows, left=2) + others + folded("packages", code(packages))

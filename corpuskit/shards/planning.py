@@ -85,6 +85,7 @@ def _swarm(planner: Planner, asked: Mix, swarm: Swarm, cut: dict[str, Any], need
     """Add the proxy runs: the drawing, the training of each, and the tables of all; `cut`: the blocks they read."""
     names = ("tokens", "max_epochs", "draw", "temperature", "strength", "seed")
     drawn = {name: plain(getattr(swarm, name)) for name in names}
+    drawn["numpy"] = importlib.metadata.version("numpy")  # whose random streams may change with a version
     run, count = {}, swarm.runs
     if swarm.ratios is not None:
         drawn, run = {name: drawn[name] for name in ("tokens", "max_epochs")}, {"ratios": swarm.ratios}

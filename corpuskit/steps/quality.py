@@ -156,7 +156,7 @@ def _least_bytes(params: Mapping[str, Any]) -> int:
     return 4 * train.dimensions * (train.buckets if train.word_ngrams > 1 else 1)
 
 
-@quality.train(when=lambda params: params["train"] is not None, size=_least_bytes, libraries=("floret",))
+@quality.train(when=lambda params: params["train"] is not None, size=_least_bytes, libraries=("floret", "numpy"))
 def _train(path: Path, *, train: Training) -> dict[str, int]:
     """Train the classifier and write it to `path`; numbers of texts that it was trained on."""
     settings = train.model_dump(include={"epochs", "lr", "word_ngrams", "dimensions", "buckets", "seed"})

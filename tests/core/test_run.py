@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -44,6 +46,30 @@ def test_a_second_run_runs_no_unit(built: Path, raw: Path, tmp_path: Path, capsy
     found = summary(capsys, "run", recipe(tmp_path, raw), "--root", built, "--engine", "inline")
     assert found["units_run"] == 0
     assert digests(built) == before
+
+
+def test_what_was_made_with_other_versions_is_said_at_the_run_and_in_the_report(
+    built: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(built, tmp_path / "root"))
+    here = version("pyarrow")
+    path = recipe(tmp_path, raw)
+    assert summary(capsys, "run", path, "--root", root, "--engine", "inline")["other_versions"] == []
+    older = [*root.glob("stages/filter-web-*/receipts/*"), *root.glob("stages/corpus-books-*/receipts/*")]
+    for receipt in older:
+        found = json.loads(receipt.read_text())
+        assert found["versions"].keys() >= {"python", "duckdb", "numba", "numpy", "pyarrow"}
+        found["versions"]["pyarrow"] = "25.0.0"
+        receipt.write_text(json.dumps(found))
+    assert run("run", path, "--root", root, "--engine", "inline") == 0
+    said = f"{len(older)} complete unit(s) were made with pyarrow 25.0.0; here it is {here} (filter-web, corpus-books)"
+    assert f"note: {said}" in capsys.readouterr().err
+    report = max(root.glob("runs/*/report.html")).read_text()
+    assert said in report
+    assert f"pyarrow {here}" in report
+    (root / "runs").rename(tmp_path / "runs")  # nothing is run again for it, also without an earlier plan
+    found = summary(capsys, "run", path, "--root", root, "--engine", "inline")
+    assert (found["units_run"], len(found["other_versions"])) == (0, 1)
 
 
 @pytest.mark.parametrize(

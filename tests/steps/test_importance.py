@@ -13,7 +13,6 @@ import pytest
 from dsir_reference import ngram_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from step_runs import build, kept
 
 from corpuskit.cli import main
 from corpuskit.errors import InputError, UsageError
@@ -21,6 +20,7 @@ from corpuskit.recipe import RecipeError, load
 from corpuskit.step import File
 from corpuskit.steps.importance import importance, log_ratios, read_texts
 from tests.core.builder import digests
+from tests.steps.step_runs import build, kept
 
 RECIPE = """\
 name: important

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from step_runs import build, kept
 
 from corpuskit.cli import main
 from corpuskit.errors import InputError, UsageError
@@ -21,6 +20,7 @@ from corpuskit.step import File, file_digest
 from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, load_classifier, train
 from corpuskit.steps.quality import quality
 from tests.core.builder import digests
+from tests.steps.step_runs import build, kept
 
 WANTED, OTHERS = "river ferry winter stone water bank".split(), "buy cheap click now free offer".split()
 SMALL = {"epochs": 30, "lr": 0.5, "word_ngrams": 2, "dimensions": 8, "buckets": 1000, "seed": 0}
