@@ -5,11 +5,21 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+WANTED = "needs the development data at ../shared"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real development data beside the checkout; tests that need it skip, saying so, without it."""
+    """The folder of real development data beside the checkout; tests that need it are skipped without it."""
     if not (SHARED / "data").is_dir():
-        pytest.skip(f"needs the development data at {SHARED}")
+        pytest.skip(WANTED)
     return SHARED / "data"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was not tested for want of the development data."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if WANTED in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests on real data were skipped: there is no ../shared; the others cover what they promise"
+        )

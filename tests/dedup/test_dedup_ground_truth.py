@@ -1,9 +1,10 @@
-"""Real texts with known pairs: our exact similarities are theirs, and pairs are found at the rate of the S-curve."""
+"""Texts with known pairs, planted and real: similarities are theirs, pairs are found at the rate of the S-curve."""
 
 import json
 import math
 
 import numpy as np
+import planted
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -29,11 +30,28 @@ def pairs_of(shared, domain, texts):
     return [(a, b, p) for a, b, p in keyed if a in texts and b in texts]
 
 
-@pytest.mark.parametrize("domain", ["c4", "stackexchange"])
-def test_exact_similarities_are_those_of_the_ground_truth(shared, domain):
-    texts = texts_of(shared, domain)
-    pairs = pairs_of(shared, domain, texts)
-    assert pairs
+PLANTED = "planted"
+
+
+@pytest.fixture(scope="module")
+def known(request):
+    """Texts by name and all their pairs, of the domains that a test asks for."""
+    if request.param == (PLANTED,):
+        texts = planted.texts()
+        return texts, planted.pairs(texts)
+    shared = request.getfixturevalue("shared")
+    texts, pairs = {}, []
+    for domain in request.param:
+        some = texts_of(shared, domain)
+        texts |= some
+        pairs += pairs_of(shared, domain, some)
+    return texts, pairs
+
+
+@pytest.mark.parametrize("known", [(PLANTED,), ("c4",), ("stackexchange",)], indirect=True)
+def test_exact_similarities_are_those_of_the_ground_truth(known):
+    texts, pairs = known
+    assert len(pairs) > 5
     names = sorted({name for a, b, _ in pairs for name in (a, b)})
     hashes, offsets = shingle_sets(pa.array([texts[name] for name in names], pa.large_string()), "word", 13)
     sets = {name: hashes[offsets[i] : offsets[i + 1]] for i, name in enumerate(names)}
@@ -43,15 +61,16 @@ def test_exact_similarities_are_those_of_the_ground_truth(shared, domain):
         assert (common, len(sets[a]) + len(sets[b]) - common) == (pair["intersection"], pair["union"])
 
 
-def test_no_pair_of_the_ground_truth_survives_that_became_a_candidate(shared, tmp_path):
-    texts = texts_of(shared, "c4")
+@pytest.mark.parametrize("known", [(PLANTED,), ("c4",)], indirect=True)
+def test_no_pair_of_the_ground_truth_survives_that_became_a_candidate(known, tmp_path):
+    texts, pairs = known
     names = sorted(texts)
     units = [[(i, texts[names[i]]) for i in range(u, len(names), 4)] for u in range(4)]
     params = parameters(shingle={"unit": "word", "n": 13}, threshold=0.8)
     harness = Harness(tmp_path)
     rows, facts = harness.run(Corpus({"c4": ("c4", units)}), params)
     number = {name: i for i, name in enumerate(names)}
-    truth = {(number[a], number[b]): p["jaccard"] for a, b, p in pairs_of(shared, "c4", texts)}
+    truth = {(number[a], number[b]): p["jaccard"] for a, b, p in pairs}
     truth |= {(b, a): jaccard for (a, b), jaccard in truth.items()}
     for row in rows:
         if (row["doc"], row["kept_doc"]) in truth:  # too short for 13 words: not in the ground truth
@@ -61,19 +80,22 @@ def test_no_pair_of_the_ground_truth_survives_that_became_a_candidate(shared, tm
     numbered = np.concatenate([np.load(r.parts["doc"].path) for r in harness.receipts["signatures:c4"]])
     docs = numbered[np.load(harness.part("rank", "number"))]
     for receipt in harness.receipts["verify"]:
-        pairs, jaccard = (ArrayFile(receipt.parts[name].path).read() for name in ("pair", "jaccard"))
-        for one, two, j in zip(docs[upper(pairs)].tolist(), docs[lower(pairs)].tolist(), jaccard.tolist(), strict=True):
+        edges, jaccard = (ArrayFile(receipt.parts[name].path).read() for name in ("pair", "jaccard"))
+        for one, two, j in zip(docs[upper(edges)].tolist(), docs[lower(edges)].tolist(), jaccard.tolist(), strict=True):
             assert truth.get((one, two), 0.0) == j or j < 0.5, (names[one], names[two], j)
     removed = {row["doc"] for row in rows}
     missed = sum(j >= 0.8 and a not in removed and b not in removed for (a, b), j in truth.items()) // 2
     assert missed <= 2, missed
+    similar = {doc for (doc, _), j in truth.items() if j >= 0.8}
+    assert len(similar) > 100
+    assert len(removed & similar) > 40
     assert facts["bands"] * facts["rows"] == 119
 
 
-def test_pairs_become_candidates_at_the_rate_of_the_s_curve(shared):
-    """Sixteen disjoint groups of permutations, each with its own bands, for real pairs in five ranges of similarity."""
-    texts = texts_of(shared, "c4") | texts_of(shared, "stackexchange")
-    pairs = pairs_of(shared, "c4", texts) + pairs_of(shared, "stackexchange", texts)
+@pytest.mark.parametrize("known", [(PLANTED,), ("c4", "stackexchange")], indirect=True)
+def test_pairs_become_candidates_at_the_rate_of_the_s_curve(known):
+    """Sixteen disjoint groups of permutations, each with its own bands, for pairs in five ranges of similarity."""
+    texts, pairs = known
     bands, rows, groups = 4, 7, 16
     one_each = {}  # one pair of a similarity and size: pairs of one cluster are not independent
     for a, b, pair in pairs:

@@ -2,6 +2,7 @@ import itertools
 import json
 import tarfile
 
+import jsonl_variants
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,11 @@ GOOD_AND_WHOLE = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def generated(shared):
-    return shared / "adversarial/generated"
+@pytest.fixture(scope="module", params=["own", "shared"])
+def generated(request, tmp_path_factory):
+    if request.param == "own":
+        return jsonl_variants.write(tmp_path_factory.mktemp("variants"))
+    return request.getfixturevalue("shared") / "adversarial/generated"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,8 @@ def test_damage_behind_the_data_keeps_all_rows_and_is_an_error(name, generated, 
 def test_damage_inside_keeps_the_rows_before_it(name, generated, control):
     found = read("jsonl", generated / name)
     assert found.documents == control[: len(found.documents)]
-    assert len(found.documents) == (17 if name.endswith("gz") else 0)  # the zstd file is one block, which is cut
+    assert (len(found.documents) > 15) == name.endswith("gz")  # the zstd files are one block, which is cut
+    assert len(found.documents) < 25
     assert found.error is not None
 
 
