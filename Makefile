@@ -20,7 +20,7 @@ endef
 quickstart: .venv/installed
 	$(BIN)/corpuskit run recipes/quickstart.yaml
 
-TESTS := -m pytest -m 'not soak and not consumers'
+TESTS := -m pytest -n auto --dist loadfile -m 'not soak and not consumers'
 
 test: .venv/installed lint types
 	$(BIN)/python $(TESTS)
@@ -28,6 +28,7 @@ test: .venv/installed lint types
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: .venv/installed
 	$(BIN)/mypy
@@ -36,7 +37,7 @@ soak: .venv/installed
 	$(BIN)/python -m pytest -m soak
 
 docs: .venv/installed
-	$(BIN)/python -m corpuskit.recipe_docs > docs/recipe.md
+	$(BIN)/python -m corpuskit.recipe.reference > docs/recipe.md
 
 benchmarks: .venv/installed
 	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each; done

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from corpuskit import step
+    from corpuskit.core.plan import Plan
     from corpuskit.errors import CorpuskitError
-    from corpuskit.graph import Plan
-    from corpuskit.opened import OpenRun, open_run
-    from corpuskit.plan import make as make_plan
+    from corpuskit.explore.opened import OpenRun, open_run
+    from corpuskit.plan.planner import make as make_plan
     from corpuskit.recipe import Recipe, load
 
 _HOMES = {
     "CorpuskitError": ("corpuskit.errors", "CorpuskitError"),
-    "OpenRun": ("corpuskit.opened", "OpenRun"),
-    "Plan": ("corpuskit.graph", "Plan"),
+    "OpenRun": ("corpuskit.explore.opened", "OpenRun"),
+    "Plan": ("corpuskit.core.plan", "Plan"),
     "Recipe": ("corpuskit.recipe", "Recipe"),
     "load": ("corpuskit.recipe", "load"),
-    "make_plan": ("corpuskit.plan", "make"),
-    "open_run": ("corpuskit.opened", "open_run"),
+    "make_plan": ("corpuskit.plan.planner", "make"),
+    "open_run": ("corpuskit.explore.opened", "open_run"),
 }
 
 __all__ = ["CorpuskitError", "OpenRun", "Plan", "Recipe", "load", "make_plan", "open_run", "step"]

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.exact import copy_bits
 from corpuskit.dedup.files import ArrayWriter
 from corpuskit.dedup.index import I64, Index
-from corpuskit.dedup.params import Minhash
 from corpuskit.dedup.sort import Sorter, pack
-from corpuskit.unit import Work
+from corpuskit.steps.lsh import Minhash
 
 ALL_PAIRS = 32
 """The most members of a bucket all of whose pairs are candidates at once; results do not depend on it."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import Index, set_bits
 from corpuskit.dedup.sort import Sorter, pack, upper
-from corpuskit.unit import Receipt, Work
 
 BLOCK = 1 << 20
 """Pairs read at a time."""

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.bands import edge_matches, matches
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, set_bits
 from corpuskit.dedup.prefix import PrefixFilter
 from corpuskit.dedup.sort import U64, Sorter, pack
 from corpuskit.dedup.verify import Verifier
-from corpuskit.unit import Work
 
 SCAN = 1024
 """The most kept members of a bucket with which its members are compared by signature; results do not depend on it."""

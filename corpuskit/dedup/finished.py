@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.keys import digest
+from corpuskit.core.plan import Unit
 from corpuskit.errors import UsageError
-from corpuskit.graph import Unit, digest
 
 PARAMETERS = "index/minhash.json"
 """Where a root says by what it was deduplicated."""

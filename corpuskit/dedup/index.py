@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.signatures import LEADING_BITS
 from corpuskit.errors import CorpuskitError
 from corpuskit.kernels.radix import radix_sort_with
-from corpuskit.unit import Receipt, Work
 
 I64 = npt.NDArray[np.int64]
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.sort import U64, Sorter
 from corpuskit.kernels.hashing import mix
-from corpuskit.unit import Work
 
 F64 = npt.NDArray[np.float64]
 

@@ -23,12 +23,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpuskit.arrow import Batch, PartReader, set_column
-from corpuskit.dropped import DroppedWriter
+from corpuskit.core.batch import Batch, PartReader, set_column
+from corpuskit.core.work import Receipt, Work
+from corpuskit.documents.dropped import DroppedWriter
+from corpuskit.documents.lookup import mapped
 from corpuskit.kernels.lines import Lines, Unit, cut_lines, hash_lines
 from corpuskit.kernels.radix import radix_sort_with
-from corpuskit.pipeline import mapped
-from corpuskit.unit import Receipt, Work
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -368,7 +368,8 @@ class Cut:
         decision: what the plan says of the step. dropped: for documents of which nothing is left.
     """
 
-    def __init__(self, work: Work, decision: dict[str, Any], dropped: DroppedWriter) -> None:
+    def __init__(self, work: Work, decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
+        assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
         self._work, self._dropped = work, dropped
         self._unit: Unit = decision["unit"]
         self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].path, "<u8")

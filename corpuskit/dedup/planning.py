@@ -3,51 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from corpuskit.core.calls import Source, StepCall
+from corpuskit.core.plan import Need, Stage
+from corpuskit.core.planning import Decision, Planner
 from corpuskit.dedup.finished import finished_files
 from corpuskit.errors import UsageError
-from corpuskit.graph import Need, Stage, Unit
-from corpuskit.recipe import Recipe, Source, StepCall
-
-STAGES = "corpuskit.dedup.stages"
-
-PARTITION_BYTES = 4 << 30
-"""Raw bytes for each unit of the global stages of dedup (rounded up to a power of two of units)."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a barrier decided about documents: the stage that holds it, and how the next segment applies it.
-
-    Attributes:
-        label: under which the segment finds the stage.
-        need: the stage.
-        spec: for `corpuskit.pipeline.Decisions`.
-    """
-
-    label: str
-    need: Need
-    spec: dict[str, Any]
-
-
-class Planner(Protocol):
-    """What is known while a recipe's steps are walked; see `corpuskit.plan`."""
-
-    recipe: Recipe
-    stages: dict[str, Stage]
-    docs: dict[str, str | None]
-    decisions: dict[str, list[Decision]]
-    raw_bytes: int
-
-    def add(
-        self, stage: Stage, *, like: str | None = None, raw: list[Unit] | None = None, count: int | None = None
-    ) -> None:
-        """Give a stage its key and its units: one per unit of the stage `like`, these over raw files, or `count`."""
-
-    def flush(self, sources: list[Source], before: str) -> None:
-        """See that the documents of these sources stand in a stage."""
 
 
 def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None:
@@ -67,28 +29,28 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
     for source in sources:
         place = keep.index(source.domain) if source.domain in keep else len(keep)
         listed.append({"source": source.name, "domain": source.domain, "priority": 1 + place})
-    docs = {f"docs:{source.name}": Need(_known(planner.docs[source.name]), "all") for source in sources}
+    docs = {f"docs:{source.name}": Need(planner.holding(source.name), "all") for source in sources}
     for source in sources:
-        name, upstream = f"{prefix}signatures-{source.name}", _known(planner.docs[source.name])
+        name, upstream = f"{prefix}signatures-{source.name}", planner.holding(source.name)
         spec = {"version": 2, "minhash": shared, "domain": source.domain}
-        planner.add(Stage(name, f"{STAGES}:signatures", spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
+        planner.add(Stage(name, "signatures", spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
     needs = {f"signatures:{one['source']}": Need(f"{prefix}signatures-{one['source']}", "all") for one in listed}
     spec = {"version": 2, "minhash": params, "sources": listed}
-    partitions = 1 << max(0, (planner.raw_bytes // PARTITION_BYTES).bit_length())
-    bodies = {"rank": 1, "exact": partitions, "bands": partitions, "verify": partitions, "choose": 1}
+    many = planner.partitions()
+    bodies = {"rank": 1, "exact": many, "bands": many, "verify": many, "choose": 1}
     for body, units in bodies.items():
         if not params["bands"] and body in ("bands", "verify"):
             continue
         if body in ("verify", "choose"):
             needs |= docs
         name = f"{prefix}{body}"
-        planner.add(Stage(name, f"{STAGES}:{body}", spec, {"finished": finished}, dict(needs)), count=units)
+        planner.add(Stage(name, body, spec, {"finished": finished}, dict(needs)), count=units)
         needs[body] = Need(name, "all")
     for source in sources:
         # each unit's slice of the choice: a choice that moves elsewhere leaves the unit's documents as they are
-        name, upstream = f"{prefix}decide-{source.name}", _known(planner.docs[source.name])
+        name, upstream = f"{prefix}decide-{source.name}", planner.holding(source.name)
         slices = {"docs": Need(upstream, "each"), "choose": needs["choose"]}
-        planner.add(Stage(name, "corpuskit.barriers:decide", {"version": 1}, {}, slices), like=upstream)
+        planner.add(Stage(name, "decide", {"version": 1}, {}, slices), like=upstream)
         planner.decisions[source.name].append(Decision(f"decide:{step}", Need(name, "each"), {"barrier": step}))
 
 
@@ -99,14 +61,14 @@ def _finished(
     listed, files = [], {}
     for number, root in enumerate(params.get("against", ())):
         try:
-            by_domain = finished_files(planner.recipe.base / root, params)
+            by_domain = finished_files(planner.base / root, params)
         except UsageError as error:
-            at = f"{planner.recipe.path}:{call.line}: `against: {root}`"
+            at = f"{planner.path}:{call.line}: `against: {root}`"
             raise UsageError(f"{at}: {error.message}", error.hint) from None
         for domain, units in by_domain.items():
             source = f"against-{number}-{domain}"
             spec = {"version": 2, "minhash": shared, "domain": domain}
-            planner.add(Stage(f"{prefix}signatures-{source}", f"{STAGES}:signatures", spec, {}, {}), raw=units)
+            planner.add(Stage(f"{prefix}signatures-{source}", "signatures", spec, {}, {}), raw=units)
             listed.append({"source": source, "domain": domain, "priority": 0, "root": root})
             files[source] = [unit.inputs[0]["path"] for unit in units]
     return listed, files
@@ -118,15 +80,15 @@ def evidence(planner: Planner) -> None:
     if not chosen:
         return
     needs = {name: Need(name, "all") for name in chosen}
-    segments = sorted({name for source in planner.recipe.sources for name in _after(planner, source, chosen)})
+    segments = sorted({name for source in planner.sources for name in _after(planner, source, chosen)})
     needs |= {name: Need(name, "all") for name in segments}
     spec = {"version": 2, "choices": chosen, "segments": segments}
-    planner.add(Stage("duplicates", "corpuskit.barriers:duplicates", spec, {}, needs), count=1)
+    planner.add(Stage("duplicates", "duplicates", spec, {}, needs), count=1)
 
 
 def _after(planner: Planner, source: str, chosen: list[str]) -> list[str]:
     """Segments of a source that come after a choice: they may drop a kept document."""
-    found, name = [], _known(planner.docs[source])
+    found, name = [], planner.holding(source)
     while {need.stage for need in _above(planner, planner.stages[name])} & set(chosen):
         found.append(name)
         upstream = planner.stages[name].needs.get("docs")
@@ -142,8 +104,3 @@ def _above(planner: Planner, stage: Stage) -> Iterable[Need]:
         yield need
         if need.how == "each":
             yield from _above(planner, planner.stages[need.stage])
-
-
-def _known(name: str | None) -> str:
-    assert name is not None
-    return name

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, get_bits
 from corpuskit.dedup.sort import U64, Sorter
 from corpuskit.dedup.verify import Verifier
-from corpuskit.unit import Work
 
 RECORD = np.dtype([("token", "<u8"), ("rank", "<u4"), ("limit", "<u4"), ("size", "<u4"), ("indexed", "<u4")])
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayWriter, Scatter
 from corpuskit.dedup.index import I64, Signed
 from corpuskit.dedup.sort import U64
-from corpuskit.unit import Work
 
 ENTRY_BYTES = 96
 """Working memory for a document while it is sorted."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.arrow import utf8
+from corpuskit.core.batch import utf8
 from corpuskit.kernels.normalize import normalized
 from corpuskit.kernels.shingle import Unit
 

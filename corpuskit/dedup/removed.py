@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpuskit.arrow import PartWriter
+from corpuskit.core.batch import PartWriter
+from corpuskit.core.work import Work
+from corpuskit.dedup.choice import Choice
 from corpuskit.dedup.exact import copies_of
 from corpuskit.dedup.index import Index
 from corpuskit.dedup.sort import U64, lower, upper
-from corpuskit.unit import Work
-
-if TYPE_CHECKING:
-    from corpuskit.dedup.choose import Choice
 
 ROWS = 1 << 16
 """Rows that go to and from the database at a time."""

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpuskit.arrow import text_bytes
+from corpuskit.core.batch import text_bytes
+from corpuskit.core.work import Work
 from corpuskit.dedup import reference
-from corpuskit.dedup.params import Minhash
 from corpuskit.dedup.sort import U64
 from corpuskit.dedup.texts import Texts
 from corpuskit.kernels.hashing import hash_bytes, mix
 from corpuskit.kernels.minhash import sketch
-from corpuskit.unit import Work
+from corpuskit.steps.lsh import Minhash
 
 LEADING_BITS = 10
 """Entries are grouped by this many leading bits of their key: the finest partition that needs no further look."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpuskit.arrow import Batch, PartReader
-from corpuskit.unit import Work
+from corpuskit.core.batch import Batch, PartReader
+from corpuskit.core.work import Work
 
 
 class Texts:

@@ -16,15 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.bands import edge_matches, matches
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, Index
 from corpuskit.dedup.known import Known, pair_key
-from corpuskit.dedup.params import Minhash
 from corpuskit.dedup.sort import U64, Sorter, lower, merge, pack, upper
 from corpuskit.dedup.texts import Texts
 from corpuskit.kernels.shingle import shingle_sets
-from corpuskit.unit import Work
+from corpuskit.steps.lsh import Minhash
 
 F64 = npt.NDArray[np.float64]
 Sets = tuple[npt.NDArray[np.uint64], I64]

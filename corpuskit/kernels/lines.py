@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.arrow import utf8
+from corpuskit.core.batch import utf8
 from corpuskit.kernels.hashing import hash_text
 from corpuskit.kernels.intrinsics import load64, trailing_zeros
 from corpuskit.kernels.normalize import decode, hash_seeds, normalize_document, scratch, steps

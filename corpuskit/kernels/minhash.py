@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.arrow import utf8
+from corpuskit.core.batch import utf8
 from corpuskit.kernels.hashing import K1, hash_text, mix
 from corpuskit.kernels.intrinsics import fold_multiply
 from corpuskit.kernels.normalize import hash_seeds, scratch, steps

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.arrow import utf8
+from corpuskit.core.batch import utf8
 from corpuskit.kernels.hashing import K1, K2, hash_piece
 from corpuskit.kernels.intrinsics import (
     fold_multiply,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.arrow import utf8
+from corpuskit.core.batch import utf8
 from corpuskit.kernels.hashing import SECOND_LANE, hash_text
 from corpuskit.kernels.intrinsics import (
     count_ones,

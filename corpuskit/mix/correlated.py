@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from corpuskit.core.step import File
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix.correlations import perplexity_correlations as estimates_of
 from corpuskit.mix.methods import method
@@ -11,7 +12,6 @@ from corpuskit.mix.model_tables import read_model_losses
 from corpuskit.mix.problem import Mixture, Problem
 from corpuskit.mix.sized import proportional
 from corpuskit.mix.solve import solve
-from corpuskit.step import File
 
 
 @method(budgeted=True)

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from corpuskit.core.step import File
 from corpuskit.errors import UsageError
 from corpuskit.mix.held_out import fit_laws, require_better_than_mean
 from corpuskit.mix.laws import LightGBM, LogLinear, mean_loss
@@ -22,7 +23,6 @@ from corpuskit.mix.regmix import simulate
 from corpuskit.mix.runs import Ratios, Runs, read_runs
 from corpuskit.mix.sized import proportional
 from corpuskit.mix.solve import solve
-from corpuskit.step import File
 
 
 # with fewer than 50, a fold leaves less than two leaves of 20 runs: the trees are the mean

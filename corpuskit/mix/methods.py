@@ -25,10 +25,10 @@ from typing import Any, overload
 
 import pydantic
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Step
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 from corpuskit.mix.problem import Mixture, Problem
-from corpuskit.step import Step
 
 FAMILIES = ("sized", "fitted", "correlated")
 """Modules beside this one that define methods."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from corpuskit.core.numbers import parse_count
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix.problem import Bucket
 from corpuskit.mix.tables import Row, read_table
-from corpuskit.recipe.numbers import parse_count
 
 
 def read_sizes(path: Path, domains: Collection[str]) -> list[Bucket]:

@@ -7,17 +7,6 @@ only columns that are there, and domains that its mixture knows. It looks at no 
 from corpuskit.recipe.expect import Expectation, parse_expect
 from corpuskit.recipe.faults import RecipeError
 from corpuskit.recipe.loading import load
-from corpuskit.recipe.models import Mix, Recipe, Shards, Source, StepCall, Train
+from corpuskit.recipe.models import Recipe
 
-__all__ = [
-    "Expectation",
-    "Mix",
-    "Recipe",
-    "RecipeError",
-    "Shards",
-    "Source",
-    "StepCall",
-    "Train",
-    "load",
-    "parse_expect",
-]
+__all__ = ["Expectation", "Recipe", "RecipeError", "load", "parse_expect"]

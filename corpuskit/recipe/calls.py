@@ -10,16 +10,17 @@ from typing import Any
 
 import pydantic
 
-from corpuskit import step as steps_module
+from corpuskit.core import step as steps_module
+from corpuskit.core.calls import StepCall
+from corpuskit.core.step import File, Kind, Step
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
 from corpuskit.mix.presets import check_budget
 from corpuskit.recipe.faults import Faults, Span
-from corpuskit.recipe.models import StepCall, absolute_reference
+from corpuskit.recipe.models import absolute_reference
 from corpuskit.recipe.override import ITEM_KEYS
 from corpuskit.recipe.tree import Node, planted, shown
 from corpuskit.recipe.validate import keys_of, validated
-from corpuskit.step import File, Kind, Step
 
 STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit", "preset", "barrier")
 

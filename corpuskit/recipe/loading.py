@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from corpuskit.core.calls import Source
+from corpuskit.core.step import File, Step
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
 from corpuskit.mix.presets import check_weights
@@ -15,21 +17,13 @@ from corpuskit.recipe import override
 from corpuskit.recipe.calls import StepReader, find, guarded, mixing_method, parameters, placed_reference
 from corpuskit.recipe.expect import parse_expect
 from corpuskit.recipe.faults import Document, Faults, RecipeError
-from corpuskit.recipe.models import (
-    Phase,
-    Recipe,
-    Settings,
-    Source,
-    SourceKeys,
-    Swarm,
-    absolute,
-)
+from corpuskit.recipe.models import Recipe, Settings, SourceKeys, absolute
 from corpuskit.recipe.phasing import check_bounds, check_phases
 from corpuskit.recipe.rules import Columns, check_rules, warnings
 from corpuskit.recipe.swarming import check_learning, check_swarm
 from corpuskit.recipe.tree import Node, expand, parse, planted, shown
 from corpuskit.recipe.validate import keys_of, validated
-from corpuskit.step import File, Step
+from corpuskit.shards.settings import Phase, Swarm
 
 
 def load(path: Path, overrides: list[str] | None = None, environ: Mapping[str, str] = os.environ) -> Recipe:

@@ -11,8 +11,8 @@ from corpuskit.mix.phases import Phase, Phased, phase_end
 from corpuskit.mix.presets import table_of
 from corpuskit.mix.problem import Constraints, as_written
 from corpuskit.recipe.faults import Faults
-from corpuskit.recipe.models import Mix
 from corpuskit.recipe.tree import Node
+from corpuskit.shards.settings import Mix
 
 
 def check_phases(node: Node, mix: Mix, faults: Faults) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
+from corpuskit.core.calls import Source
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.recipe.calls import DEDUP, Placed, guarded, is_where
 from corpuskit.recipe.faults import Faults
-from corpuskit.recipe.models import Source
 from corpuskit.recipe.tree import Node
 
 Columns = Mapping[str, str | None]

@@ -12,8 +12,8 @@ from corpuskit.mix.laws import enough_runs
 from corpuskit.mix.methods import Method
 from corpuskit.mix.runs import read_ratios
 from corpuskit.recipe.faults import Faults
-from corpuskit.recipe.models import Mix, Swarm
 from corpuskit.recipe.tree import Node
+from corpuskit.shards.settings import Mix, Swarm
 
 
 def check_swarm(node: Node, mix: Mix, domains: Sequence[str], faults: Faults, *, held_out: bool) -> Swarm:

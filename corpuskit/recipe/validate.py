@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic_core import ErrorDetails
 
+from corpuskit.core.numbers import parse_count
 from corpuskit.errors import did_you_mean
 from corpuskit.recipe.faults import Faults
-from corpuskit.recipe.numbers import parse_count
 from corpuskit.recipe.tree import Node, shown
 
 T = TypeVar("T")

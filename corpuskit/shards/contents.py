@@ -6,12 +6,12 @@ import hashlib
 import json
 from typing import Any
 
+from corpuskit.core.work import Receipt
 from corpuskit.mix.phases import Phased, resolve_schedule
 from corpuskit.mix.problem import Bucket, Infeasible
 from corpuskit.shards.pack import Blocks
 from corpuskit.shards.plan import Plan, block_counts, train_files
 from corpuskit.shards.tokenizer import canonical_json
-from corpuskit.unit import Receipt
 
 Receipts = dict[str, list[tuple[str, Receipt]]]
 """(source, receipt) of all token units by domain, sorted by domain; in stream order within one."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpuskit.arrow import text_bytes
+from corpuskit.core.batch import text_bytes
 
 SAMPLE_BYTES = 64_000_000
 

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpuskit.arrow import split_batches, text_bytes
+from corpuskit.core.batch import split_batches, text_bytes
+from corpuskit.core.work import Receipt, Work
 from corpuskit.errors import CorpuskitError
 from corpuskit.mix.methods import learns_here
 from corpuskit.mix.problem import Bucket
@@ -30,7 +31,6 @@ from corpuskit.shards.sample import SAMPLE_BYTES, Sample
 from corpuskit.shards.stream import Domain, TokenPart, write_documents
 from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load, train
 from corpuskit.shards.write import write_shard
-from corpuskit.unit import Receipt, Work
 
 FILE_TOKENS = 1 << 28
 ROWS = 256

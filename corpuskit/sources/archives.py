@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from corpuskit.core.step import Bad
 from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
-from corpuskit.step import Bad
 
 BLOCK = 512
 HEADER_DATA_BYTES = 1 << 20

@@ -8,14 +8,15 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError
 from corpuskit.sources.archives import Entry, archive_kind, entries, tar_entries
-from corpuskit.sources.base import RawStream, SourceFile
+from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decompress import decompressed
 from corpuskit.sources.latex import document_text
 from corpuskit.sources.lines import too_large
-from corpuskit.step import Bad, Skip
+from corpuskit.sources.raw import RawStream
 
 _TEXT_SUFFIXES = (".tex", ".ltx", ".latex", ".txt", ".bbl", ".def", ".sty", ".cls")
 _TAR_SIGN = slice(257, 262)

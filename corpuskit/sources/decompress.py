@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from corpuskit.sources.base import READ_BYTES, RawStream
+from corpuskit.sources.raw import READ_BYTES, RawStream
 
 OUT_BYTES = 1 << 20
 """Most bytes that one call of a decompressor may give."""

@@ -6,12 +6,12 @@ import csv as tables
 from collections.abc import Iterator
 from typing import Any
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.jsonl import UTF8_BOM, UTF16_BOMS, ColumnType, declared
 from corpuskit.sources.lines import lines, too_large
-from corpuskit.step import Bad, Skip
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 

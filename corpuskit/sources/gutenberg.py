@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.archives import archive_kind, entries
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.warc import decode_html
-from corpuskit.step import Bad, Skip
 
 _START = re.compile(
     r"^[^\S\n]*\*{3}[^\S\n]*START[^\S\n]+OF[^\S\n]+(?:THE|THIS)[^\S\n]+PROJECT[^\S\n]+GUTENBERG[^\n*]*"

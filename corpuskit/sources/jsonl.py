@@ -14,10 +14,11 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from corpuskit import step
-from corpuskit.sources.base import READ_BYTES, BatchedFile, SourceFile
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
+from corpuskit.sources.base import BatchedFile, SourceFile
 from corpuskit.sources.lines import blocks, lines, too_large, until
-from corpuskit.step import Bad, Skip
+from corpuskit.sources.raw import READ_BYTES
 
 ColumnType = Literal["string", "int64", "float64", "bool"]
 UTF8_BOM = b"\xef\xbb\xbf"

@@ -7,12 +7,12 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError, UsageError, did_you_mean
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.jsonl import ColumnType, declared
 from corpuskit.sources.lines import too_large
-from corpuskit.step import Bad, Skip
 
 BATCH_ROWS = 1024
 

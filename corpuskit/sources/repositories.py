@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.archives import archive_kind, entries
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.languages import language_of
 from corpuskit.sources.licenses import classify_license, is_license_file, spdx_tag
 from corpuskit.sources.lines import too_large
-from corpuskit.step import Bad, Skip
 
 # RedPajama's rules for GitHub (data_prep/github of RedPajama-Data, 2023)
 LONGEST_LINE = 1000

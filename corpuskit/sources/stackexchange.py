@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.parsers import expat
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.runs import Key, SortedRuns
-from corpuskit.step import Bad, Skip
 
 QUESTION, ANSWER = "1", "2"
 _OTHER = {

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
 from corpuskit.sources.lines import too_large
-from corpuskit.step import Bad, Skip
 
 HEADER_BYTES = 1 << 20
 HTML_TYPES = ("text/html", "application/xhtml+xml")

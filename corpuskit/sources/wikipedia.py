@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote
 from xml.parsers import expat
 
-from corpuskit import step
+from corpuskit.core import step
+from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.wikitext import plain_text
-from corpuskit.step import Bad, Skip
 
 ARTICLES = "0"
 _KEPT = frozenset({"title", "ns", "id", "text", "base", "namespace"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from corpuskit import step
-from corpuskit.arrow import Batch
+from corpuskit.core import step
+from corpuskit.core.batch import Batch
 
 
 @step.signal(columns={"clean_chars": "int64"})

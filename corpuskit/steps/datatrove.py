@@ -19,10 +19,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from corpuskit.arrow import Batch
+from corpuskit.core.batch import Batch
+from corpuskit.core.step import NO_VALUE, Bad, Step
 from corpuskit.errors import CorpuskitError, InputError, UsageError, did_you_mean
-from corpuskit.step import Bad, Step
-from corpuskit.steps.where import NO_VALUE
 
 if typing.TYPE_CHECKING:  # the package imports all readers
     from corpuskit.sources.base import SourceFile

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from corpuskit import step
+from corpuskit.core import step
 from corpuskit.steps.minhash import Domains
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpuskit import step
-from corpuskit.arrow import Batch, utf8
+from corpuskit.core import step
+from corpuskit.core.batch import Batch, utf8
 
 COLUMNS: Mapping[str, str] = {
     "chars": "int64",

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BeforeValidator, Field
 
-from corpuskit import step
-from corpuskit.arrow import text_bytes
+from corpuskit.core import step
+from corpuskit.core.batch import text_bytes
 
 BYTES_PER_TOKEN = 4
 """Tokens of a text are estimated as its UTF-8 bytes / 4: what holdout takes must not depend on a tokenizer."""

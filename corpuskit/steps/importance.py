@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pydantic
 
-from corpuskit import step
-from corpuskit.arrow import Batch
+from corpuskit.core import step
+from corpuskit.core.batch import Batch
 from corpuskit.errors import InputError, UsageError
 
 Counts = npt.NDArray[np.int64]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpuskit import step
-from corpuskit.arrow import Batch
+from corpuskit.core import step
+from corpuskit.core.batch import Batch
 from corpuskit.errors import UsageError
 from corpuskit.steps.classifiers import load_classifier
 

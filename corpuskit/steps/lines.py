@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from corpuskit import step
+from corpuskit.core import step
 
 
 @step.barrier()

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from corpuskit import step
-from corpuskit.dedup.params import choose_bands
+from corpuskit.core import step
 from corpuskit.errors import UsageError
+from corpuskit.steps.lsh import choose_bands
 
 
 class Shingle(pydantic.BaseModel):

@@ -7,8 +7,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpuskit import step
-from corpuskit.arrow import Batch, set_column
+from corpuskit.core import step
+from corpuskit.core.batch import Batch, set_column
 
 
 @step.edit(libraries=("pyarrow",))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from corpuskit.core.step import Bad
 from corpuskit.errors import InputError, UsageError, did_you_mean
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.jsonl import jsonl
-from corpuskit.step import Bad
 
 MEND = "mend or remove it: `quality` trains on all that it is given"
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import BeforeValidator, Field
 
-from corpuskit import step
-from corpuskit.arrow import Batch
+from corpuskit.core import step
+from corpuskit.core.batch import Batch
 from corpuskit.errors import UsageError
 
 

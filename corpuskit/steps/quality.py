@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 
-from corpuskit import step
-from corpuskit.arrow import Batch
+from corpuskit.core import step
+from corpuskit.core.batch import Batch
 from corpuskit.errors import InputError, UsageError, did_you_mean
 from corpuskit.mix.correlations import included, least_predictive, perplexity_correlations, predictive
 from corpuskit.mix.model_tables import read_model_losses

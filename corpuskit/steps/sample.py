@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 
-from corpuskit import step
-from corpuskit.arrow import Batch, text_bytes
+from corpuskit.core import step
+from corpuskit.core.batch import Batch, text_bytes
+from corpuskit.core.step import NO_VALUE
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.mix.histogram import Histogram
 from corpuskit.mix.selectors import Gaussian, GumbelTopK, QuantileBand, Selector, Stepwise, Threshold, Uniform
-from corpuskit.steps.where import NO_VALUE
 
 Floats = npt.NDArray[np.float64]
 Method = Literal["top", "bottom", "low", "medium", "high", "stepwise", "gaussian", "gumbel", "random"]

@@ -15,12 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpuskit import step
-from corpuskit.arrow import Batch
+from corpuskit.core import step
+from corpuskit.core.batch import Batch
+from corpuskit.core.step import NO_VALUE
 from corpuskit.errors import UsageError, did_you_mean
-
-NO_VALUE = "no value"
-"""The reason of a row that is dropped because the expression is null for it."""
 
 _CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 _CONSTANTS = {"pi", "version"}  # DuckDB's version is in the key of a rule

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from corpuskit.dedup import stages
+from corpuskit.core.kinds import kinds, load
+from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup.signatures import LEADING_BITS, band_keys, grouped
-from corpuskit.unit import Part, Receipt, Work
 
 UNIT = 100_000
 PERMUTATIONS = 128
@@ -109,7 +109,7 @@ class Bench:
                 needs={need: need for need in ("signatures:s", *needs)},
             )  # fmt: skip
             work.needs["docs:s"] = "signatures:s"
-            getattr(stages, name)(work)
+            load(kinds()[name].body)(work)
             parts = {n: Part(n, path, rows, path.stat().st_size, "", p) for n, (path, p, rows) in work.pending.items()}
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))
         return time.process_time() - start

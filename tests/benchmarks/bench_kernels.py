@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpuskit.arrow import utf8
+from corpuskit.core.batch import utf8
 from corpuskit.kernels import heuristics
 from corpuskit.kernels.minhash import sketch
 from corpuskit.kernels.normalize import normalized_hash

@@ -36,9 +36,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dedup_tools import OURS, PEERS, Tool, command, last_lines, spend
 
-from corpuskit.dedup.params import caught
 from corpuskit.kernels.minhash import sketch
 from corpuskit.kernels.shingle import shingle_sets
+from corpuskit.steps.lsh import caught
 
 THRESHOLD = 0.8
 RANGES = [(0.8, 0.9), (0.9, 0.95), (0.95, 1.01), (0.8, 1.01)]

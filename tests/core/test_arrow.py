@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpuskit import arrow
+from corpuskit.core import batch as arrow
 
 TEXTS = st.lists(st.none() | st.text(max_size=40), max_size=30)
 

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpuskit.cli import main
-from corpuskit.engine import Task
-from corpuskit.grouping import GROUP_BYTES, MIN_FILE_BYTES
-from corpuskit.run import execute
-from corpuskit.store import Root
-from corpuskit.views import query
+from corpuskit.engines import Task
+from corpuskit.explore.views import query
+from corpuskit.plan.grouping import GROUP_BYTES, MIN_FILE_BYTES
+from corpuskit.run.execute import execute
+from corpuskit.store.root import Root
 from tests.core.builder import digests, text
 
 RECIPE = """\
@@ -82,9 +82,10 @@ def recipe(folder: Path, raw: Path, *, threshold: float = 0.7, extra: str = "") 
 
 
 def build(path: Path, root: Path) -> list[dict]:
-    """Run a recipe; what the log of the run says of each unit that was not complete."""
+    """Run a recipe; what the log of the run says of each unit that ended."""
     assert main(["run", str(path), "--root", str(root), "--engine", "inline"]) == 0
-    return [json.loads(line) for line in (Root(root).latest_run() / "log.jsonl").read_bytes().splitlines()]
+    log = map(json.loads, (Root(root).latest_run() / "log.jsonl").read_bytes().splitlines())
+    return [entry for entry in log if entry["event"] == "ended"]
 
 
 def ran(log: list[dict]) -> dict[str, int]:
@@ -119,7 +120,7 @@ def test_unrelated_documents_cost_their_own_units_and_the_global_stages(
     after = inodes(root)
     assert len(after) == 7
     assert before.items() <= after.items()
-    assert "12 took over what an earlier one gave" in capsys.readouterr().out
+    assert "12 reused" in capsys.readouterr().out
     build(path, tmp_path / "fresh")
     assert digests(root) == digests(tmp_path / "fresh")
     shown = query(
@@ -207,10 +208,10 @@ def test_a_part_that_vanished_and_an_index_that_is_damaged_cost_a_run(raw: Path,
 
 KILLED = """
 import os, signal, sys
-from corpuskit import store
+from corpuskit.store import root as store
 from corpuskit.cli import main
 
-place, left = store._link_or_copy, int(sys.argv[3])
+place, left = store.link_or_copy, int(sys.argv[3])
 
 def killed(source, target):
     global left
@@ -219,7 +220,7 @@ def killed(source, target):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-store._link_or_copy = killed
+store.link_or_copy = killed
 sys.exit(main(["run", sys.argv[1], "--root", sys.argv[2], "--engine", "inline"]))
 """
 

@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from corpuskit.arrow import PartReader, PartWriter
-from corpuskit.dedup import reference, stages
+from corpuskit.core.batch import PartReader, PartWriter
+from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.dedup import reference
+from corpuskit.dedup.bands import bands
+from corpuskit.dedup.choose import choose
+from corpuskit.dedup.exact import exact
+from corpuskit.dedup.rank import rank
+from corpuskit.dedup.signatures import signatures as sign
+from corpuskit.dedup.verify import verify
 from corpuskit.kernels.minhash import sketch
 from corpuskit.steps.minhash import minhash
-from corpuskit.unit import Part, Receipt, Work
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
 from kernel_twins import normalize, shingles, words
@@ -79,16 +85,16 @@ class Harness:
             name, units = source["source"], corpus.sources[source["source"]][1]
             self.stage(f"docs:{name}", self.docs(units), {}, len(units), [])
             self.receipts["docs"] = self.receipts[f"docs:{name}"]
-            self.stage(f"signatures:{name}", stages.signatures, {"minhash": params} | source, len(units), ["docs"])
+            self.stage(f"signatures:{name}", sign, {"minhash": params} | source, len(units), ["docs"])
         spec = {"minhash": params, "sources": listed}
         signed = [f"signatures:{name}" for name in corpus.sources]
         docs = [f"docs:{name}" for name in corpus.sources]
         signed.append("rank")
-        self.stage("rank", stages.rank, spec, 1, signed[:-1])
-        self.stage("exact", stages.exact, spec, self.partitions, signed)
-        self.stage("bands", stages.bands, spec, self.partitions, [*signed, "exact"])
-        self.stage("verify", stages.verify, spec, self.verifiers, [*docs, *signed, "bands"])
-        self.stage("choose", stages.choose, spec, 1, [*docs, *signed, "exact", "bands", "verify"])
+        self.stage("rank", rank, spec, 1, signed[:-1])
+        self.stage("exact", exact, spec, self.partitions, signed)
+        self.stage("bands", bands, spec, self.partitions, [*signed, "exact"])
+        self.stage("verify", verify, spec, self.verifiers, [*docs, *signed, "bands"])
+        self.stage("choose", choose, spec, 1, [*docs, *signed, "exact", "bands", "verify"])
         chosen = self.receipts["choose"][0]
         part = chosen.parts["removed"]
         rows = [row for batch in PartReader(part.path) for row in batch.to_pylist()]

@@ -11,8 +11,8 @@ from dedup_harness import shingles
 from test_growing import compared, longer, published
 
 from corpuskit.cli import main
-from corpuskit.store import Root
-from corpuskit.views import query
+from corpuskit.explore.views import query
+from corpuskit.store.root import Root
 from tests.core.test_reuse import build, copies, own_unit, texts, write
 
 RECIPE = """\

@@ -12,10 +12,10 @@ import zstandard
 from dedup_harness import Corpus, Harness, parameters
 
 from corpuskit.dedup.files import ArrayFile
-from corpuskit.dedup.params import s_curve
 from corpuskit.dedup.sort import lower, upper
 from corpuskit.kernels.minhash import sketch
 from corpuskit.kernels.shingle import shingle_sets
+from corpuskit.steps.lsh import s_curve
 
 
 def texts_of(shared, domain):

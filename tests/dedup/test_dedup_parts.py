@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpuskit.dedup.files import ArrayFile, ArrayWriter, Scatter
-from corpuskit.dedup.params import choose_bands, least_matches, s_curve
 from corpuskit.dedup.sort import Sorter
 from corpuskit.errors import UsageError
 from corpuskit.kernels import radix
+from corpuskit.steps.lsh import choose_bands, least_matches, s_curve
 from corpuskit.steps.minhash import minhash
 
 

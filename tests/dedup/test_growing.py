@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from corpuskit.core.work import Work
 from corpuskit.dedup.known import Known
 from corpuskit.dedup.sort import lower, upper
 from corpuskit.dedup.verify import Verifier
-from corpuskit.unit import Work
 from tests.core.test_reuse import build, copies, inodes, own_unit, texts, write
 
 RECIPE = """\
@@ -245,7 +245,10 @@ def test_an_index_that_was_cut_short_in_its_place_is_made_again(raw: Path, tmp_p
 KILLED = """
 import os, signal, sys
 from corpuskit.cli import main
-from corpuskit.dedup import stages
+from corpuskit.core.kinds import kinds, load
+
+for kind in kinds().values():
+    load(kind.body)
 
 def killed_at(stage, left):
     def hook(event, arguments):

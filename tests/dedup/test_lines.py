@@ -17,14 +17,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpuskit import pipeline
-from corpuskit.arrow import PartReader
 from corpuskit.cli import main
+from corpuskit.core.batch import PartReader
+from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup import lines as stages
+from corpuskit.documents import segment as pipeline
 from corpuskit.kernels.lines import cut_lines, hash_lines
 from corpuskit.steps.lines import lines
-from corpuskit.store import Root
-from corpuskit.unit import Part, Receipt, Work
+from corpuskit.store.root import Root
 from tests.core.builder import digests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))

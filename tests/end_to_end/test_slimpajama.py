@@ -14,9 +14,9 @@ import pytest
 import tokenizers
 import yaml
 
-from corpuskit.arrow import PartReader
 from corpuskit.cli import main
-from corpuskit.store import Root
+from corpuskit.core.batch import PartReader
+from corpuskit.store.root import Root
 from tests.end_to_end import dumps
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "slimpajama.yaml"

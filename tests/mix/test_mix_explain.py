@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 import pytest
 import yaml
 
+from corpuskit.explore.report.mixture import plot
 from corpuskit.mix.explain import explain, figures, weights_table
-from corpuskit.report.mixture import plot
 
 
 def domain(**changed):

@@ -9,8 +9,8 @@ pytest.importorskip("torch", reason="proxy runs need torch, which is not install
 pytest.importorskip("scipy", reason="laws of mixing need scipy, which is not installed")
 
 from corpuskit.cli import main
+from corpuskit.loops.proxies import draw
 from corpuskit.mix.problem import Bucket, Infeasible
-from corpuskit.mix.proxies import draw
 from corpuskit.mix.runs import read_ratios, read_runs
 from corpuskit.recipe import RecipeError, load
 from tests.core.kills import kill_at
@@ -107,7 +107,7 @@ def test_runs_that_are_killed_go_on_and_more_runs_keep_those_that_are_there(path
     more = ["--set", "mix.swarm.runs=7"]
     assert run("run", path, "--root", tmp_path / "root", "--until", "losses", *more) == 0
     log = max(tmp_path.glob("root/runs/*/log.jsonl")).read_text().splitlines()
-    proxies = [entry for entry in map(json.loads, log) if entry["stage"] == "proxies"]
+    proxies = [entry for entry in map(json.loads, log) if entry["event"] == "ended" and entry["stage"] == "proxies"]
     assert [entry["reused"] for entry in sorted(proxies, key=lambda entry: entry["unit"])] == [True] * 6 + [False]
     before, after = ((where / "swarm" / "metrics.csv").read_text() for where in (root, tmp_path / "root"))
     assert after.startswith(before)

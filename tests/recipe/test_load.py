@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from corpuskit.core.numbers import parse_bytes, parse_count
 from corpuskit.recipe import Recipe, RecipeError, load
-from corpuskit.recipe.numbers import parse_bytes, parse_count
 from corpuskit.step import File
 
 REPOSITORY = Path(__file__).parents[2]
@@ -277,7 +277,7 @@ def test_the_recipe_of_slimpajama_loads_and_is_the_published_build():
 
 
 def test_the_starter_recipe_is_valid_as_it_is():
-    recipe = load(REPOSITORY / "corpuskit" / "recipe_template.yaml", environ={})
+    recipe = load(REPOSITORY / "corpuskit" / "cli" / "recipe_template.yaml", environ={})
     assert names(recipe) == ["normalize", "clean_chars", "too_short", "minhash", "holdout"]
     assert recipe.warnings == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from corpuskit.plan import make as make_plan
+from corpuskit.plan.planner import make as make_plan
 from corpuskit.recipe import load
 from corpuskit.shards.planning import mix_parameters
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from corpuskit import step
-from corpuskit.recipe_docs import reference
+from corpuskit.core import step
+from corpuskit.recipe.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipe.md"
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m corpuskit.recipe_docs > docs/recipe.md"
+    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m corpuskit.recipe.reference > docs/recipe.md"
 
 
 def test_every_builtin_step_and_reader_has_a_section_that_says_what_it_does():

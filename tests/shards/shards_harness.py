@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.shards import stages
-from corpuskit.unit import Part, Receipt, Work
 
 SCHEMA = pa.schema([("doc", pa.uint64()), ("text", pa.large_string()), ("domain", pa.string())])
 MIX = {"weights": "proportional", "tokens": "max", "max_epochs": 4, "seq_len": 32, "seed": 7, "packing": "concat"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shards_harness import Corpus, documents
 from test_shards_stages import TRAIN, content, expected_tokens, split_of
 
+from corpuskit.core.work import Part, Receipt
 from corpuskit.errors import UsageError
 from corpuskit.mix.problem import Infeasible
 from corpuskit.shards.contents import make_plan
@@ -20,7 +21,6 @@ from corpuskit.shards.plan import Plan, train_files
 from corpuskit.shards.read import open_shard, read_index
 from corpuskit.shards.stages import taught, with_weights
 from corpuskit.train.config import budget, from_dict
-from corpuskit.unit import Part, Receipt
 
 PHASES = [
     {"until": 0.3, "weights": {"web": 0.9, "books": 0.1}, "seq_len": 8},

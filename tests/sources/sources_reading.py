@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.step import Bad, Skip, builtin
 from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
-from corpuskit.step import Bad, Skip, builtin
 
 
 @dataclass

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpuskit import documents
-from corpuskit.arrow import Batch
-from corpuskit.dropped import DroppedWriter
+from corpuskit.core.batch import Batch
+from corpuskit.core.keys import block_hash
+from corpuskit.core.work import Work
+from corpuskit.documents import reading as documents
+from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.errors import InputError, UsageError
-from corpuskit.graph import block_hash
 from corpuskit.sources import jsonl as reader
 from corpuskit.sources.base import BatchedFile, SourceFile
 from corpuskit.sources.lines import blocks, lines, until
-from corpuskit.unit import Work
 
 COLUMNS = {"n": "int64", "url": "string", "f": "float64", "o.b": "bool"}
 
@@ -251,7 +251,7 @@ def own_reader(folder, body):
         "@step.source(columns={'n': 'int64'})\n"
         f"def own(file):\n    {body}\n"
     )
-    from corpuskit.step import resolve
+    from corpuskit.core.step import resolve
 
     found = resolve("./own.py:own", ("source",), folder)
     unit = work(folder / "unit", folder / "own.py")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from corpuskit.plan import make
+from corpuskit.plan.planner import make
 from corpuskit.recipe import load
-from corpuskit.run import run
-from corpuskit.store import Root
+from corpuskit.run.scheduler import run
+from corpuskit.store.root import Root
 from tests.core.builder import corpus, recipe
 
 EXTRA = """\

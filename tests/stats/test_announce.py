@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from corpuskit.announce import DOCUMENT, announce
-from corpuskit.graph import Plan
-from corpuskit.plan import make
+from corpuskit.cli.announce import announce
+from corpuskit.core.kinds import DOCUMENT
+from corpuskit.core.plan import Plan
+from corpuskit.plan.planner import make
 from corpuskit.recipe import load
-from corpuskit.store import Root
+from corpuskit.store.root import Root
 from tests.stats.test_evidence import EXACT, NEAR, build, corpus, written
 
 SLIMPAJAMA = "  - minhash: {%s}\n"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from corpuskit import evidence, report, stats, views
-from corpuskit.plan import make
+from corpuskit.explore import evidence, report, stats, stats_text, views
+from corpuskit.explore.report import duplicates as duplicates_section
+from corpuskit.explore.report.page import quote
+from corpuskit.plan.planner import make
 from corpuskit.recipe import load
-from corpuskit.report import duplicates as duplicates_section
-from corpuskit.report.page import quote
-from corpuskit.run import run
-from corpuskit.store import Root
+from corpuskit.run.scheduler import run
+from corpuskit.store.root import Root
 from tests.core.builder import recipe
 from tests.core.builder import text as some_text
 
@@ -109,7 +109,7 @@ PROMISES = {
 def test_text_and_report_promise_what_the_way_can_hold(built: dict[str, Root], way: str) -> None:
     root = built[way]
     plan = root.require_plan()
-    text = " ".join(stats.render(root, plan).split())
+    text = " ".join(stats_text.render(root, plan).split())
     page = report.write(root, plan, root.latest_run()).read_text().replace("&gt;", ">")
     for promise in PROMISES.get(way, []):
         assert promise in text
@@ -194,7 +194,7 @@ def test_a_kept_document_of_a_finished_corpus_is_never_shown_as_one_of_ours(tmp_
     assert f">3 removed for document {doc} of elsewhere in {against}</p>" in page
     assert f">2 removed for document {doc} of web</p>{quote(longest[: duplicates_section.BEGINNING])}" in page
     assert page.count("<blockquote>") == 1
-    assert "come before all others and are never removed" in stats.render(root, plan)
+    assert "come before all others and are never removed" in stats_text.render(root, plan)
 
 
 def test_lines_that_were_cut_are_counted(raw: Path, tmp_path: Path) -> None:
@@ -206,5 +206,5 @@ def test_lines_that_were_cut_are_counted(raw: Path, tmp_path: Path) -> None:
     (said,) = evidence.cut_lines(root, plan)
     size = 5 * len(notice.encode() + b"\n")
     assert said == f"lines: 5 repeated lines cut from 5 documents, {size} B of text"
-    assert said in stats.render(root, plan)
+    assert said in stats_text.render(root, plan)
     assert said in report.write(root, plan, root.latest_run()).read_text()

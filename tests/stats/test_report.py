@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from corpuskit import report
-from corpuskit.graph import Need, Plan, Stage, Unit
-from corpuskit.report import charts, sections
-from corpuskit.report.page import page, paragraph, table
-from corpuskit.store import Root
-from corpuskit.unit import Work
+from corpuskit.core.plan import Need, Plan, Stage, Unit
+from corpuskit.core.work import Work
+from corpuskit.explore import report
+from corpuskit.explore.report import charts, sections
+from corpuskit.explore.report.page import page, paragraph, table
+from corpuskit.store.root import Root
 
 VOID = {"meta"}
 
@@ -106,7 +106,7 @@ def test_a_stopped_run_has_a_report_that_says_so(root: Root) -> None:
 def trained(root: Root, tmp_path: Path, domain: str) -> Plan:
     """Commit what the trainer hands over, two validations in, for a plan that trains."""
     plan = root.require_plan()
-    stage = Stage("train", "corpuskit.training:train", {}, {}, {"shards": Need("shards", "all")}, "0" * 16)
+    stage = Stage("train", "train", {}, {}, {"shards": Need("shards", "all")}, "0" * 16)
     stage.units = [Unit("1" * 16, "part 1 of 1", [], "", 1)]
     plan.stages["train"] = stage
     (tmp_path / "scratch").mkdir()

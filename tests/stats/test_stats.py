@@ -5,11 +5,11 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from corpuskit import stats
+from corpuskit.core.plan import Plan
 from corpuskit.errors import UsageError
-from corpuskit.graph import Plan
-from corpuskit.stats_text import drops, matrix
-from corpuskit.store import Root
+from corpuskit.explore import stats, stats_text
+from corpuskit.explore.stats_text import drops, matrix
+from corpuskit.store.root import Root
 
 
 def rows(root: Root, folder: str) -> Counter[str]:
@@ -103,7 +103,7 @@ def test_the_matrix_holds_both_kinds() -> None:
 
 
 def test_the_text_holds_table_rules_dedup_and_mixture(root: Root) -> None:
-    text = stats.render(root, root.require_plan())
+    text = stats_text.render(root, root.require_plan())
     for wanted in ("domain", "total", "too_short", "candidate pairs", "mixture", "removed documents"):
         assert wanted in text
     assert "units are complete" not in text
@@ -127,7 +127,7 @@ def test_a_stopped_run_says_that_its_counts_are_partial(root: Root) -> None:
     plan: Plan = root.require_plan()
     stage = plan.stages["corpus-web"]
     (root.folder(stage) / "receipts" / f"{stage.units[0].key}.json").unlink()
-    text = stats.render(root, plan)
+    text = stats_text.render(root, plan)
     units = sum(len(stage.units) for stage in plan.stages.values())
     assert text.startswith(f"{units - 1} of {units} units are complete")
     assert [row.kept > 0 for row in stats.domain_table(root, plan)] == [True, False]

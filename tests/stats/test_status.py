@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from corpuskit import status
-from corpuskit.store import Root
+from corpuskit.explore import status
+from corpuskit.store.root import Root
 
 
 def lose(root: Root, name: str) -> None:

@@ -9,10 +9,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from corpuskit import views
 from corpuskit.cli import main
 from corpuskit.errors import UsageError
-from corpuskit.store import Root
+from corpuskit.explore import views
+from corpuskit.store.root import Root
 
 
 @pytest.fixture

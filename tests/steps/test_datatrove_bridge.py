@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pydantic
 import pytest
 
-from corpuskit import step
+from corpuskit.core import step
 from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.sources.base import SourceFile
 from corpuskit.step import Bad

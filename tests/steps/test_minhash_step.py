@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpuskit.dedup.params import Minhash, caught, least_matches, sure_matches
 from corpuskit.errors import UsageError
 from corpuskit.steps.exact import exact
+from corpuskit.steps.lsh import Minhash, caught, least_matches, sure_matches
 from corpuskit.steps.minhash import minhash
 
 

@@ -15,8 +15,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpuskit import step
 from corpuskit.cli import main
+from corpuskit.core import step
 from corpuskit.errors import UsageError
 from corpuskit.steps.perplexity import _load, perplexity
 

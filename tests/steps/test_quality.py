@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.cli import main
+from corpuskit.core.step import File, file_digest
 from corpuskit.errors import InputError, UsageError
 from corpuskit.recipe import RecipeError, load
-from corpuskit.step import File, file_digest
 from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, load_classifier, train
 from corpuskit.steps.quality import quality
 from tests.core.builder import digests

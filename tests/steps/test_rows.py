@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpuskit import step
+from corpuskit.core import step
 from corpuskit.steps.datatrove import bridge
 from corpuskit.steps.language import _packaged
 

@@ -1,0 +1,74 @@
+"""What `corpuskit plan` says before anything runs: stages, units, why, memory, disk, and the recall of dedup.
+
+Disk is predicted from raw sizes, by each kind of stage. Memory is the budget of the recipe: it bounds each worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from corpuskit.core.kinds import Flow, kind_of
+from corpuskit.core.plan import Plan
+from corpuskit.core.tables import size, table
+from corpuskit.plan.why import reasons
+from corpuskit.steps.lsh import Minhash, s_curve
+from corpuskit.store.root import Root
+
+CURVE = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+UNLIKE = (0.5, 0.6)
+"""Similarities of pairs that are no duplicates, at any threshold above; that they share a band costs work."""
+
+
+def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
+    """The plan as text and as data; nothing is run or written."""
+    why = reasons(plan, root.latest_plan(), root)
+    flow = Flow.of(plan)
+    rows, data, disks = [], [], []
+    for name, stage in plan.stages.items():
+        missing, reason = why[name]
+        disk = kind_of(stage).disk(stage, flow)
+        disks.append(disk)
+        rows.append([name, str(len(stage.units)), str(missing), size(disk), reason])
+        data.append(
+            {"stage": name, "key": stage.key, "units": len(stage.units), "to_run": missing, "why": reason, "disk": disk}
+        )
+    total = sum(disks)
+    lines = [
+        table(["stage", "units", "to run", "disk", "why"], rows, right=(1, 2, 3)),
+        "",
+        f"raw input {size(plan.raw_bytes)}, about {size(flow.text)} of text, about {size(total)} on disk when done",
+        f"memory: {size(plan.memory)} for each worker; that is the recipe's `memory`",
+    ]
+    found: dict[str, Any] = {"stages": data, "raw_bytes": plan.raw_bytes, "disk": total, "memory": plan.memory}
+    if any(stage.kind == "choose" for stage in plan.stages.values()):
+        found["dedup_bits"] = flow.compared / 8
+        lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
+    for stage in plan.stages.values():
+        if stage.kind == "bands":
+            params = Minhash.parse(stage.spec["minhash"])
+            found["lsh"] = _curve(params)
+            lines += _said(params, found["lsh"])
+    return "\n".join(lines), found
+
+
+def _curve(params: Minhash) -> dict[str, Any]:
+    """The bands, and the share of pairs that share one at each similarity."""
+    unlike = tuple(similarity for similarity in UNLIKE if similarity < params.threshold)
+    bands, rows = params.bands, params.rows
+    recall, below = (dict(zip(some, s_curve(bands, rows, some), strict=True)) for some in (CURVE, unlike))
+    return {"bands": bands, "rows": rows, "recall": recall, "candidates": below}
+
+
+def _said(params: Minhash, curve: dict[str, Any]) -> list[str]:
+    caught, unlike = (_shares(curve[name]) for name in ("recall", "candidates"))
+    what = {
+        "exact": "they are compared and, below the threshold, stay: work, not loss",
+        "sketch": "they stay unless their signatures estimate them at the threshold: work, and some loss",
+        "none": "without verification they are taken for duplicates: loss",
+    }[params.verify]
+    lines = [f"minhash: {params.bands} bands x {params.rows} rows; share of pairs caught at {caught}"]
+    return lines + [f"         share of unlike pairs that meet in a band at {unlike}; {what}"] * bool(unlike)
+
+
+def _shares(curve: dict[float, float]) -> str:
+    return "  ".join(f"J={j:g}: {100 * share:.1f} %" for j, share in curve.items())

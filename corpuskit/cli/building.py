@@ -1,0 +1,221 @@
+"""The verbs that build: init, check, peek, plan, run, train."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corpuskit.cli.options import answer, load_recipe, repeated, root_of
+from corpuskit.cli.progress import Progress
+from corpuskit.errors import ExpectFailed, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from corpuskit.core.plan import Plan
+    from corpuskit.recipe import Recipe
+
+
+def init(options: argparse.Namespace) -> None:
+    """Write a starter recipe."""
+    from importlib.resources import files
+
+    target = options.directory / "recipe.yaml"
+    if target.exists():
+        raise UsageError(f"{target} is there already", "name another folder: corpuskit init DIR")
+    options.directory.mkdir(parents=True, exist_ok=True)
+    target.write_text((files("corpuskit.cli") / "recipe_template.yaml").read_text())
+    answer(options, f"wrote {target}; set its path, then: corpuskit check {target}", {"recipe": str(target)})
+
+
+def check(options: argparse.Namespace) -> None:
+    """Validate a recipe, and refuse at once what would fail hours later."""
+    recipe = load_recipe(options)
+    check_runnable(recipe)
+    steps = [call.name for call in recipe.steps]
+    found = {"recipe": recipe.name, "sources": list(recipe.sources), "steps": steps, "warnings": recipe.warnings}
+    answer(options, f"{options.recipe}: ok ({len(recipe.sources)} sources, {len(steps)} steps)", found)
+
+
+def check_runnable(recipe: Recipe) -> None:
+    """Refuse at once what would fail hours later.
+
+    Raises:
+        UsageError: the recipe trains a model, and torch is not installed.
+    """
+    trains = "train:" if recipe.train is not None else "swarm:" if recipe.mix and recipe.mix.swarm else None
+    if trains is not None:
+        from importlib.util import find_spec
+
+        if find_spec("torch") is None:
+            raise UsageError(f"`{trains}` needs torch, which is not installed", "pip install 'corpuskit[train]'")
+
+
+def peek(options: argparse.Namespace) -> None:
+    """Show one document on its way through the steps."""
+    from corpuskit.explore.peek import peek
+
+    text = peek(load_recipe(options), options.document)
+    answer(options, text, {"document": options.document, "lines": text.splitlines()})
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Say what would run, and why."""
+    from corpuskit.cli.announce import announce
+    from corpuskit.plan.planner import make
+    from corpuskit.store.root import Root
+
+    recipe = load_recipe(options)
+    text, data = announce(make(recipe, sample=options.sample), Root(root_of(options, recipe)))
+    answer(options, text, data)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what has no receipt; then print what came of it."""
+    from corpuskit.engines import check_engine
+    from corpuskit.explore.views import rebuild
+    from corpuskit.plan.planner import make
+    from corpuskit.run import failure_report
+    from corpuskit.run import run as run_plan
+    from corpuskit.store.root import Root
+
+    recipe = load_recipe(options)
+    check_runnable(recipe)
+    check_engine(options.engine, options.workers)
+    if options.sample is not None:
+        if not 0 < options.sample <= 1:
+            raise UsageError(f"--sample {options.sample:g}: a share lies between 0 and 1", "--sample 0.01")
+        print(
+            f"warning: --sample {options.sample:g} takes whole units: duplicate rates will be too low", file=sys.stderr
+        )
+    plan = make(recipe, sample=options.sample)
+    for warning in plan.warnings[len(recipe.warnings) :]:
+        print(f"warning: {warning}", file=sys.stderr)
+    root = Root(root_of(options, recipe))
+    if options.until is not None:
+        plan.until(options.until)
+    if options.pdb and options.unit is None:
+        raise UsageError("--pdb needs --unit STAGE:N", "corpuskit plan lists the stages")
+    if options.unit is not None:
+        root.refuse_other(root.latest_plan(), plan)
+        return _one_unit(options, plan, root)
+    folder = root.new_run(recipe.path.read_text(), _yaml(recipe), plan)
+    outcome = run_plan(
+        plan,
+        root,
+        folder,
+        engine=options.engine,
+        workers=options.workers,
+        until=options.until,
+        report=Progress(sys.stderr),
+    )
+    summary = {
+        "root": str(root.path),
+        "units_run": outcome.ran,
+        "units_reused": outcome.reused,
+        "units_complete_before": outcome.complete,
+        "other_versions": outcome.other_versions,
+    }
+    rebuild(root, plan)
+    if outcome.failures:
+        raise failure_report(outcome, plan, str(options.recipe), repeated(options))
+    if options.until is None:
+        _finish(options, plan, root, folder, summary)
+    failed = _failed_expects(plan, root) if options.until is None else []
+    summary["failed_expects"] = failed
+    reused = f"{outcome.reused} reused, " if outcome.reused else ""
+    said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.path}"
+    answer(options, said, summary)
+    if failed:
+        raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.path} shows the figures")
+    return 0
+
+
+def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: Path, summary: dict[str, Any]) -> None:
+    from corpuskit.explore import report, stats, stats_text
+
+    page = report.write(root, plan, folder)
+    found = stats.domain_table(root, plan)
+    summary |= {"report": str(page), "domains": stats.as_json(found)}
+    if not options.json:
+        print(stats_text.render(root, plan))
+        print(f"report: {page}")
+
+
+def _failed_expects(plan: Plan, root: Any) -> list[str]:
+    from corpuskit.explore import stats
+    from corpuskit.recipe import parse_expect
+
+    functions = stats.functions(root, plan)
+    return [text for text in plan.expect if not parse_expect(text).evaluate(functions)]
+
+
+def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
+    from corpuskit.engines import Task
+    from corpuskit.run.execute import execute
+
+    name, _, number = options.unit.rpartition(":")
+    if name not in plan.stages or not number.isdigit() or int(number) >= len(plan.stages[name].units):
+        hint = did_you_mean(name, plan.stages) or f"stages: {', '.join(plan.stages)}"
+        raise UsageError(f"--unit {options.unit}: there is no such unit", hint)
+    for need in plan.stages[name].needs.values():
+        if need.how == "all":
+            root.receipts(plan.stages[need.stage])
+        elif root.receipt(plan.stages[need.stage], int(number)) is None:
+            raise UsageError(f"{options.unit} needs {need.stage}:{number}, which is not complete", "run that one first")
+    try:
+        execute(plan, root, Task(name, int(number)))
+    except Exception as error:
+        if not options.pdb:
+            raise
+        import pdb
+        import traceback
+
+        traceback.print_exc()
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        pdb.post_mortem(first.__traceback__)
+        return 1
+    answer(options, f"{options.unit} is complete", {"unit": options.unit, "complete": True})
+    return 0
+
+
+def _yaml(recipe: Recipe) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on the shards of a recipe or of the last run in a root."""
+    options.until = "train"
+    for name, value in {"engine": "local", "workers": None, "sample": None, "unit": None, "pdb": False}.items():
+        setattr(options, name, value)
+    if not options.recipe.is_dir():
+        if load_recipe(options).train is None:
+            raise UsageError(
+                f"{options.recipe} has no `train:`",
+                f"corpuskit train {options.recipe} --set train.model=1M --set train.tokens=2M",
+            )
+        return run(options)
+    from corpuskit.explore.views import rebuild
+    from corpuskit.run import run as run_plan
+    from corpuskit.store.root import Root
+
+    root = Root(options.recipe)
+    plan = root.require_plan()
+    if "train" not in plan.stages or options.set:
+        raise UsageError(
+            f"the last run in {root.path} " + ("cannot be changed here" if options.set else "has no `train`"),
+            f"corpuskit train RECIPE --root {root.path} --set train.model=1M --set train.tokens=2M",
+        )
+    outcome = run_plan(plan, root, root.latest_run(), until="train", report=Progress(sys.stderr))
+    rebuild(root, plan)
+    if outcome.failures:
+        raise UsageError(outcome.failures[0][1].message, f"try again: corpuskit train {root.path}")
+    result = root.receipts(plan.stages["train"])[0].facts["result"]
+    answer(options, json.dumps(result, indent=1), result)
+    return 0

@@ -1,0 +1,130 @@
+"""The command line: verbs and their options. A verb is imported when it is asked for: `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
+
+NOT_YET = ("trace", "diff", "explore", "lm", "export", "remove", "gc")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 ok, 1 units failed, 2 usage, 3 an expect failed, 128 + signal)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser, verbs = _parser()
+    first = next((word for word in given if not word.startswith("-")), None)
+    try:
+        if first in NOT_YET:
+            raise UsageError(f"`corpuskit {first}` is not in this version yet", "corpuskit --help lists what is")
+        if first is not None and first not in verbs:
+            raise UsageError(f"unknown verb `{first}`", did_you_mean(first, verbs) or f"verbs: {', '.join(verbs)}")
+        options = parser.parse_args(given)
+        if options.version:
+            from importlib.metadata import version
+
+            print(f"corpuskit {version('corpuskit')}")
+            return 0
+        if first is None:
+            parser.print_help()
+            return 0
+        signal.signal(signal.SIGTERM, _terminated)  # so that worker processes are ended too
+        code: int = getattr(importlib.import_module(verbs[first]), first)(options) or 0
+    except CorpuskitError as error:
+        said = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        print(json.dumps(said) if "--json" in given else f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            return 128 + signal.SIGPIPE
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what is committed stays: run the same command again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return code
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
+    parser = argparse.ArgumentParser("corpuskit", description="Builds pre-training corpora from one recipe.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(metavar="VERB")
+    verbs: dict[str, str] = {}
+
+    def verb(name: str, file: str, text: str) -> argparse.ArgumentParser:
+        verbs[name] = f"corpuskit.cli.{file}"
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--json", action="store_true", help="print JSON for programs")
+        return made
+
+    def recipe(command: argparse.ArgumentParser) -> None:
+        command.add_argument("recipe", type=Path, metavar="RECIPE")
+        changed(command)
+
+    def changed(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE|KEY=@FILE", help="change the recipe"
+        )
+
+    def rooted(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--root", type=Path, metavar="DIR", help="default: runs/<recipe name>")
+
+    init = verb("init", "building", "write a starter recipe with comments")
+    init.add_argument("directory", type=Path, nargs="?", default=Path(), metavar="DIR")
+    recipe(verb("check", "building", "validate a recipe; errors point at the line"))
+    command = verb("peek", "building", "one document through every step, with values and reasons")
+    recipe(command)
+    command.add_argument("document", metavar="FILE[#row]")
+    command = verb("plan", "building", "stages, units, what would run and why, memory, disk, expected recall")
+    recipe(command)
+    rooted(command)
+    command.add_argument("--sample", type=float, metavar="SHARE", help="as for run")
+    command = verb("run", "building", "run what has no receipt, then seal")
+    recipe(command)
+    rooted(command)
+    command.add_argument("--engine", default="local", help="local (default) or inline")
+    command.add_argument("--workers", type=int, metavar="N", help="processes of the local engine; default: one a core")
+    command.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    command.add_argument("--sample", type=float, metavar="SHARE", help="try the recipe on this share of the units")
+    command.add_argument("--unit", metavar="STAGE:N", help="run one unit in this process")
+    command.add_argument("--pdb", action="store_true", help="with --unit: open the debugger where it fails")
+    verb("status", "looking", "progress of a run, from its receipts").add_argument("root", type=Path, metavar="ROOT")
+    command = verb("stats", "looking", "the domain table; SQL over the corpus")
+    command.add_argument("root", type=Path, metavar="ROOT")
+    command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
+    command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
+    command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
+    command.add_argument("root", type=Path, metavar="ROOT")
+    command = verb(
+        "mix",
+        "mixing",
+        "solve: the weights of a recipe; explain: shares, epochs, caps, what repeats are worth; "
+        "swarm: mixtures for proxy runs; fit: laws of mixing on their losses",
+    )
+    command.add_argument("what", metavar="solve|explain|swarm|fit")
+    command.add_argument("inputs", type=Path, nargs="+", metavar="RECIPE", help="fit also takes RATIOS.csv METRICS.csv")
+    changed(command)
+    rooted(command)
+    command.add_argument("--sizes", type=Path, metavar="CSV", help="domain,tokens in place of a corpus; not for fit")
+    command.add_argument("--plot", type=Path, metavar="SVG", help="explain: draw shares, sizes, targets and caps")
+    command.add_argument("--output", type=Path, metavar="CSV", help="swarm: write here, not to ROOT/ratios.csv")
+    command.add_argument("--law", action="append", default=[], help="fit: loglinear, lightgbm or linear; default: all")
+    command.add_argument("--metric", action="append", default=[], help="fit: a column of metrics.csv; default: all")
+    command = verb("train", "building", "train on the shards of a recipe or of a finished run")
+    command.add_argument("recipe", type=Path, metavar="RECIPE|ROOT")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="train.tokens=2M, say")
+    rooted(command)
+    parser.set_defaults(version=False)
+    return parser, verbs

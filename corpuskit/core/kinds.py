@@ -1,0 +1,135 @@
+"""Stage kinds: what a stage of the plan is, said in one place by the room that it belongs to.
+
+A room with stages has a module `kinds`, which lists them and imports nothing heavy: `corpuskit plan` reads it, and the
+body is imported when a unit runs. Rooms are found by their folder, so that a new one is named nowhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from corpuskit.core.plan import Plan, Stage
+from corpuskit.errors import InputError
+
+EXPANSION = {".gz": 3.5, ".tgz": 3.5, ".zst": 3.5, ".bz2": 4.0, ".xz": 4.5}
+"""Bytes of text for a byte of a raw file, by its suffix; 1 for files that are not compressed."""
+
+STORED = 0.4
+"""Bytes on disk for a byte of text in a part (zstd)."""
+
+DOCUMENT = 5000
+"""Bytes of text in a document, on average."""
+
+TOKEN = 4.0
+"""Bytes of text in a token, on average."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What is known of the corpus before it is read.
+
+    Attributes:
+        raw: bytes of the files that are read, of this plan's units. text: bytes of their text.
+        finished: bytes of text in the finished corpora that new documents are compared with.
+    """
+
+    raw: int
+    text: float
+    finished: float
+
+    @classmethod
+    def of(cls, plan: Plan) -> Flow:
+        """From the sizes of the files."""
+        reading = [unit for stage in plan.stages.values() if "reader" in stage.spec for unit in stage.units]
+        text = sum(_text_bytes(entry) for unit in reading for entry in unit.inputs)
+        finished = sum(unit.bytes for stage in plan.stages.values() if _finished(stage) for unit in stage.units)
+        return cls(sum(unit.bytes for unit in reading), text, finished / STORED)
+
+    @property
+    def compared(self) -> float:
+        """Documents that dedup looks at, at most."""
+        return (self.text + self.finished) / DOCUMENT
+
+    def through(self, stage: Stage) -> float:
+        """Bytes of text that a stage of documents sees, at most."""
+        here = sum(unit.bytes for unit in stage.units)
+        return here / STORED if _finished(stage) else self.text * min(1.0, here / max(1, self.raw))
+
+
+def _finished(stage: Stage) -> bool:
+    """Whether a stage reads documents of a finished corpus."""
+    return "reader" not in stage.spec and any(unit.inputs for unit in stage.units)
+
+
+def _text_bytes(entry: dict[str, Any]) -> float:
+    if entry["start"] is not None:
+        return float(entry["end"] - entry["start"])
+    return float(entry["size"]) * EXPANSION.get(Path(entry["path"]).suffix, 1.0)
+
+
+def _nothing(_stage: Stage, _flow: Flow) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """A kind of stage.
+
+    Attributes:
+        name: in plan.json and in keys; unique.
+        body: `module:function`, called with a `Work`; imported when a unit runs.
+        seals: the folders that its parts are published in and that wait for it: `corpus` for `corpus/`, `holdout/`,
+            `dropped/`, `duplicates/` and `index/`, `shards` for `tokens/` and `shards/`, `swarm`; None: it publishes
+            nothing and holds nothing back.
+        disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
+            seven domains of this kind of corpus, so a prediction can be off by a factor of two.
+        packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
+        barriers: names in `spec["apply"]` of what segments apply that a stage of this kind decided.
+        applied: `module:class` that applies it, see `corpuskit.documents.decisions`.
+    """
+
+    name: str
+    body: str
+    seals: Literal["corpus", "shards", "swarm"] | None = "corpus"
+    disk: Callable[[Stage, Flow], float] = _nothing
+    packages: tuple[str, ...] = ()
+    barriers: tuple[str, ...] = ()
+    applied: str = ""
+
+
+@functools.cache
+def kinds() -> dict[str, StageKind]:
+    """All kinds of stages by name."""
+    found: dict[str, StageKind] = {}
+    rooms = Path(__file__).parents[1]
+    for path in sorted(rooms.glob("*/kinds.py")):
+        name = f"corpuskit.{path.parent.name}.kinds"
+        if name != __name__:
+            for kind in importlib.import_module(name).KINDS:
+                assert kind.name not in found, f"two kinds of stages are named {kind.name}"
+                found[kind.name] = kind
+    return found
+
+
+def kind_of(stage: Stage) -> StageKind:
+    """The kind of a stage.
+
+    Raises:
+        InputError: the plan is of a version of corpuskit that has other kinds.
+    """
+    try:
+        return kinds()[stage.kind]
+    except KeyError:
+        msg = f"the plan has a stage `{stage.name}` of the kind `{stage.kind}`, which this version does not know"
+        raise InputError(msg, "run the recipe again, or use the version that made the run") from None
+
+
+def load(place: str) -> Any:
+    """What `module:name` names."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,490 @@
+"""Steps: functions on a batch, known by name. Users import `corpuskit.step`, which says how to write one."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import types
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import pydantic
+
+from corpuskit.errors import UsageError, did_you_mean
+
+NO_VALUE = "no value"
+"""The reason of a row that a filter drops because what it decides by is missing: counted apart from what it refuses."""
+
+BUILT_IN = ("corpuskit.sources", "corpuskit.steps")
+"""The rooms of built-in steps, which register themselves when they are imported."""
+
+Kind = Literal["source", "signal", "filter", "edit", "preset", "barrier", "method"]
+
+
+class File(str):
+    """A parameter that names a file: resolved against the recipe's folder, its content digest enters the key."""
+
+    __slots__ = ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What of the file enters a key; a kind of file that is read by more than its content adds to it."""
+        return {"file": file_digest(Path(self))}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A raw record that could not be read: counted as unreadable, with its reason and place.
+
+    `where` is what a person needs to find it: `line 17`, `record at byte 4096`, a member's path.
+    """
+
+    reason: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A raw record that is no document by nature (a redirect, a WARC request): counted as the rule `read: REASON`."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class Step:
+    """A function with a name, a kind and a version; made by the decorators of this module."""
+
+    function: Callable[..., Any]
+    kind: Kind
+    name: str
+    version: int = 1
+    columns: Mapping[str, str] | Callable[..., Mapping[str, str]] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    reads: bool = False
+    extract: bool = False
+    splittable: bool = False
+    origin: Path | None = None
+    summarize_function: Callable[..., Any] | None = None
+    summarize_when: Callable[[Mapping[str, Any]], bool] | None = None
+    merge_function: Callable[[Any, Any], Any] | None = None
+    train_function: Callable[..., Mapping[str, Any]] | None = None
+    train_when: Callable[[Mapping[str, Any]], bool] | None = None
+    train_size: Callable[[Mapping[str, Any]], int] | None = None
+    train_libraries: tuple[str, ...] = ()
+    _model: type[pydantic.BaseModel] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    @overload
+    def summarize(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+    @overload
+    def summarize(
+        self, *, when: Callable[[Mapping[str, Any]], bool]
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+    def summarize(
+        self, function: Callable[..., Any] | None = None, *, when: Callable[[Mapping[str, Any]], bool] | None = None
+    ) -> Any:
+        """Register `summarize(batch, **params) -> state`; makes the step a barrier for the domains it applies to.
+
+        Args:
+            function: gets those parameters of the step that it names; others can change without a new summary.
+            when: of the parameters, whether a state is needed at all; default: always.
+        """
+
+        def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
+            self.summarize_function, self.summarize_when = target, when
+            return target
+
+        return wrap if function is None else wrap(function)
+
+    def summarizes(self, params: Mapping[str, Any]) -> bool:
+        """Whether the step, at these parameters, needs to have seen all documents."""
+        return self.summarize_function is not None and (self.summarize_when is None or self.summarize_when(params))
+
+    def summarized(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that `summarize` reads."""
+        assert self.summarize_function is not None
+        return _named_by(self.summarize_function, params)
+
+    def merge(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Register `merge(a, b) -> state`, exact and order-free."""
+        self.merge_function = function
+        return function
+
+    def train(
+        self,
+        *,
+        when: Callable[[Mapping[str, Any]], bool],
+        size: Callable[[Mapping[str, Any]], int],
+        libraries: tuple[str, ...] = (),
+    ) -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., Mapping[str, Any]]]:
+        """Register `train(path, **params) -> facts`, which writes a model; it runs once, before any document is read.
+
+        The function gets those parameters of the step that it names, and may put other files beside `path`; it must
+        write the same bytes for the same parameters and contents of files. Facts (JSON) go to the receipt.
+
+        Args:
+            when: of the parameters, whether a model is to be made.
+            size: of the parameters, the least bytes of the model; each worker must have room for it.
+            libraries: packages that it alone needs; their versions enter its key.
+        """
+
+        def wrap(target: Callable[..., Mapping[str, Any]]) -> Callable[..., Mapping[str, Any]]:
+            self.train_function, self.train_when, self.train_size = target, when, size
+            self.train_libraries = libraries
+            return target
+
+        return wrap
+
+    def trains(self, params: Mapping[str, Any]) -> bool:
+        """Whether the step, at these parameters, makes a model first."""
+        return self.train_when is not None and self.train_when(params)
+
+    def trained(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parameters that `train` reads, and the identity of what it makes."""
+        assert self.train_function is not None
+        chosen = _named_by(self.train_function, params)
+        versions = {name: self._version_of(name) for name in self.train_libraries}
+        return chosen, {**self.fingerprint(chosen), "train": versions}
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The keyword parameters that a recipe may set, by name."""
+        return {
+            name: parameter
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "state"
+        }
+
+    @property
+    def model(self) -> type[pydantic.BaseModel]:
+        """A pydantic model of the parameters, made from the function's annotations."""
+        if self._model is None:
+            hints = inspect.get_annotations(self.function, eval_str=True)
+            fields: dict[str, Any] = {}
+            for name, parameter in self.parameters.items():
+                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+                alias = name.rstrip("_")
+                fields[name] = (hints.get(name, Any), pydantic.Field(default, alias=alias))
+            config = pydantic.ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+            self._model = pydantic.create_model(self.name, __config__=config, **fields)
+        return self._model
+
+    def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Check and complete `params`; raises `pydantic.ValidationError` with one entry per fault."""
+        checked = self.model(**params)
+        return {name: getattr(checked, name) for name in self.parameters}
+
+    def output_columns(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Columns that this step adds, with their Arrow type names, at these parameters."""
+        columns = self.columns(**params) if callable(self.columns) else self.columns
+        return dict(columns)
+
+    def fingerprint(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What identity of this step at these parameters consists of: literals, digests and versions only."""
+        described: dict[str, Any] = {
+            "step": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "unicode": unicodedata.unidata_version,  # what is a letter or white space comes from the running Python
+            "params": {name: fingerprint_value(value) for name, value in sorted(params.items())},
+        }
+        if self.libraries:
+            described["libraries"] = {name: self._version_of(name) for name in sorted(self.libraries)}
+        if self.origin is not None:
+            described["code"] = source_digest(self.origin)
+        return described
+
+    def _version_of(self, library: str) -> str:
+        try:
+            return importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            raise UsageError(
+                f"`{self.name}` needs {library}, which is not installed", f"pip install {library}"
+            ) from None
+
+
+def _named_by(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a function names, or all if it takes any."""
+    named = inspect.signature(function).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in named):
+        return dict(params)
+    return {parameter.name: params[parameter.name] for parameter in named if parameter.name in params}
+
+
+def fingerprint_value(value: Any) -> Any:
+    """Turn a parameter into JSON; a file becomes its digest; what cannot be hashed is an error."""
+    if isinstance(value, File):
+        return value.fingerprint()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, pydantic.BaseModel):
+        return {name: fingerprint_value(getattr(value, name)) for name in sorted(type(value).model_fields)}
+    if isinstance(value, Mapping):
+        return {str(key): fingerprint_value(item) for key, item in sorted(value.items(), key=lambda kv: str(kv[0]))}
+    if isinstance(value, list | tuple):
+        return [fingerprint_value(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((fingerprint_value(item) for item in value), key=repr)
+    msg = f"a parameter of type {type(value).__name__} has no identity that a key could hold: {value!r}"
+    raise UsageError(msg, "use numbers, strings, lists, tables or step.File")
+
+
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, remembered by (path, size, mtime) within the process."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise UsageError(msg) from None
+    key = (str(path), status.st_size, status.st_mtime_ns)
+    if key not in _digests:
+        with path.open("rb") as stream:
+            _digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _digests[key]
+
+
+def source_digest(path: Path) -> str:
+    """Digest of a user's Python file and the local modules it imports: their syntax trees, without docstrings."""
+    digest = hashlib.sha256()
+    for current, tree in _sources(path):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        name = current.relative_to(path.parent) if current.is_relative_to(path.parent) else current.name
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(path: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """A Python file and, once each, the files beside it that it imports, with what those import."""
+    waiting, seen = [path], set()
+    while waiting:
+        current = waiting.pop(0)
+        if current in seen:
+            continue
+        seen.add(current)
+        tree = ast.parse(current.read_text(encoding="utf-8"), str(current))
+        yield current, tree
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                waiting += _local_modules([path.parent], [alias.name for alias in node.names])
+            elif isinstance(node, ast.ImportFrom):
+                base = [current.parents[node.level - 1]] if node.level else [path.parent]
+                names = [alias.name for alias in node.names]
+                package = [node.module] if node.module else []
+                waiting += _local_modules(base, package + [".".join([*package, name]) for name in names])
+
+
+def _local_modules(folders: Iterable[Path], names: Iterable[str]) -> list[Path]:
+    """Files of modules that lie below one of the folders, with the `__init__.py` of every package on the way."""
+    found = []
+    for folder in folders:
+        for name in names:
+            parts = name.split(".")
+            ways = [folder.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+            found += [way / "__init__.py" for way in ways]
+            found.append(ways[-1].with_suffix(".py"))
+    return [path for path in found if path.is_file()]
+
+
+_registry: dict[str, Step] = {}
+
+
+def _decorator(kind: Kind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
+    def wrap(target: Callable[..., Any]) -> Step:
+        made = Step(target, kind, options.pop("name", None) or target.__name__, **options)
+        made.__doc__ = target.__doc__
+        if target.__module__.startswith("corpuskit."):
+            _registry[made.name] = made
+        return made
+
+    return wrap if function is None else wrap(function)
+
+
+@overload
+def source(function: Callable[..., Any]) -> Step: ...
+@overload
+def source(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def source(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (file, **params) -> records a reader.
+
+    Options: name, version, libraries; `columns`: {name: Arrow type} of the metadata it keeps (other keys of a record go
+    to the JSON column `meta`), or a function of the parameters; `extract=True` where reading is so costly that the
+    text is stored in a stage of its own; `splittable=True` where `file.start` and `file.end` are honoured.
+
+    Where `file` is a `corpuskit.sources.base.BatchedFile`, as it is in a run, records that follow one another may
+    also be yielded as one RecordBatch, among dicts, Bad and Skip: `text` (valid UTF-8, no nulls), any of the declared
+    columns, and `meta` (a JSON object as a string, or null). They are numbered, and count, as that many dicts would;
+    batches of 1 MiB of text and more are passed on uncopied. `corpuskit peek` asks for single records.
+    """
+    return _decorator("source", function, options)
+
+
+@overload
+def signal(function: Callable[..., Any]) -> Step: ...
+@overload
+def signal(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def signal(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (batch, **params) -> column(s) a signal.
+
+    Options: name, version, libraries; `columns`: {name: Arrow type}, default one column named as the step and of the
+    type that it returns; `reads=True` if it reads columns of other signals (they then enter its key).
+    """
+    return _decorator("signal", function, options)
+
+
+@overload
+def filter(function: Callable[..., Any]) -> Step: ...
+@overload
+def filter(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def filter(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (batch, **params) -> mask a filter. Options: name, version, libraries."""
+    return _decorator("filter", function, options)
+
+
+@overload
+def edit(function: Callable[..., Any]) -> Step: ...
+@overload
+def edit(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def edit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function (batch, **params) -> batch an edit. Options: name, version, libraries, reads."""
+    return _decorator("edit", function, options)
+
+
+def preset(function: Callable[..., Any]) -> Step:
+    """Make a function (**params) -> list of recipe steps a preset: a name for expressions that a user can read."""
+    return _decorator("preset", function, {})  # type: ignore[no-any-return]
+
+
+def barrier(**options: Any) -> Callable[[Callable[..., Any]], Step]:
+    """Make a function (**params) -> params a step that the plan runs as stages of its own (`minhash`, `holdout`).
+
+    Raises:
+        UsageError: the function is not corpuskit's; nothing would know how to plan it.
+    """
+
+    def wrap(target: Callable[..., Any]) -> Step:
+        if not target.__module__.startswith("corpuskit."):
+            msg = f"`{target.__name__}` cannot be a barrier: the plan knows how to run corpuskit's own, and no others"
+            raise UsageError(
+                msg,
+                "make it a @step.filter, signal or edit; one that needs to have seen everything adds "
+                f"@{target.__name__}.summarize and @{target.__name__}.merge (help(corpuskit.step))",
+            )
+        return _decorator("barrier", target, options)  # type: ignore[no-any-return]
+
+    return wrap
+
+
+def builtin(kinds: Iterable[Kind]) -> dict[str, Step]:
+    """Steps of corpuskit itself, by name."""
+    for room in BUILT_IN:
+        importlib.import_module(room)
+    wanted = set(kinds)
+    return {name: found for name, found in sorted(_registry.items()) if found.kind in wanted}
+
+
+def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
+    """Find a step by a built-in name, `./file.py:function` (relative to `base`) or `datatrove:Class`.
+
+    Raises:
+        UsageError: unknown name (with the nearest one), missing file or function, or a step of another kind.
+    """
+    kinds = tuple(kinds)
+    known = builtin(kinds)
+    if reference in known:
+        return known[reference]
+    if reference.startswith("datatrove:"):
+        bridge = importlib.import_module("corpuskit.steps.datatrove").bridge
+        bridged: Step = bridge(reference.removeprefix("datatrove:"), kinds)
+        return bridged
+    if ".py:" in reference:
+        found = _from_file(reference, kinds, base)
+        if found.kind not in kinds:
+            msg = f"`{reference}` is a {found.kind}, not a {' or '.join(kinds)}"
+            raise UsageError(msg)
+        return found
+    elsewhere = _registry.get(reference)
+    if elsewhere is not None:
+        msg = f"`{reference}` is a {elsewhere.kind}, not a {' or '.join(kinds)}"
+        raise UsageError(msg)
+    msg = f"unknown {' or '.join(dict.fromkeys('reader' if k == 'source' else 'step' for k in kinds))} `{reference}`"
+    raise UsageError(msg, did_you_mean(reference, known) or f"known: {', '.join(known)}")
+
+
+def _refuse_clashes(reference: str, path: Path) -> None:
+    """Python knows one module of a name: two folders with a `common.py` each cannot both be imported."""
+    for local, _ in _sources(path):
+        known = sys.modules.get(local.parent.name if local.name == "__init__.py" else local.stem)
+        file = getattr(known, "__file__", None)
+        if local != path and file is not None and Path(file).resolve() != local.resolve():
+            msg = f"`{reference}` imports {local}, but another module of that name is loaded: {file}"
+            raise UsageError(msg, f"rename {local.name}")
+
+
+_files: dict[tuple[Path, str], types.ModuleType] = {}
+
+
+_DECORATORS: Mapping[Kind, str] = {"source": "@step.source", "method": "@method of corpuskit.mix.methods"}
+
+
+def _from_file(reference: str, kinds: Sequence[Kind], base: Path) -> Step:
+    file, _, name = reference.rpartition(":")
+    path = (base / file).resolve()
+    if not path.is_file():
+        msg = f"`{reference}`: there is no file {path}"
+        raise UsageError(msg)
+    key = (path, source_digest(path))
+    if key not in _files:
+        label = f"corpuskit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+        spec = importlib.util.spec_from_file_location(label, path)
+        if spec is None or spec.loader is None:
+            msg = f"`{reference}`: {path} is not a Python file"
+            raise UsageError(msg)
+        _refuse_clashes(reference, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[label] = module
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))  # stays: a function may import its neighbours when it is called
+        try:
+            spec.loader.exec_module(module)
+        except UsageError as error:  # of a decorator
+            raise UsageError(f"{path}: {error.message}", error.hint) from error
+        except Exception as error:
+            msg = f"`{reference}`: importing {path} failed: {type(error).__name__}: {error}"
+            raise UsageError(msg) from error
+        _files[key] = module
+    found = getattr(_files[key], name, None)
+    if not isinstance(found, Step):
+        steps = [label for label, value in vars(_files[key]).items() if isinstance(value, Step)]
+        decorator = _DECORATORS.get(kinds[0], "@step.filter, say")
+        sort = "step" if len(kinds) > 1 else kinds[0]
+        what = f"is not a {sort} (decorate it with {decorator})" if found is not None else "is not defined there"
+        msg = f"`{reference}`: `{name}` {what}"
+        raise UsageError(msg, did_you_mean(name, steps) or (f"defined there: {', '.join(steps)}" if steps else None))
+    if found.kind == "barrier":
+        msg = f"`{reference}` is corpuskit's own `{found.name}`"
+        raise UsageError(msg, f"write `{found.name}: {{...}}`")
+    found.origin = path
+    return found

@@ -1,0 +1,143 @@
+"""What the body of a unit sees: its parameters, the parts of the stages it needs, and where to put its own.
+
+A body is a function `(work: Work) -> None`. It must write the same bytes for the same key: no time, no random number
+without a seed, no path of the root, no dependence on `memory` or `batch_bytes` in what it writes.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HISTORY = ("scored",)
+"""Facts about how a unit was made and not about what it gave: they depend on what was stored before."""
+
+
+def made_with(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of what passes into the parts of all stages, and of `packages`, which pass into some, by package.
+
+    Where another version may change what a document or a value is, it is in the key as well. Here are also those that
+    should change no more than the bytes of a file, such as pyarrow's writer of Parquet.
+    """
+    named = ("duckdb", "numba", "numpy", "pyarrow", *packages)
+    return {"python": platform.python_version()} | {package: version(package) for package in named}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that a unit committed.
+
+    `publish` is the path under the root where `seal` links it (`corpus/domain=web/<Work.key>.parquet`), or None.
+    """
+
+    name: str
+    path: Path
+    rows: int
+    bytes: int
+    digest: str
+    publish: str | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The record that a unit is complete; see ARCHITECTURE: the one invariant.
+
+    Attributes:
+        content: the unit's content key, if its stage has such keys (see `corpuskit.reuse`).
+        reused: key of the earlier unit whose parts these are, if this one did not run.
+        versions: of Python and of the packages that passed into the parts, see `made_with`.
+    """
+
+    stage: str
+    unit: int
+    key: str
+    label: str
+    parts: dict[str, Part]
+    books: dict[str, dict[str, int]]
+    facts: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    content: str | None = None
+    reused: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the unit's published parts are named by: `Work.key` when it ran."""
+        return self.content or self.key
+
+
+@dataclass
+class Work:
+    """One unit at work.
+
+    Attributes:
+        root: the run's root (for published folders; do not write there).
+        spec: the stage's parameters: JSON, exactly what its key was made of; `run`: paths and the like, not in the key.
+        unit: this unit's number in its stage, from 0; `units`: how many the stage has.
+        key: hex digits of what this unit's parts depend on: its content key, or without one the unit's key. Name
+            published parts by it. origin: identity of the raw input it descends from.
+        inputs: the unit's own raw inputs (file paths with ranges), for reading stages; else [].
+        memory: budget of this worker in bytes. batch_bytes: text bytes of a batch to work on.
+        scratch: a folder of this unit, removed afterwards.
+        books: counts by domain and category, for conservation: books[domain][category] += rows.
+        facts: what else the receipt shall say (JSON).
+    """
+
+    root: Path
+    stage: str
+    spec: dict[str, Any]
+    unit: int
+    units: int
+    key: str
+    inputs: list[dict[str, Any]]
+    memory: int
+    batch_bytes: int
+    scratch: Path
+    receipts_of: Callable[[str], list[Receipt]]
+    receipt_of: Callable[[str, int], Receipt | None] | None = None
+    origin: str = ""
+    run: dict[str, Any] = field(default_factory=dict)
+    needs: dict[str, str] = field(default_factory=dict)
+    books: dict[str, Counter[str]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    read: list[dict[str, Any]] = field(default_factory=list)
+    pending: dict[str, tuple[Path, str | None, int]] = field(default_factory=dict)
+
+    def count(self, domain: str, category: str, rows: int) -> None:
+        """Add to the books.
+
+        Categories: read, unreadable, empty, `rule: NAME`, exact, near, contaminated, held_out, kept.
+        """
+        if rows:
+            self.books.setdefault(domain, Counter())[category] += int(rows)
+
+    def put(self, name: str, suffix: str = "", *, publish: str | None = None, rows: int = 0) -> Path:
+        """A path to write part `name` to; it is committed when the body returns."""
+        path = self.scratch / f"{name}{suffix}"
+        self.pending[name] = (path, publish, rows)
+        return path
+
+    def rows(self, name: str, rows: int) -> None:
+        """Say how many rows a part holds, once that is known."""
+        path, publish, _ = self.pending[name]
+        self.pending[name] = (path, publish, rows)
+
+    def receipts(self, stage: str) -> list[Receipt]:
+        """Receipts of all units of a stage that this one needs (label as in `needs`), in unit order."""
+        return self.receipts_of(self.needs[stage])
+
+    def receipt(self, stage: str) -> Receipt:
+        """The receipt of the unit with this unit's number in a stage that this one needs one to one."""
+        if self.receipt_of is None:
+            return self.receipts_of(self.needs[stage])[self.unit]
+        found = self.receipt_of(self.needs[stage], self.unit)
+        assert found is not None, f"unit {self.unit} of {stage} ran before what it needs"
+        return found

@@ -1,0 +1,144 @@
+"""A step of the recipe at work: made again from its reference in the process that runs it, and held to what it says."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpuskit.core import step as steps_module
+from corpuskit.core.batch import Batch, set_column
+from corpuskit.core.keys import canonical
+from corpuskit.core.state import load_state
+from corpuskit.core.step import Kind, Step
+from corpuskit.core.work import Work
+from corpuskit.documents.columns import ColumnStore
+from corpuskit.errors import CorpuskitError, InputError, UsageError
+
+STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit")
+
+
+class AppliedStep:
+    """A step of the recipe, made again from its reference in the process that runs it."""
+
+    def __init__(self, described: dict[str, Any], base: Path, work: Work | None = None) -> None:
+        self.step: Step = steps_module.resolve(described["reference"], STEP_KINDS, base)
+        self.params = self.step.validate(described["params"])
+        self.name: str = described["name"]
+        self.identity: dict[str, Any] = described["identity"]
+        self.hidden = frozenset(described["hidden"])
+        self.check_identity()
+        self.store: ColumnStore | None = None
+        if work is not None and described["signal"] is not None:
+            self.store = ColumnStore(work.root, self.step.name, described["signal"], work.origin)
+        self.arguments = dict(self.params)
+        if work is not None and described["state"] is not None:
+            parts = work.receipts(described["state"])[0].parts
+            self.arguments["state"] = parts["model"].path if "model" in parts else load_state(parts["state"].path)
+
+    def columns(self, batch: Batch) -> dict[str, pa.Array]:
+        """Compute a signal's columns on a batch.
+
+        Raises:
+            UsageError: the step gave another number of rows, or no Arrow array.
+        """
+        result = self._call(self._seen(batch))
+        declared = self.step.output_columns(self.params)
+        first = next(iter(declared)) if declared else self.step.name
+        columns = result if isinstance(result, dict) else {first: result}
+        if set(columns) != set(declared or [first]):
+            wanted, given = ", ".join(declared or [first]), ", ".join(columns)
+            raise UsageError(f"`{self.name}` gave the columns {given}, not {wanted}", "declare them: columns={...}")
+        return {name: self._typed(name, values, batch.num_rows, declared) for name, values in columns.items()}
+
+    def _typed(self, name: str, values: Any, rows: int, declared: dict[str, str]) -> pa.Array:
+        """A column in its declared type; without one it must have the same type whatever is in the batch."""
+        if name in declared:
+            return _array(values, rows, f"`{self.name}`").cast(_declared(declared[name]))
+        if not isinstance(values, pa.Array | pa.ChunkedArray | np.ndarray) or pa.types.is_null(_type(values)):
+            raise UsageError(
+                f"`{self.name}` gave values whose type depends on what is in the batch",
+                f'declare it: @step.signal(columns={{"{name}": "float64"}}), or return an Arrow array',
+            )
+        return _array(values, rows, f"`{self.name}`")
+
+    def _call(self, batch: Batch) -> Any:
+        """Call the step's function; a fault of it names the step, the line of its code and the documents."""
+        try:
+            return self.step.function(batch, **self.arguments)
+        except CorpuskitError:
+            raise
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            docs = batch.column("doc")
+            raise CorpuskitError(
+                f"`{self.name}` raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno}), "
+                f"at one of the {len(docs)} documents {docs[0]} to {docs[-1]}",
+                "the traceback stands in runs/*/log.jsonl; corpuskit peek shows one document through the steps",
+            ) from error
+
+    def _seen(self, batch: Batch) -> Batch:
+        """The batch without the signals that the step did not say it reads: they are not in its key."""
+        return batch.select([name for name in batch.schema.names if name not in self.hidden])
+
+    def check_identity(self) -> None:
+        """Refuse to file output under a key that was made of other code or other files.
+
+        Raises:
+            InputError: the step's code or one of its files changed since the plan was made.
+        """
+        now = self.step.fingerprint(self.params)
+        if canonical(now) != canonical(self.identity):
+            raise InputError(f"the code or a file of `{self.name}` changed since the plan was made", "run again")
+
+    def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None]:
+        """Which rows a filter keeps, bool[n], and its reasons for the others, if it gives any."""
+        result = self._call(batch)
+        mask, reasons = result if isinstance(result, tuple) else (result, None)
+        mask = _array(mask, batch.num_rows, f"`{self.name}`")
+        if not pa.types.is_boolean(mask.type):
+            raise UsageError(f"the filter `{self.name}` gave {mask.type}, not a mask of true and false")
+        return pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool), reasons
+
+    def edited(self, batch: Batch) -> Batch:
+        """The batch as an edit leaves it.
+
+        Raises:
+            UsageError: the edit changed the number of rows or the ids.
+        """
+        result = self._call(self._seen(batch))
+        if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
+            raise UsageError(
+                f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"
+            )
+        for name in result.schema.names:
+            batch = set_column(batch, name, result.column(name))
+        return set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
+
+
+def _declared(name: str) -> pa.DataType:
+    """A type by the name that steps declare: `float64`, `list<float64>`."""
+    if name.startswith("list<") and name.endswith(">"):
+        return pa.list_(_declared(name.removeprefix("list<").removesuffix(">")))
+    return pa.type_for_alias(name)
+
+
+def _type(values: Any) -> pa.DataType:
+    return pa.from_numpy_dtype(values.dtype) if isinstance(values, np.ndarray) else values.type
+
+
+def _array(values: Any, rows: int, what: str) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if not isinstance(values, pa.Array):
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+            raise UsageError(f"{what} gave {type(values).__name__}, not an array of {rows} values")
+        values = pa.array(values)
+    if len(values) != rows:
+        raise UsageError(f"{what} gave {len(values)} values for a batch of {rows} documents")
+    return values

@@ -1,0 +1,94 @@
+"""The store of signal columns: values by document, filed under what computed them, never under what filters decide.
+
+A file's name is the hash of the documents in it, its values are a pure function of the key of the folder: so a file is
+right whoever wrote it and whenever. Values are loaded for the documents of one unit at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpuskit.core.batch import Batch, PartReader, PartWriter
+from corpuskit.errors import UsageError
+
+
+class ColumnStore:
+    """Stored values of one signal for the documents that descend from one unit of raw input.
+
+    Args:
+        root: the run's root.
+        name, key: of the signal: its name, and the hash of all that its values depend on.
+        origin: identity of the raw input.
+    """
+
+    def __init__(self, root: Path, name: str, key: str, origin: str) -> None:
+        self.folder = root / "stages" / f"signal-{name.replace(':', '-')}-{key}" / "columns" / origin
+        tables = [_read(path) for path in sorted(self.folder.glob("*.arrow"))]
+        self._stored = pa.concat_tables(tables).sort_by("doc").combine_chunks() if tables else None
+        self._docs: npt.NDArray[np.uint64] = (
+            self._stored.column("doc").to_numpy() if self._stored is not None else np.zeros(0, np.uint64)
+        )
+        self._new: list[Batch] = []
+
+    def columns(self, batch: Batch, compute: Callable[[Batch], dict[str, pa.Array]]) -> dict[str, pa.Array]:
+        """Columns for a batch: stored values, and `compute` called for exactly the documents that have none."""
+        docs = batch.column("doc").to_numpy()
+        place = np.searchsorted(self._docs, docs)
+        place[place == len(self._docs)] = 0
+        known = self._docs[place] == docs if len(self._docs) else np.zeros(len(docs), bool)
+        if self._stored is None or not known.any():
+            return self._remember(batch, compute(batch))
+        loaded = self._stored.drop_columns("doc").take(pa.array(place[known]))
+        if known.all():
+            return {name: loaded.column(name).combine_chunks() for name in loaded.column_names}
+        missing = batch.filter(pa.array(~known))
+        computed = self._remember(missing, compute(missing))
+        # stored rows first, computed rows behind them: `order` puts both back where they belong
+        order = np.empty(len(docs), np.int64)
+        order[known] = np.arange(known.sum())
+        order[~known] = known.sum() + np.arange((~known).sum())
+        for name, values in computed.items():
+            stored = loaded.schema.field(name).type
+            if values.type != stored:
+                raise UsageError(
+                    f"the column `{name}` is {values.type} for these documents and {stored} for others",
+                    f'declare it: @step.signal(columns={{"{name}": "{values.type}"}})',
+                )
+        return {
+            name: pa.concat_arrays([loaded.column(name).combine_chunks(), values]).take(pa.array(order))
+            for name, values in computed.items()
+        }
+
+    def _remember(self, batch: Batch, computed: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        arrays = [batch.column("doc"), *computed.values()]
+        self._new.append(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
+        return computed
+
+    def save(self, scratch: Path) -> int:
+        """Store what was computed since the store was opened; returns the number of documents."""
+        if not self._new:
+            return 0
+        table = pa.Table.from_batches(self._new).sort_by("doc")
+        docs = table.column("doc").combine_chunks().to_numpy()
+        name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
+        waiting = scratch / f"column-{name}.arrow"
+        with PartWriter(waiting, table.schema) as writer:
+            for batch in table.to_batches():
+                writer.write(batch)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with waiting.open("rb+") as stream:
+            os.fsync(stream.fileno())  # the name says what is in it: it must never be there half written
+        waiting.replace(self.folder / f"{name}.arrow")
+        return len(docs)
+
+
+def _read(path: Path) -> pa.Table:
+    reader = PartReader(path)
+    return pa.Table.from_batches(list(reader), reader.schema)

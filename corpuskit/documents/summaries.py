@@ -1,0 +1,56 @@
+"""The bodies of stages for steps that need to have seen everything, or that make a model first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from corpuskit.core import step as steps_module
+from corpuskit.core.batch import PartReader
+from corpuskit.core.keys import canonical
+from corpuskit.core.state import load_state, save_state
+from corpuskit.core.work import Work
+from corpuskit.documents.applied import STEP_KINDS
+from corpuskit.errors import InputError, UsageError
+
+
+def summary(work: Work) -> None:
+    """Body: `summarize` of a step over the documents of one unit; the state is merged batch by batch."""
+    step, params = _summarized(work)
+    state = None
+    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+        one = step.summarize_function(batch, **params)
+        state = one if state is None else step.merge_function(state, one)
+    save_state(state, work.put("state", ".pickle"))
+
+
+def state(work: Work) -> None:
+    """Body: merge the states of all units, in the order of their sources and numbers."""
+    step, _ = _summarized(work)
+    merged = None
+    for source in work.spec["sources"]:
+        for receipt in work.receipts(source):
+            one = load_state(receipt.parts["state"].path)
+            if one is not None:
+                merged = one if merged is None else step.merge_function(merged, one)
+    save_state(merged, work.put("state", ".pickle"))
+
+
+def _summarized(work: Work) -> tuple[Any, dict[str, Any]]:
+    step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
+    if step.merge_function is None:
+        raise UsageError(f"`{step.name}` has `summarize` but no `merge`", f"add @{step.name}.merge")
+    params = step.summarized(step.validate(work.run["params"]))
+    if canonical(step.fingerprint(params)) != canonical(work.spec["step"]):
+        raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
+    return step, params
+
+
+def model(work: Work) -> None:
+    """Body: `train` of a step. Part `model`: what it wrote; the facts say what it was made of."""
+    step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
+    params, identity = step.trained(step.validate(work.run["params"]))
+    if canonical(identity) != canonical(work.spec["step"]):
+        raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
+    assert step.train_function is not None
+    work.facts["trained"] = dict(step.train_function(work.put("model", ".bin"), **params))

@@ -1,0 +1,41 @@
+"""The report of a run: one self-contained HTML page that says what was built, from what, and what was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from corpuskit.core.plan import Plan
+from corpuskit.explore import views
+from corpuskit.explore.report import duplicates, sections
+from corpuskit.explore.report.page import page
+from corpuskit.store.files import put
+from corpuskit.store.root import Root
+
+__all__ = ["write"]
+
+
+def write(root: Root, plan: Plan, folder: Path) -> Path:
+    """Write `report.html` into the folder of a run.
+
+    Args:
+        root, plan: the run; what is not complete yet is left out, and said.
+        folder: of the run whose recipe and environment are shown, `runs/<time>`.
+
+    Returns:
+        The path of the page.
+    """
+    views.rebuild(root, plan)
+    made = [
+        ("", sections.summary(root, plan, folder)),
+        ("Recipe", sections.recipe(folder)),
+        ("Domains", sections.domains(root, plan)),
+        ("Dropped, by rule", sections.dropped(root, plan)),
+        ("Duplicates", duplicates.section(root, plan)),
+        ("Mixture", sections.mixture(root, plan)),
+        ("Training", sections.training(root, plan)),
+        ("Resources", sections.resources(root, plan)),
+        ("Environment", sections.environment(root, plan, folder)),
+    ]
+    path = folder / "report.html"
+    put(path, page(f"corpuskit: {plan.recipe}", [(name, content) for name, content in made if content]).encode())
+    return path

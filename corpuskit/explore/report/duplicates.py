@@ -1,0 +1,113 @@
+"""What dedup removed, and why it can be believed: precision, recall of the bands, clusters, and the largest of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from corpuskit.core.plan import Plan
+from corpuskit.explore import evidence
+from corpuskit.explore.report import charts
+from corpuskit.explore.report.page import figure, heading, paragraph, quote
+from corpuskit.explore.views import query
+from corpuskit.steps.lsh import Minhash, s_curve
+from corpuskit.store.root import Root
+
+LARGEST = 10
+BEGINNING = 400
+"""Characters of a document that are shown."""
+
+STEPS = 100
+
+
+def section(root: Root, plan: Plan) -> str:
+    """The section; of it what is known, and nothing before a choice is made or lines are cut."""
+    found = evidence.choices(root, plan)
+    said = "".join(paragraph(f"{text}.") for text in evidence.cut_lines(root, plan))
+    said += "".join(paragraph(f"{one.step}: {one.found}; {one.promise}. See `duplicates`.") for one in found)
+    clusters, by_domain = evidence.clusters(found), evidence.by_domain(found)
+    curves = _clusters(clusters) if clusters else ""
+    curves += "".join(_s_curve(one.params) for one in found if one.params.bands)
+    if curves:
+        said += f'<div class="side">{curves}</div>'
+    if by_domain:
+        said += heading("Removed documents (row), by the domain of the document that was kept (column)")
+        said += _matrix(by_domain)
+    # the evidence is published when all choices are made
+    return said + (_largest(root) if found and len(found) == len(evidence.stages(plan)) else "")
+
+
+def _clusters(clusters: list[dict[str, int]]) -> str:
+    points = [(float(entry["size"]), float(entry["clusters"])) for entry in clusters]
+    x = charts.log_axis("documents of a cluster", [a for a, _ in points])
+    y = charts.log_axis("clusters", [b for _, b in points])
+    drawn = charts.plot(x, y, [charts.Series("", points, line=False, dots=True)])
+    return figure("Clusters by size: a kept document with all that it removed", drawn)
+
+
+def _s_curve(params: Minhash) -> str:
+    similarities = [step / STEPS for step in range(STEPS + 1)]
+    caught = s_curve(params.bands, params.rows, similarities)
+    x = charts.Axis("Jaccard similarity", 0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1])
+    y = charts.Axis("pairs caught", 0, 1, [0, 0.25, 0.5, 0.75, 1], label=lambda value: f"{100 * value:.4g} %")
+    points = list(zip(similarities, caught, strict=True))
+    (share,) = s_curve(params.bands, params.rows, [params.threshold])
+    drawn = charts.plot(x, y, [charts.Series("", points)], mark=params.threshold)
+    return figure(
+        f"Share of pairs that the bands catch; {100 * share:.1f} % at the threshold {params.threshold:g}", drawn
+    )
+
+
+def _matrix(by_domain: list[dict[str, Any]]) -> str:
+    counts = {(entry["domain"], entry["kept_domain"]): entry["exact"] + entry["near"] for entry in by_domain}
+    return charts.heat(sorted({name for pair in counts for name in pair}), counts)
+
+
+def _largest(root: Root) -> str:
+    """The kept documents that removed most, with how they begin; empty before the corpus is sealed."""
+    found = query(
+        root,
+        "SELECT kept_doc, kept_root, any_value(kept_domain) AS domain, count(*) AS removed, "
+        "any_value(kept_dropped_by) AS later FROM duplicates GROUP BY kept_doc, kept_root "
+        f"ORDER BY removed DESC, kept_doc, kept_root NULLS FIRST LIMIT {LARGEST}",
+    ).to_pylist()
+    if not found:
+        return ""
+    texts = _beginnings(root, [row["kept_doc"] for row in found if row["kept_root"] is None])
+    said = heading("The largest clusters")
+    for row in found:
+        told = f"{row['removed']:,} removed for document {row['kept_doc']} of {row['domain']}"
+        if row["kept_root"] is not None:  # another corpus may give the id of one of our documents to one of its own
+            said += paragraph(f"{told} in {row['kept_root']}", "muted")
+            continue
+        said += paragraph(told + _fate(row["later"]), "muted")
+        said += quote(texts.get(row["kept_doc"]) or _no_text(row["later"]))
+    return said
+
+
+def _fate(later: str | None) -> str:
+    """What became of a witness, where it is not in the corpus."""
+    if later is None:
+        return ""
+    if later == "held_out":
+        return "; it is held out"
+    return f"; it was dropped later by {later}"
+
+
+def _no_text(later: str | None) -> str:
+    """What stands for a text that is in no published folder."""
+    rule = later not in (None, "held_out", "minhash")
+    return "(its text is not kept: `keep_dropped: true` keeps all)" if rule else "(its text is not kept)"
+
+
+def _beginnings(root: Root, docs: list[int]) -> dict[int, str]:
+    """How documents of this corpus begin, by id, of those whose text is there."""
+    if not docs:
+        return {}
+    wanted = ", ".join(map(str, docs))
+    found = query(
+        root,
+        f"SELECT doc, left(text, {BEGINNING}) AS text FROM (SELECT doc, text FROM corpus "
+        "UNION ALL SELECT doc, text FROM holdout UNION ALL SELECT doc, text FROM dropped) "
+        f"WHERE doc IN ({wanted})",
+    )
+    return dict(zip(found["doc"].to_pylist(), found["text"].to_pylist(), strict=True))

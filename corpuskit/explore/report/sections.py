@@ -1,0 +1,163 @@
+"""The sections of the report, each a function that gives HTML, or nothing where the run has nothing to show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from corpuskit.core.plan import Plan
+from corpuskit.core.tables import size
+from corpuskit.explore import stats
+from corpuskit.explore.report import charts
+from corpuskit.explore.report.mixture import chart
+from corpuskit.explore.report.page import code, figure, folded, heading, paragraph, table
+from corpuskit.explore.stats_text import COLUMNS, cells, drops, percent
+from corpuskit.mix.explain import explain
+from corpuskit.store.root import Root
+from corpuskit.store.versions import other_versions
+
+FATES = ("kept", "held out", "dropped", "exact", "near", "contaminated", "empty", "unreadable")
+
+POINTS = 600
+"""Most points of a training curve; more are averaged in equal stretches."""
+
+
+def summary(root: Root, plan: Plan, folder: Path) -> str:
+    """What was built in one line, whether it is complete, and what to look at."""
+    found = stats.domain_table(root, plan)
+    every = stats.total(found)
+    tokens = f", {every.tokens:,} tokens" if every.tokens is not None else ""
+    said = paragraph(
+        f"{every.read:,} raw records in {len(found)} domains; {every.kept:,} documents kept, "
+        f"{size(every.bytes)} of text{tokens}. Run {folder.name}."
+    )
+    complete = sum(len(root.complete(stage)) for stage in plan.stages.values())
+    units = sum(len(stage.units) for stage in plan.stages.values())
+    if complete < units:
+        said += paragraph(f"{complete:,} of {units:,} units are complete: the counts are of those.", "warning")
+    return said + "".join(paragraph(text, "warning") for text in stats.warnings(root, plan, found))
+
+
+def recipe(folder: Path) -> str:
+    """The recipe as it was given, and as it was understood."""
+    said = code((folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace"))
+    return said + folded(
+        "with all defaults", code((folder / "resolved.yaml").read_text(encoding="utf-8", errors="replace"))
+    )
+
+
+def domains(root: Root, plan: Plan) -> str:
+    """The domain table, and the share of each fate."""
+    found = stats.domain_table(root, plan)
+    if not any(row.read for row in found):
+        return ""
+    rows = [_cells(row) for row in (*found, stats.total(found))]
+    shares = [
+        (
+            row.domain,
+            (row.kept, row.held_out, row.dropped, row.exact, row.near, row.contaminated, row.empty, row.unreadable),
+        )
+        for row in found
+        if row.read
+    ]
+    chart = figure("What became of the raw records of each domain", charts.stacked(shares, FATES), FATES)
+    return table((*COLUMNS, "tokens", "duplicates"), rows, last_is_total=True) + chart
+
+
+def _cells(row: stats.DomainStats) -> list[str]:
+    tokens = "" if row.tokens is None else f"{row.tokens:,}"
+    return [*cells(row), tokens, percent(row.exact + row.near, row.compared)]
+
+
+def dropped(root: Root, plan: Plan) -> str:
+    """Documents that each rule dropped, by domain, in the order of the recipe."""
+    head, rows = drops(stats.domain_table(root, plan), list(stats.rules(plan)))
+    return table(head, rows) if rows else ""
+
+
+def mixture(root: Root, plan: Plan) -> str:
+    """Sizes, caps, target and achieved shares of the mixture, and of its phases."""
+    mixed = stats.mixture(root, plan)
+    if mixed is None:
+        return ""
+    return code(explain(mixed)) + figure("Share of tokens by domain", chart(mixed))
+
+
+def training(root: Root, plan: Plan) -> str:
+    """The training curve, the validation curves, and the final scores by domain."""
+    receipt = stats.single(root, plan, "train")
+    if receipt is None:
+        return ""
+    result = receipt.facts["result"]
+    lines = receipt.parts["metrics"].path.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    steps = [record for record in records if "domain" not in record]
+    said = paragraph(
+        f"{result['parameters']:,} parameters; {result['tokens']:,} tokens in {result['steps']:,} steps; "
+        f"{receipt.seconds:,.0f} s with validation and checkpoints; checkpoint {receipt.facts['checkpoint']}"
+    )
+    tokens = {record["step"]: record["tokens"] for record in steps}
+    x = charts.axis("tokens", list(tokens.values()), zero=True, exact=True, label=charts.short)
+    said += '<div class="side">'
+    for name, caption in (("loss", "Training loss, nats per token"), ("lr", "Learning rate")):
+        points = _thinned([(float(record["tokens"]), float(record[name])) for record in steps])
+        y = charts.axis(name, [value for _, value in points], zero=name == "lr")
+        said += figure(caption, charts.plot(x, y, [charts.Series("", points)]))
+    said += _validation_curves(records, tokens, x) + "</div>"
+    rows = [
+        [domain, *("" if score[name] is None else f"{score[name]:.4f}" for name in ("loss", "bits_per_byte"))]
+        for domain, score in sorted(result["validation"].items())
+    ]
+    return said + (
+        heading("Validation after the last step") + table(["domain", "loss", "bits per byte"], rows) if rows else ""
+    )
+
+
+def _validation_curves(records: Sequence[dict[str, Any]], tokens: dict[int, int], x: charts.Axis) -> str:
+    """Validation loss by domain, where it was measured more than once."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        if record.get("domain") is not None and record["loss"] is not None:
+            curves.setdefault(record["domain"], []).append((float(tokens[record["step"]]), record["loss"]))
+    if max(map(len, curves.values()), default=0) < 2:
+        return ""
+    y = charts.axis("validation loss", [value for points in curves.values() for _, value in points])
+    series = [charts.Series(name, points, dots=True) for name, points in sorted(curves.items())]
+    return figure("Validation loss by domain, nats per token", charts.plot(x, y, series), sorted(curves))
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `POINTS` points: the means of equal stretches."""
+    stretch = -(-len(points) // POINTS) or 1
+    groups = [points[start : start + stretch] for start in range(0, len(points), stretch)]
+    return [(sum(a for a, _ in group) / len(group), sum(b for _, b in group) / len(group)) for group in groups]
+
+
+def resources(root: Root, plan: Plan) -> str:
+    """Time, processor time, memory and disk of each stage; times are sums over units, whenever they ran."""
+    rows, seconds = [], []
+    for stage in plan.stages.values():
+        complete = root.complete(stage)
+        if not complete:
+            continue
+        parts = sum(part.bytes for receipt in complete for part in receipt.parts.values())
+        wall, cpu = (sum(getattr(receipt, name) for receipt in complete) for name in ("seconds", "cpu_seconds"))
+        peak = max(receipt.peak_bytes for receipt in complete)
+        units = f"{len(complete):,} / {len(stage.units):,}"
+        rows.append([stage.name, units, f"{wall:,.1f}", f"{cpu:,.1f}", size(peak), size(parts)])
+        seconds.append((stage.name, wall))
+    if not rows:
+        return ""
+    chart = figure("Seconds by stage, summed over units", charts.bars(seconds, lambda value: f"{value:,.1f} s"))
+    return chart + table(["stage", "units", "seconds", "CPU seconds", "peak memory", "on disk"], rows)
+
+
+def environment(root: Root, plan: Plan, folder: Path) -> str:
+    """Python, machine, the versions of all packages, and what was made with others."""
+    found = json.loads((folder / "env.json").read_text())
+    packages = "\n".join(f"{name} {version}" for name, version in found.pop("packages").items())
+    rows = [[str(name), str(value)] for name, value in found.items()]
+    others = "".join(paragraph(line, "warning") for line in other_versions(root, plan.stages.values()))
+    return table(["", ""], rows, left=2) + others + folded("packages", code(packages))

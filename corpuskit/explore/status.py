@@ -1,0 +1,134 @@
+"""Progress of a running, detached or stopped run, from its receipts: what `corpuskit status` prints."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.tables import size, table
+from corpuskit.store.root import Root
+from corpuskit.store.scratch import at_work
+
+SHOWN_FAILURES = 10
+
+
+def as_json(root: Root) -> dict[str, Any]:
+    """Progress for programs.
+
+    Returns:
+        recipe, run; stages: per stage its units, complete, reused (complete ones that took over what an earlier unit
+        gave), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
+        all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still not
+        complete; last_activity: seconds since the epoch, or None.
+
+    Raises:
+        UsageError: there was no run in this root.
+    """
+    plan, folder = root.require_plan(), root.latest_run()
+    log = _log(folder / "log.jsonl")
+    failures = [entry for entry in _last_attempts(log) if "error" in entry and not _complete(root, plan, entry)]
+    return {
+        "recipe": plan.recipe,
+        "run": folder.name,
+        "stages": [_stage(root, stage) for stage in plan.stages.values()],
+        "failures": failures,
+        "last_activity": _last_activity(root, plan, folder),
+    }
+
+
+def _stage(root: Root, stage: Stage) -> dict[str, Any]:
+    complete = root.complete(stage)
+    parts = [part for receipt in complete for part in receipt.parts.values()]
+    return {
+        "stage": stage.name,
+        "units": len(stage.units),
+        "complete": len(complete),
+        "reused": sum(receipt.reused is not None for receipt in complete),
+        "at_work": _at_work(root, stage),
+        "rows": sum(max((part.rows for part in receipt.parts.values()), default=0) for receipt in complete),
+        "bytes": sum(part.bytes for part in parts),
+        "seconds": round(sum(receipt.seconds for receipt in complete), 3),
+        "peak_bytes": max((receipt.peak_bytes for receipt in complete), default=0),
+    }
+
+
+def _at_work(root: Root, stage: Stage) -> int:
+    """Units that a process on this machine works on."""
+    return sum(at_work(path) is True for path in (root.folder(stage) / "scratch").glob("*"))
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    """Entries of a run's log; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    return [orjson.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _last_attempts(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({(entry["stage"], entry["unit"]): entry for entry in log if "stage" in entry}.values())
+
+
+def _complete(root: Root, plan: Plan, entry: dict[str, Any]) -> bool:
+    return entry["stage"] in plan.stages and root.receipt(plan.stages[entry["stage"]], entry["unit"]) is not None
+
+
+def _last_activity(root: Root, plan: Plan, folder: Path) -> float | None:
+    """When the newest receipt of this plan or line of its log was written."""
+    paths = [folder / "log.jsonl"]
+    paths += [root.folder(stage) / "receipts" for stage in plan.stages.values()]
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=None)
+
+
+def render(root: Root) -> str:
+    """Progress for people: a line a stage, then failures, then the time of the last activity."""
+    found = as_json(root)
+    rows = [
+        [
+            stage["stage"],
+            f"{stage['complete']:,} / {stage['units']:,}",
+            str(stage["at_work"] or ""),
+            f"{stage['rows']:,}",
+            size(stage["bytes"]),
+            f"{stage['seconds']:,.1f}",
+            size(stage["peak_bytes"]),
+        ]
+        for stage in found["stages"]
+    ]
+    complete, units, reused = (
+        sum(stage[name] for stage in found["stages"]) for name in ("complete", "units", "reused")
+    )
+    taken = f", {reused:,} of them taken over from earlier units" if reused else ""
+    lines = [
+        f"{found['recipe']}, run {found['run']}: {complete:,} of {units:,} units complete{taken}",
+        "",
+        table(["stage", "units", "at work", "rows", "on disk", "seconds", "peak memory"], rows, right=range(1, 7)),
+    ]
+    lines += _failures(found["failures"])
+    if found["last_activity"] is not None:
+        ago = max(0.0, time.time() - found["last_activity"])
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found["last_activity"]))
+        lines += ["", f"last activity: {when}, {_duration(ago)} ago"]
+    return "\n".join(lines)
+
+
+def _failures(failures: list[dict[str, Any]]) -> list[str]:
+    if not failures:
+        return []
+    lines = ["", f"{len(failures)} unit(s) failed in the last run:"]
+    for entry in failures[:SHOWN_FAILURES]:
+        lines.append(f"  {entry['stage']}:{entry['unit']} ({entry['label']})")
+        lines += [f"      {line}" for line in entry["error"].splitlines()]
+    if len(failures) > SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - SHOWN_FAILURES} more; see log.jsonl of the run")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    for count, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= count:
+            return f"{seconds / count:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,65 @@
+"""The stages that launch the trainer in the plan: proxy runs, and the training on the shards."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from corpuskit.core.keys import plain
+from corpuskit.core.plan import Need, Stage
+from corpuskit.core.planning import Planner
+from corpuskit.core.step import file_digest
+from corpuskit.loops.settings import Train
+from corpuskit.mix.runs import read_ratios
+from corpuskit.shards.planning import listed, packing
+from corpuskit.shards.settings import Mix
+
+
+def swarm(planner: Planner, asked: Mix, blocks: dict[str, Need]) -> Need:
+    """Add the proxy runs: the drawing, the training of each, and the tables of all.
+
+    Args:
+        asked: the table `mix`, with a `swarm`. blocks: what stages need that read the blocks.
+
+    Returns:
+        The need of the tables.
+    """
+    runs = asked.swarm
+    assert runs is not None
+    cut: dict[str, Any] = {"mix": packing(asked), "sources": listed(planner)}
+    names = ("tokens", "max_epochs", "draw", "temperature", "strength", "seed")
+    drawn = {name: plain(getattr(runs, name)) for name in names}
+    drawn["numpy"] = importlib.metadata.version("numpy")  # whose random streams may change with a version
+    run, count = {}, runs.runs
+    if runs.ratios is not None:
+        drawn, run = {name: drawn[name] for name in ("tokens", "max_epochs")}, {"ratios": runs.ratios}
+        drawn["ratios"] = file_digest(Path(runs.ratios))
+        count = len(read_ratios(Path(runs.ratios)).runs)
+    planner.add(Stage("swarm", "swarm", {"version": 1, **cut, "swarm": drawn}, run, dict(blocks)), count=count)
+    # all that its shards hold, which are the `tokens` below
+    trained = {name: plain(getattr(runs, name)) for name in ("model", "batch_tokens", "lr", "seed")}
+    # one thread: the same sums on any machine, and as many runs beside each other as there are cores
+    trained |= {"validation_sequences": runs.validation_sequences, "threads": 1}
+    mixed = cut["mix"] | {"seed": asked.shards.seed, "tokens": runs.tokens, "max_epochs": runs.max_epochs}
+    spec = {"version": 1, "torch": _torch(), "train": trained, **cut, "mix": mixed}
+    planner.add(Stage("proxies", "proxy", spec, {}, {**blocks, "swarm": Need("swarm", "each")}), like="swarm")
+    planner.add(Stage("losses", "losses", {"version": 1}, {}, {"proxies": Need("proxies", "all")}), count=1)
+    return Need("losses", "all")
+
+
+def train(planner: Planner, asked: Train) -> None:
+    """Add the training on the shards."""
+    spec = {"version": 1, "torch": _torch(), "train": train_parameters(asked)}
+    needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
+    planner.add(Stage("train", "train", spec, {}, needs), count=1)
+
+
+def train_parameters(asked: Train) -> dict[str, Any]:
+    """What a trained model depends on; the number of processes changes the order of sums."""
+    return {name: value for name, value in plain(asked).items() if name != "line"}
+
+
+def _torch() -> str | None:
+    return importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None

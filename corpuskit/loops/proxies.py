@@ -1,0 +1,168 @@
+"""The stages of the closed loop: draw a swarm of mixtures, train a small model on each, gather their losses.
+
+`swarm` and `proxies` have a unit for each run, so that runs are resumed one by one, run beside each other, and are
+kept when more are asked for; `losses` writes the two tables that methods such as `regmix` read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corpuskit.core.work import Receipt, Work
+from corpuskit.errors import CorpuskitError
+from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Problem, largest_budget
+from corpuskit.mix.runs import Ratios, read_ratios, write_metrics, write_ratios
+from corpuskit.mix.sized import proportional
+from corpuskit.mix.swarm import halving_swarm
+from corpuskit.mix.swarm import swarm as dirichlet_swarm
+from corpuskit.shards.contents import readable
+from corpuskit.shards.stages import FILE_TOKENS, buckets, planned, write_train, write_validation
+
+
+def swarm(work: Work) -> None:
+    """Body: the mixture of one proxy run, drawn around the mixture by size; or of a table of the user's own.
+
+    Spec: `swarm`, as in the recipe; `mix`: {seq_len, packing}; `sources`; `run.ratios`: path of the table. Needs
+    `tokenizer`, `blocks` and `tokens:<source>` of all sources. Part `ratios`: {domain: fraction of tokens}.
+    """
+    domains = buckets(work, work.spec["mix"])
+    if "ratios" in work.run:
+        drawn = given(Path(work.run["ratios"]), domains, work.spec["swarm"])
+    else:
+        drawn = draw(domains, work.units, work.spec["swarm"])
+    ratios = dict(zip(drawn.domains, drawn.values[work.unit].tolist(), strict=True))
+    work.put("ratios", ".json").write_bytes(readable(ratios))
+
+
+def draw(domains: Sequence[Bucket], runs: int, asked: dict[str, Any]) -> Ratios:
+    """The mixtures of a swarm over the domains of a corpus.
+
+    Args:
+        domains: with their sizes. runs: how many mixtures.
+        asked: {draw, tokens, temperature, strength, max_epochs, seed}, as `swarm:` of a recipe.
+
+    Raises:
+        Infeasible: a run would read a domain more than `max_epochs` times, or no mixture keeps the limits.
+    """
+    prior = proportional(Problem(domains))
+    epochs, tokens = asked["max_epochs"], asked["tokens"]
+    if asked["draw"] == "halving":
+        largest = {bucket.name: min(1.0, epochs * bucket.tokens / tokens) for bucket in domains if bucket.tokens}
+        drawn = _over(domains, halving_swarm(largest, runs, seed=asked["seed"]))
+    else:
+        limits, strength = Constraints(max_epochs=epochs), tuple(asked["strength"])
+        drawn = dirichlet_swarm(
+            prior, runs, temperature=asked["temperature"], strength=strength, constraints=limits, seed=asked["seed"]
+        )
+    return _affordable(drawn, domains, asked)
+
+
+def given(table: Path, domains: Sequence[Bucket], asked: dict[str, Any]) -> Ratios:
+    """The mixtures of a table (see `read_ratios`); `asked`: {tokens, max_epochs}.
+
+    Raises:
+        UsageError: the table is damaged, or of other domains.
+        Infeasible: as `draw`.
+    """
+    return _affordable(read_ratios(table, [bucket.name for bucket in domains]), domains, asked)
+
+
+def _affordable(drawn: Ratios, domains: Sequence[Bucket], asked: dict[str, Any]) -> Ratios:
+    largest = {run: largest_budget(drawn.mixture(run), domains, asked["max_epochs"]) for run in drawn.runs}
+    run = min(largest, key=largest.__getitem__)
+    if asked["tokens"] > largest[run]:
+        msg = f"{asked['tokens']:,} tokens of run {run} would read a domain more than {asked['max_epochs']:g} times"
+        raise Infeasible(msg, f"set `swarm.tokens` to {int(largest[run]):,} or less, or raise `swarm.max_epochs`")
+    return drawn
+
+
+def _over(domains: Sequence[Bucket], drawn: Ratios) -> Ratios:
+    """A swarm with a column for each domain; those without a token have the ratio 0."""
+    names = tuple(sorted(bucket.name for bucket in domains))
+    values = np.zeros((len(drawn.runs), len(names)))
+    values[:, [names.index(name) for name in drawn.domains]] = drawn.values
+    return Ratios(drawn.runs, names, values)
+
+
+def proxy(work: Work) -> None:
+    """Body: train a small model on one mixture of the swarm, and keep its losses on held-out documents.
+
+    Spec: `train`, as the trainer's configuration; `mix`: {tokens, max_epochs, seq_len, seed, packing}; `sources`.
+    Needs as `swarm`, and its unit of `swarm`. Parts: `ratios`, {domain: fraction of the tokens that were drawn}, which
+    whole sequences make differ from what was asked; `losses`, {domain: nats a token}; `result`, as the trainer gave. A
+    killed run goes on from its last checkpoint; a run that has its result keeps no checkpoint.
+    """
+    weights = json.loads(work.receipt("swarm").parts["ratios"].path.read_bytes())
+    plan, index = planned(work, work.spec["mix"] | {"weights": weights}, FILE_TOKENS)
+    out = _folder(work, work.key)
+    out.mkdir(parents=True, exist_ok=True)
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be at the same run
+        if not (out / "result.json").exists():
+            _train(work, plan, index, out)
+        result = json.loads((out / "result.json").read_text())
+        for checkpoint in out.glob("step-*"):
+            shutil.rmtree(checkpoint)
+    del result["config"]  # it names this machine's folders
+    losses = {name: score["loss"] for name, score in result["validation"].items() if score["loss"] is not None}
+    if not losses:
+        msg = "no domain has held-out text whose loss a proxy run could measure"
+        raise CorpuskitError(msg, "hold more out: `- holdout: {tokens: 50k}`")
+    drawn = {name: domain["taken"] / plan["tokens"] for name, domain in plan["domains"].items()}
+    work.put("ratios", ".json").write_bytes(readable(drawn))
+    work.put("losses", ".json").write_bytes(readable(losses))
+    work.put("result", ".json").write_bytes(readable(result))
+
+
+def _folder(work: Work, key: str) -> Path:
+    """Where the trainer of a proxy run works."""
+    return work.root / "checkpoints" / f"proxy-{key}"
+
+
+def _train(work: Work, plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
+    """Write the shards of a plan beside the unit, and train on all of them."""
+    from corpuskit.train.launch import launch
+
+    folder = work.scratch / "shards"
+    folder.mkdir()
+    (folder / "index.json").write_bytes(readable(index))
+
+    def put(name: str, _rows: int) -> tuple[Path, Path]:
+        return folder / f"{name}.bin", folder / f"{name}.docs.parquet"
+
+    write_train(work, plan, index, range(plan["files"]), put)
+    write_validation(work, index, put)
+    launch({**work.spec["train"], "shards": str(folder), "out": str(out)}, processes=1, quiet=True)
+
+
+def losses(work: Work) -> None:
+    """Body: the tables of the swarm: ratios.csv, what runs were trained on, and metrics.csv, their losses by domain.
+
+    Needs `proxies`. Parts `ratios` and `metrics`, published in `swarm/`.
+    """
+    proxies = work.receipts("proxies")
+    drawn = ratios_of(proxies)
+    found = [json.loads(receipt.parts["losses"].path.read_bytes()) for receipt in proxies]
+    write_ratios(work.put("ratios", ".csv", publish="swarm/ratios.csv", rows=len(found)), drawn)
+    metrics = tuple(found[0])
+    values = np.array([[run[metric] for metric in metrics] for run in found])
+    target = work.put("metrics", ".csv", publish="swarm/metrics.csv", rows=len(found))
+    write_metrics(target, drawn.runs, metrics, values)
+    for receipt in proxies:  # their results stand in the parts now
+        shutil.rmtree(_folder(work, receipt.name), ignore_errors=True)
+        _folder(work, receipt.name).with_suffix(".lock").unlink(missing_ok=True)
+
+
+def ratios_of(receipts: Sequence[Receipt]) -> Ratios:
+    """The table of a swarm from the receipts of `swarm` or of `proxies`; runs are named from 1."""
+    rows = [json.loads(receipt.parts["ratios"].path.read_bytes()) for receipt in receipts]
+    runs = tuple(str(number) for number in range(1, len(rows) + 1))
+    domains = tuple(rows[0])
+    return Ratios(runs, domains, np.array([[row[name] for name in domains] for row in rows]))

@@ -1,0 +1,38 @@
+"""The body of the stage that trains: it hands the shards to the bundled trainer and keeps its result.
+
+The trainer writes its checkpoints to `checkpoints/<key>/` under the root, so that a killed run resumes from the last.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from corpuskit.core.work import Work
+from corpuskit.store.files import link
+
+
+def train(work: Work) -> None:
+    """Body: train on the shards; a killed trainer resumes from its last checkpoint."""
+    from corpuskit.train.launch import launch
+
+    shards = work.scratch / "shards"
+    shards.mkdir()
+    tokenizer = None
+    for stage in ("mixture", "shards"):
+        for receipt in work.receipts(stage):
+            for part in receipt.parts.values():
+                if part.publish is not None and part.publish.startswith("shards/"):
+                    link(part.path, shards / Path(part.publish).name)
+    tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
+    out = work.root / "checkpoints" / work.key
+    config = {**work.spec["train"], "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
+    launch(config, processes=config.pop("processes"))
+    result = json.loads((out / "result.json").read_text())
+    del result["config"]  # it names this machine's folders
+    work.facts |= {"result": result, "checkpoint": f"checkpoints/{work.key}/{result['checkpoint']}"}
+    work.put("result", ".json").write_text(json.dumps(result, indent=1, sort_keys=True))
+    with (out / "metrics.jsonl").open() as lines, work.put("metrics", ".jsonl").open("w") as kept:
+        for line in lines:
+            timeless = {name: value for name, value in json.loads(line).items() if name != "tokens_per_second"}
+            kept.write(json.dumps(timeless) + "\n")

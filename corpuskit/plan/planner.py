@@ -1,0 +1,354 @@
+"""From a recipe to the plan: a DAG of stages cut at barriers, each of many units; and the identity of each.
+
+Documents flow through one chain of stages a source, cut where a step must have seen everything; dedup, the held-out
+documents, tokens and shards are stages over all sources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from corpuskit.core.calls import Source, StepCall
+from corpuskit.core.keys import block_hash, digest, plain
+from corpuskit.core.plan import Need, Plan, Stage, Unit
+from corpuskit.core.planning import PARTITION_BYTES, Decision
+from corpuskit.core.step import File
+from corpuskit.dedup.lines_planning import lines
+from corpuskit.dedup.planning import deduplicate, evidence
+from corpuskit.errors import UsageError
+from corpuskit.holdout.planning import hold_out
+from corpuskit.loops.planning import swarm, train
+from corpuskit.mix.methods import is_method
+from corpuskit.plan.grouping import group, sampled
+from corpuskit.recipe import Recipe
+from corpuskit.recipe.calls import DEDUP
+from corpuskit.shards.planning import cut, mixed
+
+
+def make(recipe: Recipe, *, sample: float | None = None) -> Plan:
+    """List the raw files and lay out all stages and units of a recipe; runs nothing.
+
+    Args:
+        recipe: validated.
+        sample: take about this share of the reading units, chosen by the hash of their paths.
+
+    Raises:
+        UsageError: a pattern matches no file, two blocks have the same id, a model exceeds the memory budget.
+    """
+    return _Planner(recipe, sample).make()
+
+
+class _Planner:
+    """Holds what grows while the steps are walked: per source, the stage that its documents come from."""
+
+    def __init__(self, recipe: Recipe, sample: float | None) -> None:
+        self.recipe = recipe
+        self.path, self.base, self.sources = recipe.path, recipe.base, recipe.sources
+        self.sample = sample
+        self.stages: dict[str, Stage] = {}
+        self.docs: dict[str, str | None] = dict.fromkeys(recipe.sources)
+        self.pending: dict[str, list[StepCall]] = {name: [] for name in recipe.sources}
+        self.chain: dict[str, list[dict[str, Any]]] = {}
+        self.decisions: dict[str, list[Decision]] = {name: [] for name in recipe.sources}
+        self.state_of: dict[tuple[str, str], str] = {}
+        self.signals: dict[str, list[str]] = {name: [] for name in recipe.sources}
+        self.raw_units: dict[str, list[Unit]] = {}
+        self.raw_bytes = 0
+
+    def make(self) -> Plan:
+        recipe = self.recipe
+        self._refuse_large_models()
+        self._list_files()
+        for source in recipe.sources.values():
+            self.chain[source.name] = [_reader_identity(recipe, source)]
+            if source.step.extract:
+                self._segment(f"read-{source.name}", source, final=False)
+        for call in recipe.steps:
+            sources = [s for s in recipe.sources.values() if call.only is None or s.domain in call.only]
+            if call.step.kind == "barrier":
+                self._barrier(call, sources)
+            else:
+                if call.step.trains(call.params):
+                    self._model(call, sources)
+                elif call.step.summarizes(call.params):
+                    self._summary(call, sources)
+                for source in sources:
+                    self.pending[source.name].append(call)
+        for source in recipe.sources.values():
+            self._segment(f"corpus-{source.name}", source, final=True)
+        evidence(self)
+        warnings = list(recipe.warnings)
+        if recipe.mix is not None:
+            mix = recipe.mix
+            blocks = cut(self, mix)
+            learned = swarm(self, mix, blocks) if mix.swarm is not None else None
+            mixed(self, mix, blocks, learned)
+            if recipe.train is not None:
+                train(self, recipe.train)
+            tables = [w for w in recipe.mix.weighings if isinstance(w, dict) and not is_method(w)]
+            if len(tables) == len(recipe.mix.weighings):
+                key = "mix.weights" if recipe.mix.phases is None else "mix.phases"
+                left_out = {s.domain for s in recipe.sources.values()} - {name for table in tables for name in table}
+                warnings += [f"`{key}` gives the domain `{domain}` no share" for domain in sorted(left_out)]
+        plan = Plan(
+            recipe.name,
+            self.stages,
+            recipe.memory,
+            recipe.batch_bytes,
+            self.raw_bytes,
+            recipe.expect,
+            warnings,
+            self.sample,
+        )
+        plan.stages = {name: self.stages[name] for name in plan.order()}
+        return plan
+
+    # -- raw files -------------------------------------------------------------------------------------------------
+
+    def _list_files(self) -> None:
+        from corpuskit.sources.listing import list_files
+
+        blocks: dict[int, tuple[str, str, int]] = {}
+        for source in self.recipe.sources.values():
+            try:
+                files = list_files(source.path, self.recipe.base)
+            except UsageError as error:
+                at = f"{self.recipe.path}:{source.line}: source `{source.name}`"
+                raise UsageError(f"{at}: {error.message}", error.hint) from None
+            self.raw_bytes += sum(file.size for file in files)
+            units = [self._raw_unit(source, each) for each in group(files, splittable=source.step.splittable)]
+            if self.sample is not None:
+                units = sampled(units, self.sample)
+            self.raw_units[source.name] = units
+            for unit in units:
+                for file in unit.inputs:
+                    place = (source.name, file["relative"], file["block"])
+                    other = blocks.setdefault(block_hash(self.recipe.salt, *place), place)
+                    if other != place:
+                        raise UsageError(
+                            f"blocks {other} and {place} have the same document ids",
+                            "set another `salt:` in the recipe (any text): all document ids change",
+                        )
+
+    def _raw_unit(self, source: Source, inputs: list[dict[str, Any]]) -> Unit:
+        identity = digest([{k: file[k] for k in ("relative", "size", "identity", "start", "end")} for file in inputs])
+        first, rest = inputs[0], len(inputs) - 1
+        label = first["path"] + (f" [{first['start']}:{first['end']}]" if first["start"] is not None else "")
+        size = sum(file["size"] if file["start"] is None else file["end"] - file["start"] for file in inputs)
+        return Unit(
+            digest([source.name, identity]), label + (f" and {rest} more" if rest else ""), inputs, identity, size
+        )
+
+    # -- documents: read, filter, edit, score ----------------------------------------------------------------------
+
+    def _segment(self, name: str, source: Source, *, final: bool) -> None:
+        """Add the stage that applies a source's pending steps; the last one writes the corpus."""
+        recipe, upstream = self.recipe, self.docs[source.name]
+        calls, self.pending[source.name] = self.pending[source.name], []
+        decisions, self.decisions[source.name] = self.decisions[source.name], []
+        needs: dict[str, Need] = {}
+        spec: dict[str, Any] = {"version": 1, "domain": source.domain, "source": source.name}
+        run: dict[str, Any] = {"base": str(recipe.base), "on_error": source.on_error}
+        if upstream is None:
+            spec["reader"] = self.chain[source.name][0]
+            run["reader"] = {"reference": source.read, "params": plain(source.params)}
+        else:
+            needs["docs"] = Need(upstream, "each")
+        for decision in decisions:
+            needs[decision.label] = decision.need
+        spec["apply"] = [decision.spec for decision in decisions]
+        described = []
+        run["steps"] = []
+        for call in calls:
+            identity = call.step.fingerprint(call.params)
+            described.append({"rule": call.name, **identity})
+            run["steps"].append(
+                {
+                    "reference": call.reference,
+                    "params": plain(call.params),
+                    "name": call.name,
+                    "identity": identity,
+                    "hidden": [] if call.step.reads else list(self.signals[source.name]),
+                    "signal": self._signal_key(source, call, identity),
+                    "state": self.state_of.get((source.name, call.name)),
+                }
+            )
+            state = self.state_of.get((source.name, call.name))
+            if state is not None:
+                needs[state] = Need(state, "all")
+        spec["steps"] = described
+        if final:
+            spec["final"] = True
+        if not (final or calls or decisions or upstream is None):
+            return  # nothing to do: the documents stand in the stage above
+        spec["keep_dropped"] = recipe.keep_dropped
+        self.docs[source.name] = name
+        units = self.raw_units[source.name] if upstream is None else None
+        self.add(Stage(name, "segment", spec, run, needs), like=upstream, raw=units)
+
+    def _signal_key(self, source: Source, call: StepCall, identity: dict[str, Any]) -> str | None:
+        """The key under which a signal's columns are stored: the reader and the edits above it, never filters."""
+        chain = self.chain[source.name]
+        state = self.state_of.get((source.name, call.name))
+        described = {**identity, "state": self.stages[state].units[0].key} if state else identity
+        above = [link for link in chain if call.step.reads or link["kind"] != "signal"]
+        if call.step.kind in ("signal", "edit"):
+            # an edit that reads signals changes the text by them: they are then above whatever follows
+            chain.append({**described, "read": above} if call.step.reads else described)
+        if call.step.kind == "signal":
+            columns = list(call.step.output_columns(call.params)) or [call.step.name]
+            self.signals[source.name] += columns
+            taken = {*RESERVED, *source.step.output_columns(source.params)}
+            for column in sorted(taken & set(columns)):
+                raise UsageError(
+                    f"{self.recipe.path}:{call.line}: `{call.name}` would overwrite the column `{column}` "
+                    f"of the source `{source.name}`",
+                    "give the signal another name, or leave that domain out with `only:`",
+                )
+        return digest([above, described]) if call.step.kind == "signal" else None
+
+    def holding(self, source: str) -> str:
+        """The stage that holds the documents of a source that was read."""
+        name = self.docs[source]
+        assert name is not None, f"the documents of {source} stand in no stage"
+        return name
+
+    def partitions(self) -> int:
+        """Units of a stage over all documents."""
+        return 1 << max(0, (self.raw_bytes // PARTITION_BYTES).bit_length())
+
+    def flush(self, sources: list[Source], before: str) -> None:
+        """End the segments of `sources`, so that a barrier sees their documents as a stage."""
+        for source in sources:
+            first = self.docs[source.name] is None or self.docs[source.name] == f"read-{source.name}"
+            self._segment(f"filter-{source.name}" if first else f"before-{before}-{source.name}", source, final=False)
+
+    # -- barriers --------------------------------------------------------------------------------------------------
+
+    def _barrier(self, call: StepCall, sources: list[Source]) -> None:
+        if call.step.name in DEDUP:
+            deduplicate(self, call, sources)
+        elif call.step.name == "lines":
+            decided = self.stages[lines(self, call, sources, _safe(call.name))]
+            for source in sources:
+                # texts, and signals of them, now depend on the whole corpus
+                identity = {**call.step.fingerprint(call.params), "state": digest([u.key for u in decided.units])}
+                self.chain[source.name].append(identity)
+        else:
+            self.flush([s for s in sources if self._to_write(s.name)], "holdout")
+            hold_out(self, call, sources)
+
+    def _to_write(self, source: str) -> bool:
+        """Whether what is pending for a source changes texts or needs its documents read."""
+        cuts = any(decision.spec["barrier"] == "lines" for decision in self.decisions[source])
+        return cuts or bool(self.pending[source]) or self.docs[source] is None
+
+    def _summary(self, call: StepCall, sources: list[Source]) -> None:
+        """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""
+        label = _safe(call.name)
+        self.flush(sources, label)
+        needs: dict[str, Need] = {}
+        spec = {"version": 1, "step": call.step.fingerprint(call.step.summarized(call.params))}
+        run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
+        for source in sources:
+            name, upstream = f"summary-{label}-{source.name}", self.holding(source.name)
+            stage = Stage(name, "summary", spec, run, {"docs": Need(upstream, "each")})
+            self.add(stage, like=upstream)
+            needs[source.name] = Need(name, "all")
+        merged = f"state-{label}"
+        self.add(Stage(merged, "state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
+        for source in sources:
+            self.state_of[source.name, call.name] = merged
+
+    def _model(self, call: StepCall, sources: list[Source]) -> None:
+        """A stage before any document: the model that a step makes of files."""
+        name = f"model-{_safe(call.name)}"
+        spec = {"version": 1, "step": call.step.trained(call.params)[1]}
+        run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
+        run["bytes"] = _model_bytes(call)
+        self.add(Stage(name, "model", spec, run, {}), count=1)
+        for source in sources:
+            self.state_of[source.name, call.name] = name
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def add(
+        self, stage: Stage, *, like: str | None = None, raw: list[Unit] | None = None, count: int | None = None
+    ) -> None:
+        """Give a stage its key and its units: over raw files, one per unit of the stage `like`, or `count`."""
+        needs = {label: self.stages[need.stage].key for label, need in stage.needs.items()}
+        stage.key = digest({"body": stage.kind, "spec": stage.spec, "needs": needs})
+        if stage.name in self.stages:
+            raise UsageError(f"two stages would be named `{stage.name}`", "rename a source or a rule of the recipe")
+        everything = [
+            [label, [unit.key for unit in self.stages[need.stage].units]]
+            for label, need in sorted(stage.needs.items())
+            if need.how == "all"
+        ]
+        together = digest([stage.key, everything])
+        if raw is not None:
+            stage.units = [dataclasses.replace(unit, key=digest([together, unit.key])) for unit in raw]
+        elif like is not None:
+            one_to_one = [self.stages[need.stage].units for need in stage.needs.values() if need.how == "each"]
+            stage.units = [
+                dataclasses.replace(
+                    unit,
+                    inputs=[],
+                    key=digest([together, unit.origin, *(units[number].key for units in one_to_one)]),
+                )
+                for number, unit in enumerate(self.stages[like].units)
+            ]
+        else:
+            total = sum(unit.bytes for need in stage.needs.values() for unit in self.stages[need.stage].units)
+            stage.units = [
+                Unit(digest([together, number, count]), f"part {number + 1} of {count}", [], "", total // (count or 1))
+                for number in range(count or 1)
+            ]
+        self.stages[stage.name] = stage
+
+    def _refuse_large_models(self) -> None:
+        for call in self.recipe.steps:
+            size = _model_bytes(call)
+            if size > self.recipe.memory:
+                raise UsageError(
+                    f"{self.recipe.path}:{call.line}: the model that `{call.name}` trains has at least {size:,} bytes; "
+                    f"`memory` allows a worker {self.recipe.memory:,}",
+                    "raise `memory:` in the recipe, or train a smaller model",
+                )
+            for name, value in call.params.items():
+                if isinstance(value, File) and Path(value).stat().st_size > self.recipe.memory:
+                    size = Path(value).stat().st_size
+                    raise UsageError(
+                        f"{self.recipe.path}:{call.line}: `{name}: {value}` of `{call.name}` is {size:,} bytes; "
+                        f"`memory` allows a worker {self.recipe.memory:,}",
+                        "raise `memory:` in the recipe, or take a smaller model",
+                    )
+
+
+RESERVED = ("doc", "text", "domain", "source", "meta")
+"""Columns that no signal may write."""
+
+
+def _model_bytes(call: StepCall) -> int:
+    """The least bytes of the model that a step trains first; 0 if it trains none."""
+    if call.step.train_size is None or not call.step.trains(call.params):
+        return 0
+    return call.step.train_size(call.params)
+
+
+def _safe(name: str) -> str:
+    """A rule's name as part of a folder's name."""
+    clean = "".join(c if c.isalnum() or c in "._" else "_" for c in name)[:40]
+    return clean if clean == name else f"{clean}-{digest(name, 6)}"
+
+
+def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:
+    return {
+        **source.step.fingerprint(source.params),
+        "source": source.name,
+        "domain": source.domain,
+        "max_doc_bytes": recipe.max_doc_bytes,
+        "salt": recipe.salt,
+    }

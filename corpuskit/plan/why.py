@@ -1,0 +1,78 @@
+"""Why a stage would run: the difference between what its key was hashed from now and in the last run of this root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from corpuskit.core.plan import Plan, Stage
+from corpuskit.store.root import Root
+
+
+def reasons(plan: Plan, before: Plan | None, root: Root) -> dict[str, tuple[int, str]]:
+    """For each stage, how many of its units would run, and why in a few words."""
+    found = {}
+    for name, stage in plan.stages.items():
+        missing = len(stage.units) - len(root.complete(stage))
+        found[name] = (missing, _why(plan, before, name, missing) if missing else "complete")
+    return found
+
+
+def _why(plan: Plan, before: Plan | None, name: str, missing: int) -> str:
+    stage = plan.stages[name]
+    old = before.stages.get(name) if before is not None else None
+    if before is None or old is None:
+        return "new"
+    if old.key != stage.key:
+        now, then = plan.described(name), before.described(name)
+        changed = list(_differences(then, now))
+        own = [text for path, text in changed if not path.startswith("needs.")]
+        if own:
+            return "; ".join(own[:3]) + (f"; and {len(own) - 3} more" if len(own) > 3 else "")
+    stale = sorted({need.stage for need in stage.needs.values() if _moved(plan, before, need.stage)})
+    if stale:
+        return (
+            f"needs {', '.join(stale[:3])}"
+            + (f" and {len(stale) - 3} more" if len(stale) > 3 else "")
+            + ", which changed"
+            + (" (reused where its own inputs did not)" if _one_to_one(stage) else "")
+        )
+    keys = {unit.key for unit in old.units}
+    new = sum(unit.key not in keys for unit in stage.units)
+    return f"{new} new or changed file group(s)" if new else f"{missing} of {len(stage.units)} units not complete"
+
+
+def _one_to_one(stage: Stage) -> bool:
+    return any(need.how == "each" for need in stage.needs.values())
+
+
+def _moved(plan: Plan, before: Plan, name: str) -> bool:
+    old = before.stages.get(name)
+    return old is None or [u.key for u in old.units] != [u.key for u in plan.stages[name].units]
+
+
+def _differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted(then.keys() | now.keys()):
+            yield from _differences(then.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for number, (a, b) in enumerate(zip(then, now, strict=True)):
+            yield from _differences(a, b, f"{path}[{_label(b, number)}]")
+    elif isinstance(then, list) and isinstance(now, list):
+        gone = [_label(item, n) for n, item in enumerate(then) if item not in now]
+        new = [_label(item, n) for n, item in enumerate(now) if item not in then]
+        said = [f"without {', '.join(gone)}"] * bool(gone) + [f"with {', '.join(new)}"] * bool(new)
+        yield path, f"{path.removeprefix('spec.')}: " + ("; ".join(said) or "in another order")
+    elif then != now:
+        yield path, f"{path.removeprefix('spec.')}: {_short(then)} -> {_short(now)}"
+
+
+def _label(item: Any, number: int) -> str:
+    if isinstance(item, dict):
+        return str(item.get("rule") or item.get("source") or item.get("barrier") or number)
+    return str(number) if not isinstance(item, str) else item
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

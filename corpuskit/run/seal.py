@@ -1,0 +1,138 @@
+"""Sealing: published folders are filled once all that goes into them is complete and the books balance."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpuskit.core.keys import digest
+from corpuskit.core.kinds import kind_of
+from corpuskit.core.plan import Plan, Stage
+from corpuskit.errors import CorpuskitError
+from corpuskit.store.publish import publish
+from corpuskit.store.root import Root
+
+FOLDERS = {
+    "corpus": ("corpus", "holdout", "dropped", "duplicates", "index"),
+    "shards": ("tokens", "shards"),
+    "swarm": ("swarm",),
+}
+"""Published folders by what is sealed together; see `StageKind.seals`."""
+
+
+def sealed_by(plan: Plan, name: str) -> list[Stage]:
+    """The stages that a seal waits for and publishes."""
+    return [stage for stage in plan.stages.values() if kind_of(stage).seals == name]
+
+
+def seal(plan: Plan, root: Root, name: str) -> bool:
+    """Publish a group of folders whose stages are all complete; those of a group that the plan has no more are emptied.
+
+    Returns:
+        Whether a file was put or removed.
+
+    Raises:
+        CorpuskitError: the books of a domain do not balance; nothing is published.
+    """
+    stages = sealed_by(plan, name)
+    if not stages and not (root.path / name).exists():
+        return False
+    with _sealing(root):
+        if name == "corpus":
+            check_conservation(books(root, stages))
+        changed = publish(root, stages, FOLDERS[name], {"recipe": plan.recipe, "plan": fingerprint(stages)})
+        if name == "corpus":
+            _write_files(root, plan)
+    return changed > 0
+
+
+@contextlib.contextmanager
+def _sealing(root: Root) -> Iterator[None]:
+    """One run at a time fills the published folders of a root; units are committed without any lock."""
+    with (root.path / ".seal").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fingerprint(stages: Iterable[Stage]) -> str:
+    """Identity of what a set of stages gives: the keys of all their units."""
+    return digest({stage.name: [unit.key for unit in stage.units] for stage in stages})
+
+
+def unsealed(plan: Plan, root: Root) -> list[str]:
+    """Published folders that hold what an earlier plan gave, because this one is not complete."""
+    found = []
+    for folder in FOLDERS:
+        manifest = root.path / folder / "_manifest.json"
+        wanted = fingerprint(sealed_by(plan, folder))
+        if manifest.exists() and orjson.loads(manifest.read_bytes()).get("plan") != wanted:
+            found.append(folder)
+    return found
+
+
+def books(root: Root, stages: Iterable[Stage]) -> dict[str, Counter[str]]:
+    """Counts by domain and category over the complete units of `stages`."""
+    total: dict[str, Counter[str]] = {}
+    for stage in stages:
+        for receipt in root.complete(stage):
+            for domain, counts in receipt.books.items():
+                total.setdefault(domain, Counter()).update(counts)
+    return total
+
+
+def check_conservation(found: dict[str, Counter[str]]) -> None:
+    """Every record that was read is unreadable, empty, dropped by a rule, a duplicate, held out or kept.
+
+    Raises:
+        CorpuskitError: the books of a domain do not balance.
+    """
+    for domain, counts in sorted(found.items()):
+        read, rest = counts["read"], sum(counts.values()) - counts["read"]
+        if read != rest:
+            shown = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
+            raise CorpuskitError(
+                f"the books of `{domain}` do not balance: {read:,} read, {rest:,} accounted for ({shown})",
+                "this is a fault of corpuskit or of a step; nothing was published",
+            )
+
+
+def _write_files(root: Root, plan: Plan) -> None:
+    """`files.parquet`: from a block of document ids back to its raw file."""
+    rows: dict[str, list[Any]] = {
+        name: []
+        for name in ("source", "domain", "path", "relative", "size", "identity", "digest", "records", "blocks", "start")
+    }
+    owners: dict[int, tuple[str, str]] = {}
+    for stage in plan.stages.values():
+        if "reader" not in stage.spec:
+            continue
+        for receipt in root.receipts(stage):
+            for entry in receipt.inputs:
+                place = (stage.spec["source"], f"{entry['relative']} {entry['start']}")
+                for block in entry["blocks"]:
+                    if owners.setdefault(block, place) != place:
+                        raise CorpuskitError(
+                            f"{place} and {owners[block]} have documents of the same ids",
+                            "set another `salt:` in the recipe",
+                        )
+                for name, column in rows.items():
+                    column.append({**entry, **stage.spec}.get(name))
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("source", "domain", "path", "relative")]
+        + [("size", pa.int64()), ("identity", pa.string()), ("digest", pa.string()), ("records", pa.int64())]
+        + [("blocks", pa.list_(pa.uint64())), ("start", pa.int64())]
+    )
+    table = pa.table(rows, schema=schema).sort_by(
+        [("source", "ascending"), ("relative", "ascending"), ("start", "ascending")]
+    )
+    waiting = root.path / f".files.parquet.{os.getpid()}"
+    pq.write_table(table, waiting, compression="zstd")
+    waiting.replace(root.path / "files.parquet")

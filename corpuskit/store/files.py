@@ -1,0 +1,54 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+
+def put(path: Path, content: bytes, *, once: bool = False) -> None:
+    """Write a file so that it is there whole or not at all; with `once`, only if none is there."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    with waiting.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if once:
+        with contextlib.suppress(FileExistsError):
+            os.link(waiting, path)
+        waiting.unlink()
+    else:
+        waiting.replace(path)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(path: Path) -> None:
+    """See that the names in a folder are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a hard link (a copy where the file system has none) in place of whatever stands at `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    waiting = target.with_name(f".{target.name}.{os.getpid()}")
+    waiting.unlink(missing_ok=True)
+    link_or_copy(source, waiting)
+    waiting.replace(target)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy that is on disk when this returns."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+        with target.open("rb+") as stream:
+            os.fsync(stream.fileno())
