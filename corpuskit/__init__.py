@@ -6,6 +6,7 @@
     plan = corpuskit.make_plan(recipe)
     run = corpuskit.open_run("runs/slimpajama")
     run.sql("SELECT domain, count(*) FROM corpus GROUP BY 1")     # a pyarrow.Table
+    run.corpus(), run.stats(), run.rules()                        # polars frames, the corpus a lazy one
 
 Names are loaded when they are first used, so that the command line answers at once.
 """
