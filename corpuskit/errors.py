@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class CorpuskitError(Exception):
-    """Base of all errors that are the user's to mend.
+    """Base of all errors that are the user's to fix.
 
     Args:
         message: what is wrong, naming file and line (or document).

@@ -67,7 +67,7 @@ def _said(params: Minhash, curve: dict[str, Any]) -> list[str]:
         "none": "without verification they are taken for duplicates: loss",
     }[params.verify]
     lines = [f"minhash: {params.bands} bands x {params.rows} rows; share of pairs caught at {caught}"]
-    return lines + [f"         share of unlike pairs that meet in a band at {unlike}; {what}"] * bool(unlike)
+    return lines + [f"         share of dissimilar pairs that share a band at {unlike}; {what}"] * bool(unlike)
 
 
 def _shares(curve: dict[float, float]) -> str:

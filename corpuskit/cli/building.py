@@ -72,7 +72,7 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what has no receipt; then print what came of it."""
+    """Run what has no receipt, then print the outcome."""
     from corpuskit.engines import check_engine
     from corpuskit.explore.views import rebuild
     from corpuskit.plan.planner import make

@@ -1,4 +1,4 @@
-"""The evidence of dedup: the witness of every removed document, and what came of the witness."""
+"""The evidence of dedup: the witness of every removed document, and the rule by which it left later, if it did."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from corpuskit.core.work import Receipt, Work
 
 
 def duplicates(work: Work) -> None:
-    """Body: publish the witness of every removed document, and what became of the witness afterwards.
+    """Body: publish the witness of every removed document, and the rule by which it left afterwards, if it did.
 
     Part `duplicates`, sorted by doc: the columns of `removed`, and kept_dropped_by: the rule by which the witness left
     after it had been kept, `held_out`, or the second of `exact` and `minhash` for a witness of the first; null if it is

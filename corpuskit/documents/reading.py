@@ -66,7 +66,7 @@ def read_documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[B
         more = f"\n    and {faults.count - SHOWN_FAULTS} more" if faults.count > SHOWN_FAULTS else ""
         raise InputError(
             f"{faults.count} unreadable record(s) in source `{work.spec['source']}`:\n{shown}{more}",
-            f"mend the file, or set `on_error: drop` at the source `{work.spec['source']}` to count and leave them out",
+            f"fix the file, or set `on_error: drop` at the source `{work.spec['source']}` to count and leave them out",
         )
 
 

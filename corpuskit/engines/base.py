@@ -26,7 +26,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """Describe an exception; one that is not the user's to mend keeps its type's name."""
+        """Describe an exception; one that is not the user's to fix keeps its type's name."""
         message = str(error) if isinstance(error, CorpuskitError) else f"{type(error).__name__}: {error}"
         return cls(message, "".join(traceback.format_exception(error)))
 

@@ -1,4 +1,4 @@
-"""What the choices of dedup found and how far it can be believed: in words, and as sums over all of them."""
+"""What the choices of dedup found and how far it can be believed, as text and as sums over all of them."""
 
 from __future__ import annotations
 

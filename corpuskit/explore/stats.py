@@ -1,4 +1,4 @@
-"""The domain table: what became of every raw record, by domain, from the books of the receipts; and what `expect` asks.
+"""The domain table: raw records by outcome and domain, from the books of the receipts; and what `expect` asks.
 
 All counts are sums over the complete units of the current plan: of a run that is not finished they are what is known so
 far. The same table feeds `corpuskit stats`, the view `domain_stats`, the report and the recipe's `expect`.
@@ -33,7 +33,7 @@ class DomainStats:
 
     Attributes:
         domain: its name; `total` for the sum.
-        read, unreadable, empty, exact, near, contaminated, held_out, kept: raw records by what became of them.
+        read, unreadable, empty, exact, near, contaminated, held_out, kept: raw records by outcome.
         rules: records dropped by rule name, sorted by name.
         compared: documents that dedup saw.
         bytes: UTF-8 bytes of the kept texts.

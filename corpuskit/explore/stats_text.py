@@ -58,7 +58,7 @@ def _sections(root: Root, plan: Plan) -> Iterator[str]:
 
 
 def domains(found: Sequence[stats.DomainStats]) -> str:
-    """One row a domain and one for all: what became of every raw record."""
+    """One row a domain and one for all: the outcome of every raw record."""
     tokenized = any(row.tokens is not None for row in found)
     rows = [cells(row) + [_tokens(row)] * tokenized for row in (*found, stats.total(found))]
     head = (*COLUMNS, "tokens") if tokenized else COLUMNS

@@ -20,8 +20,8 @@ def as_json(root: Root) -> dict[str, Any]:
     """Progress for programs.
 
     Returns:
-        recipe, run; stages: per stage its units, complete, reused (complete ones that took over what an earlier unit
-        gave), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
+        recipe, run; stages: per stage its units, complete, reused (complete ones that have the parts of an earlier
+        unit), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
         all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still not
         complete; last_activity: seconds since the epoch, or None.
 
@@ -101,7 +101,7 @@ def render(root: Root) -> str:
     complete, units, reused = (
         sum(stage[name] for stage in found["stages"]) for name in ("complete", "units", "reused")
     )
-    taken = f", {reused:,} of them taken over from earlier units" if reused else ""
+    taken = f", {reused:,} of them reused" if reused else ""
     lines = [
         f"{found['recipe']}, run {found['run']}: {complete:,} of {units:,} units complete{taken}",
         "",

@@ -68,7 +68,7 @@ class Method(Step):
                 raise
             frame = traceback.extract_tb(error.__traceback__)[-1]
             msg = f"`{self.name}` raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
-            raise CorpuskitError(msg, "mend it, then run again") from error
+            raise CorpuskitError(msg, "fix it, then run again") from error
         if not isinstance(found, Mixture):
             hint = "return `Mixture({domain: weight})` of corpuskit.mix.problem, or what `solve` gives"
             raise UsageError(f"`{self.name}` gave a {type(found).__name__}, not a Mixture", hint)

@@ -105,7 +105,7 @@ def read_ratios(path: Path, domains: Sequence[str] | None = None) -> Ratios:
 def read_runs(
     ratios: Path, losses: Path, *, domains: Sequence[str] | None = None, metrics: Sequence[str] | None = None
 ) -> Runs:
-    """Read a swarm and what came of it.
+    """Read a swarm and its results.
 
     Args:
         ratios: path of ratios.csv.

@@ -44,7 +44,7 @@ def read_table(path: Path, form: str, *, exact: bool = False) -> Table:
 
     Args:
         path: the file.
-        form: what it must hold, in words: the next step if it cannot be read.
+        form: what it must hold, as text for the next step if it cannot be read.
         exact: keep spaces about the names of rows: they are ids of texts, which may have them.
 
     Raises:

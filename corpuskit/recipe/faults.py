@@ -74,7 +74,7 @@ class Faults:
         )
         blocks = [_block(span, reason, hint) for (span, reason), hint in ranked]
         count = "1 fault" if len(blocks) == 1 else f"{len(blocks)} faults"
-        raise RecipeError("\n\n".join(blocks) + "\n", f"{count}; mend, then: corpuskit check {self.shown}")
+        raise RecipeError("\n\n".join(blocks) + "\n", f"{count}; fix them, then: corpuskit check {self.shown}")
 
 
 def _block(span: Span, reason: str, hint: str | None) -> str:

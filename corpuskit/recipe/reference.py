@@ -191,7 +191,7 @@ _PLAIN = {
 
 
 def _type(annotation: Any) -> str:
-    """A type in words."""
+    """A type as text."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         amount = _size if any(mark in arguments for mark in _BYTES) else _amount

@@ -1,4 +1,4 @@
-"""Early cut-off: a unit that would read what an earlier unit read takes over that unit's parts and does not run.
+"""Early cut-off: a unit that would read what an earlier unit read reuses that unit's parts and does not run.
 
 A unit's key is known before anything runs, so it changes whenever anything above it does. Its content key is known when
 everything that it needs is complete: it is made of the digests of what the body reads. Bodies are pure, so equal

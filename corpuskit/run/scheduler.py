@@ -34,7 +34,7 @@ is in seconds since 1970."""
 
 @dataclass
 class Outcome:
-    """What a run did: units that ran, that took over what an earlier one made, and that were complete before.
+    """What a run did: units that ran, that were reused from an earlier run, and that were complete before.
 
     `other_versions` says what of the last two was made with other versions of packages, see `corpuskit.store.versions`.
     """

@@ -105,7 +105,7 @@ def _cast(file: SourceFile, column: pa.Array, name: str, kind: str) -> list[Any]
         raise UsageError(msg, "ask for another type in `columns`") from None
     except UnicodeDecodeError as error:
         msg = f"{file.path}: column `{name}` holds invalid UTF-8: {error}"
-        raise InputError(msg, "leave it out of `columns`, or mend the file") from None
+        raise InputError(msg, "leave it out of `columns`, or fix the file") from None
     return values
 
 

@@ -77,7 +77,7 @@ def bridge(name: str, kinds: tuple[str, ...]) -> Step:
 
 
 class _Guard:
-    """Turns what datatrove raises about missing packages and wrong arguments into errors that a user can mend."""
+    """Turns what datatrove raises about missing packages and wrong arguments into errors that a user can fix."""
 
     def __init__(self, name: str) -> None:
         self.name = name

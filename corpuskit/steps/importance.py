@@ -203,4 +203,4 @@ def _plain_texts(path: Path) -> Iterator[pa.Array]:
 
 
 def _unreadable(path: Path, where: str, reason: str) -> InputError:
-    return InputError(f"{path}: {where}: {reason}", "mend or remove it: `importance` counts all of its target")
+    return InputError(f"{path}: {where}: {reason}", "fix or remove it: `importance` counts all of its target")

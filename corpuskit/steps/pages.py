@@ -10,7 +10,7 @@ from corpuskit.errors import InputError, UsageError, did_you_mean
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.jsonl import jsonl
 
-MEND = "mend or remove it: `quality` trains on all that it is given"
+FIX = "fix or remove it: `quality` trains on all that it is given"
 
 
 def read_pages(path: Path) -> Iterator[tuple[str, str]]:
@@ -21,7 +21,7 @@ def read_pages(path: Path) -> Iterator[tuple[str, str]]:
     """
     for number, record in enumerate(jsonl.function(SourceFile(str(path), path.name), columns={"id": "string"}), 1):
         if isinstance(record, Bad):
-            raise InputError(f"{path}: {record.where}: {record.reason}", MEND)
+            raise InputError(f"{path}: {record.where}: {record.reason}", FIX)
         if record.get("id") is None:
             raise InputError(f"{path}: page {number} has no `id`", "it is what the table of losses names pages by")
         yield record["id"], record["text"]

@@ -23,7 +23,7 @@ from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, load_classi
 from corpuskit.steps.classifiers import train as train_classifier
 from corpuskit.steps.importance import Texts, read_texts
 from corpuskit.steps.language import spread
-from corpuskit.steps.pages import MEND, page_sizes, read_pages
+from corpuskit.steps.pages import FIX, page_sizes, read_pages
 
 Method = Literal["perplexity_correlations", "preselect"]
 
@@ -169,7 +169,7 @@ def _named(train: Training) -> Iterator[tuple[str, pa.Array]]:
             try:
                 yield from ((label, texts) for texts in read_texts(Path(file)))
             except InputError as error:
-                raise InputError(error.message, MEND) from None
+                raise InputError(error.message, FIX) from None
 
 
 def _measured(train: Training) -> Iterator[tuple[str | None, pa.Array]]:

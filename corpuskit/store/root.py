@@ -54,7 +54,7 @@ class Root:
             known[key] = self._parse(stage, folder, data)
         if self._stands(known[key], stage):
             return known[key]
-        del known[key]  # another process may mend it
+        del known[key]  # another process may complete it
         return None
 
     def _stands(self, found: Receipt, stage: Stage) -> bool:

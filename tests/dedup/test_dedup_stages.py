@@ -109,7 +109,7 @@ def template_corpus(count):
 
 def test_buckets_larger_than_the_cap_are_as_if_all_pairs_were_compared(tmp_path):
     corpus = template_corpus(420)
-    # few permutations: estimates are rough, so that the walk errs and rounds have to mend it
+    # few permutations: estimates are rough, so that the walk errs and rounds have to correct it
     params = parameters(shingle={"unit": "word", "n": 1}, threshold=0.8, permutations=24, keep=["d2"])
     rows, facts = run(tmp_path / "run", corpus, params)
     harness = Harness(tmp_path / "again")

@@ -31,7 +31,7 @@ def test_all_faults_are_reported_at_once_in_the_order_of_the_file(report):
     assert [place.split(": ")[0] for place in places(found)] == [
         "4:1", "5:14", "7:24", "7:47", "7:59", "8:12", "9:5", "10:41", "10:58", "11:16", "12:10",
     ]  # fmt: skip
-    assert found.rstrip().splitlines()[-1].startswith("  11 faults; mend, then: corpuskit check ")
+    assert found.rstrip().splitlines()[-1].startswith("  11 faults; fix them, then: corpuskit check ")
 
 
 def test_a_block_shows_the_line_with_a_caret_under_the_span_and_the_nearest_name(report):

@@ -85,7 +85,7 @@ def _largest(root: Root) -> str:
 
 
 def _fate(later: str | None) -> str:
-    """What became of a witness, where it is not in the corpus."""
+    """Why a witness is not in the corpus, if it is not."""
     if later is None:
         return ""
     if later == "held_out":

@@ -62,7 +62,7 @@ def domains(root: Root, plan: Plan) -> str:
         for row in found
         if row.read
     ]
-    chart = figure("What became of the raw records of each domain", charts.stacked(shares, FATES), FATES)
+    chart = figure("Outcome of the raw records of each domain", charts.stacked(shares, FATES), FATES)
     return table((*COLUMNS, "tokens", "duplicates"), rows, last_is_total=True) + chart
 
 
