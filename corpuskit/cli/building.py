@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, repeated, root_of
-from corpuskit.cli.progress import Progress
+from corpuskit.cli.progress import progress
 from corpuskit.errors import ExpectFailed, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -101,15 +101,16 @@ def run(options: argparse.Namespace) -> int:
         root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
     folder = root.new_run(recipe.path.read_text(), _yaml(recipe), plan)
-    outcome = run_plan(
-        plan,
-        root,
-        folder,
-        engine=options.engine,
-        workers=options.workers,
-        until=options.until,
-        report=Progress(sys.stderr),
-    )
+    with progress(sys.stderr) as report:
+        outcome = run_plan(
+            plan,
+            root,
+            folder,
+            engine=options.engine,
+            workers=options.workers,
+            until=options.until,
+            report=report,
+        )
     summary = {
         "root": str(root.path),
         "units_run": outcome.ran,
@@ -212,7 +213,8 @@ def train(options: argparse.Namespace) -> int:
             f"the last run in {root.path} " + ("cannot be changed here" if options.set else "has no `train`"),
             f"corpuskit train RECIPE --root {root.path} --set train.model=1M --set train.tokens=2M",
         )
-    outcome = run_plan(plan, root, root.latest_run(), until="train", report=Progress(sys.stderr))
+    with progress(sys.stderr) as report:
+        outcome = run_plan(plan, root, root.latest_run(), until="train", report=report)
     rebuild(root, plan)
     if outcome.failures:
         raise UsageError(outcome.failures[0][1].message, f"try again: corpuskit train {root.path}")
