@@ -7,9 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer needs torch, which is not installed")
 
+from corpuskit.train import attention as attending  # noqa: E402
 from corpuskit.train import model as decoder  # noqa: E402
 from corpuskit.train.config import PRESETS, Shape  # noqa: E402
 from corpuskit.train.data import IGNORE, Batch, Shards  # noqa: E402
+from corpuskit.train.loss import summed_cross_entropy  # noqa: E402
 
 
 def make(mask="document", vocab=97, seed=0):
@@ -33,7 +35,7 @@ def two_documents(change=None, pad=6):
 
 @pytest.mark.parametrize("queries", [5, 256])
 def test_under_document_masks_a_document_is_blind_to_all_others_and_to_padding(monkeypatch, queries):
-    monkeypatch.setattr(decoder, "QUERIES", queries)
+    monkeypatch.setattr(attending, "QUERIES", queries)
     model = make()
     loss = model(two_documents())
     assert model(two_documents(change=3)) == loss
@@ -48,12 +50,13 @@ def test_under_causal_masks_a_document_sees_the_one_before(monkeypatch):
 
 @pytest.mark.parametrize("queries", [1, 5, 7, 64])
 def test_attention_by_spans_equals_attention_under_the_full_mask(monkeypatch, queries):
-    monkeypatch.setattr(decoder, "QUERIES", queries)
+    monkeypatch.setattr(attending, "QUERIES", queries)
     documents = torch.tensor([[1] * 9 + [2] * 11 + [3] * 4 + [0] * 8, [1] * 32], dtype=torch.int32)
-    q, k, v = torch.randn(3, 2, 2, 32, 16, generator=torch.Generator().manual_seed(0))
+    q, k, v = torch.randn(3, 2, 32, 2, 16, generator=torch.Generator().manual_seed(0))
     full = (documents[:, None, :, None] == documents[:, None, None, :]) & torch.ones(32, 32, dtype=torch.bool).tril()
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=full)
-    torch.testing.assert_close(decoder.attention(q, k, v, decoder.attended(documents)), expected)
+    heads_first = (x.transpose(1, 2) for x in (q, k, v))
+    expected = torch.nn.functional.scaled_dot_product_attention(*heads_first, attn_mask=full).transpose(1, 2)
+    torch.testing.assert_close(attending.attention(q, k, v, attending.spans(documents)), expected)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64])
@@ -62,7 +65,7 @@ def test_the_loss_in_parts_has_the_value_and_gradients_of_the_whole(rows):
     states = torch.randn(50, 16, generator=generator, requires_grad=True)
     weight = torch.randn(97, 16, generator=generator, requires_grad=True)
     targets = torch.randint(0, 97, (50,), generator=generator)
-    loss = decoder.SummedLoss.apply(states, weight, targets, rows, True)
+    loss = summed_cross_entropy(states, weight, targets, rows)
     (loss * 0.3).backward()
     ours = loss.item(), states.grad, weight.grad
     states.grad = weight.grad = None
