@@ -1,4 +1,4 @@
-"""Attention that stays inside documents: on CUDA by kernels for documents of any lengths, on a CPU by spans of queries.
+"""Attention that stays inside documents: on CUDA by FlexAttention, on a CPU by spans of queries.
 
 Promises that no mask of queries x keys is ever in memory on CUDA, and on a CPU only one of QUERIES x keys.
 """
@@ -22,28 +22,15 @@ BLOCK = 128  # queries and keys of a tile of FlexAttention
 Span = tuple[slice, slice, Tensor]
 
 
-def document_mask(batch: Batch, dtype: torch.dtype) -> list[Span] | Tensor | BlockMask:
-    """What `attention` in `dtype` takes to keep the documents of `batch` apart, in the form that its device wants."""
+def document_mask(batch: Batch) -> list[Span] | BlockMask:
+    """What `attention` takes to keep the documents of `batch` apart, in the form that its device wants."""
     if not batch.documents.is_cuda:
         return spans(batch.documents)
-    if dtype in (torch.bfloat16, torch.float16):
-        assert batch.cu_seqlens is not None
-        # Each batch has another number of documents: torch.compile must not compile for each.
-        torch._dynamo.maybe_mark_dynamic(batch.cu_seqlens, 0)  # noqa: SLF001 - the name that its documentation gives
-        return batch.cu_seqlens
     return block_mask(batch.documents)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: list[Span] | Tensor | BlockMask | None) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: list[Span] | BlockMask | None) -> Tensor:
     """Causal attention of [rows, length, heads, head_width] under a `document_mask`, or over everything (None)."""
-    if isinstance(mask, Tensor):  # FlashAttention over documents one after another (Dao 2023, arXiv 2307.08691)
-        from torch.nn.attention.varlen import varlen_attn
-
-        longest = q.shape[1]
-        q_all, k_all, v_all = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
-        mixed = varlen_attn(q_all, k_all, v_all, mask, mask, longest, longest, window_size=(-1, 0))
-        assert isinstance(mixed, Tensor)
-        return mixed.view(q.shape)
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     if mask is None:
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -85,8 +72,8 @@ def spans(documents: Tensor) -> list[Span]:
 def block_mask(documents: Tensor) -> BlockMask:
     """The same for FlexAttention: a query sees the keys from the start of its document to itself.
 
-    The tiles that a row of tiles needs are listed from the documents, not found in a mask of queries x keys, and
-    without waiting for the device.
+    Which tiles need a mask, none, or no work is worked out from the documents: no mask of queries x keys is made, and
+    nothing waits for the device.
     """
     from torch.nn.attention.flex_attention import BlockMask
 
@@ -96,16 +83,21 @@ def block_mask(documents: Tensor) -> BlockMask:
     begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
     begin = torch.where(begins, places, 0).cummax(1).values  # of the document of each place
 
-    first = begin[:, ::BLOCK] // BLOCK
-    tiles = torch.arange(first.shape[1], device=documents.device)
-    needed = (first[:, :, None] + tiles).clamp(max=len(tiles) - 1)
+    tiles = torch.arange(-(-length // BLOCK), device=documents.device)
+    first = begin[:, tiles * BLOCK] // BLOCK
+    last_query = (tiles * BLOCK + BLOCK - 1).clamp(max=length - 1)
+    whole = torch.minimum(-(-begin[:, last_query] // BLOCK), tiles)  # from here to the diagonal nothing is masked
+    partial = first[:, :, None] + tiles
+    partial = torch.where(partial < whole[:, :, None], partial, tiles[:, None])  # those before, and the diagonal
 
     def allowed(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (key >= begin[row, query])
 
     return BlockMask.from_kv_blocks(
-        (tiles - first + 1)[:, None].int(),
-        needed[:, None].int(),
+        (whole - first + 1)[:, None].int(),
+        partial[:, None].int(),
+        (tiles - whole)[:, None].int(),
+        (whole[:, :, None] + tiles).clamp(max=len(tiles) - 1)[:, None].int(),
         BLOCK_SIZE=BLOCK,
         mask_mod=allowed,
         seq_lengths=(length, length),

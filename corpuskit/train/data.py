@@ -35,14 +35,11 @@ class Batch:
         inputs: int64 [rows, seq_len].
         targets: int64 [rows, seq_len]; IGNORE where there is no loss.
         documents: int32 [rows, seq_len]: number of the document's run within its sequence from 1; 0 is padding.
-        cu_seqlens: int32 [runs + 1], where each run of a document or of padding starts in the rows one after another,
-            and their end; of `micro_batches` for CUDA only.
     """
 
     inputs: Tensor
     targets: Tensor
     documents: Tensor
-    cu_seqlens: Tensor | None = None
 
     @property
     def valid(self) -> int:
@@ -56,23 +53,12 @@ class Batch:
         if device.type != "cuda":
             return [Batch(*part) for part in parts]
         # From pinned memory the copy to the device does not wait for what the device does.
-        return [Batch(*(each.pin_memory() for each in (*part, cu_seqlens(part[2])))) for part in parts]
+        return [Batch(*(each.pin_memory() for each in part)) for part in parts]
 
     def to(self, device: torch.device) -> Batch:
         """The same on `device`; only what the device does with it waits for the copy."""
-        inputs, targets, documents = (
-            part.to(device, non_blocking=True) for part in (self.inputs, self.targets, self.documents)
-        )
-        starts = None if self.cu_seqlens is None else self.cu_seqlens.to(device, non_blocking=True)
-        return Batch(inputs, targets, documents, starts)
-
-
-def cu_seqlens(documents: Tensor) -> Tensor:
-    """Where the runs of `documents` [rows, length] start in the rows one after another, and their end: int32."""
-    begins = torch.ones_like(documents, dtype=torch.bool)
-    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    starts = begins.flatten().nonzero()[:, 0]
-    return torch.cat((starts, torch.tensor([documents.numel()]))).int()
+        parts = (self.inputs, self.targets, self.documents)
+        return Batch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 class ShardFile:

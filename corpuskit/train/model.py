@@ -43,7 +43,7 @@ class Decoder(nn.Module):
         """Sum of the cross-entropies, in nats, over the targets that carry loss; float32 scalar."""
         x = self.embedding(batch.inputs)
         cos, sin = rotary(batch.inputs.shape[1], self.head_width, x)
-        mask = document_mask(batch, x.dtype) if self.mask == "document" else None
+        mask = document_mask(batch) if self.mask == "document" else None
         for block in self.blocks:
             x = block(x, cos, sin, mask)
         return summed_cross_entropy(self.norm(x).flatten(0, 1), self.embedding.weight, batch.targets.flatten())
@@ -73,8 +73,8 @@ class Block(nn.Module):
     def _forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Any) -> Tensor:
         rows, length, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(rows, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.unbind(2)
-        mixed = attention(rotate(q, cos, sin), rotate(k, cos, sin), v, mask)
+        q, k = rotate(qkv[:, :, :2], cos, sin).unbind(2)
+        mixed = attention(q, k, qkv[:, :, 2], mask)
         x = x + self.attention_out(mixed.reshape(rows, length, width))
         swiglu: Tensor = recomputed(self._swiglu, x) if self.recompute == "selective" else self._swiglu(x)
         return x + swiglu
@@ -86,17 +86,17 @@ class Block(nn.Module):
 
 
 def rotary(length: int, head_width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of RoPE (Su et al. 2021, arXiv 2104.09864), base 10,000: [length, 1, head_width / 2] each.
+    """Cosines and sines of RoPE (Su et al. 2021, arXiv 2104.09864), base 10,000: [length, 1, 1, head_width / 2] each.
 
     Positions count from the start of the sequence: only distances matter, and attention stays inside documents.
     """
     frequencies = 10_000.0 ** (-torch.arange(0, head_width, 2, device=like.device) / head_width)
-    angles = torch.arange(length, device=like.device)[:, None, None] * frequencies
+    angles = torch.arange(length, device=like.device)[:, None, None, None] * frequencies
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (i, i + head_width / 2) of `x` [rows, length, heads, head_width] by their position."""
+    """Turn the pairs (i, i + head_width / 2) of `x` [rows, length, .., heads, head_width] by their position."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 

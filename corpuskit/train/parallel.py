@@ -19,6 +19,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from corpuskit.errors import UsageError
+from corpuskit.train.compiled import compiled
 from corpuskit.train.config import TrainConfig
 from corpuskit.train.model import Decoder, initial
 
@@ -66,7 +67,7 @@ def world(config: TrainConfig) -> Iterator[World]:
     threads = config.threads or max(len(os.sched_getaffinity(0)) // local_size, 1)
     torch.set_flush_denormal(True)  # before the threads start; probabilities of rare tokens are denormal, and slow
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(mode=True)  # on CUDA, attention's backward pass and torch.compile heed it
+    torch.use_deterministic_algorithms(mode=True)  # on CUDA too: what has no such algorithm raises
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
     use(device)
@@ -101,7 +102,7 @@ def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder
     for block in model.blocks:
         if group.device.type == "cuda":
             # Inside of what FSDP wraps around it. The blocks differ in values only, so they share what is compiled.
-            block.forward = torch.compile(block.forward, fullgraph=True)
+            block.forward = compiled(block.forward)
         # One process has nothing to gather: it keeps the parameters in bf16 from a step's first pass to its last.
         fully_shard(block, mesh=group.mesh, mp_policy=policy, reshard_after_forward=group.size > 1)
     fully_shard(model, mesh=group.mesh, mp_policy=policy)
