@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: quickstart test lint types soak docs benchmarks clean
+.PHONY: quickstart test lint types soak docs benchmarks gpu-check clean
 
 # torch first and by its exact version: a resolver that is free to choose takes several GB of CUDA packages
 .venv/installed: pyproject.toml
@@ -32,6 +32,9 @@ docs: .venv/installed
 
 benchmarks: .venv/installed
 	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each; done
+
+gpu-check: .venv/installed
+	$(BIN)/python -m tests.gpu.check
 
 clean:
 	rm -rf .venv runs build *.egg-info
