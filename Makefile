@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: quickstart test lint types soak docs benchmarks lock test-latest test-lowest clean
+.PHONY: quickstart test lint types soak docs benchmarks gpu-check lock test-latest test-lowest clean
 
 # $(call install,VENV,VARIABLES): torch first and by its exact version: a resolver that is free to choose takes several
 # GB of CUDA packages
@@ -41,6 +41,9 @@ docs: .venv/installed
 
 benchmarks: .venv/installed
 	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each; done
+
+gpu-check: .venv/installed
+	$(BIN)/python -m tests.gpu.check
 
 # renew constraints.txt with the newest versions that pyproject.toml allows
 lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class Train(Keys):
     """Peak learning rate; default: Step Law."""
     seed: Seed = 0
     """Of the initial parameters."""
+    activation_checkpointing: Literal["selective", "full"] | None = None
+    """Compute activations again to save memory: those of SwiGLU, or all but the input of each block; null: keep all."""
     checkpoint_every: Annotated[Whole, Field(ge=1)] | None = None
     """Steps between checkpoints; default: a tenth of the run."""
     validation_sequences: Annotated[Whole, Field(ge=1)] | None = 32

@@ -53,15 +53,26 @@ PRESETS = {  # named by their non-embedding parameters
     "1B": Shape(width=2048, layers=20, heads=16),
 }
 
-NOT_YET = ("optimizer", "compile", "activation_checkpointing", "hsdp", "mup", "policy", "async_save", "export")
+NOT_YET = ("optimizer", "compile", "hsdp", "mup", "policy", "async_save", "export")
 CHOICES = {
     "mask": ("document", "causal"),
     "schedule": ("wsd", "cosine"),
     "precision": ("fp32", "bf16"),
     "device": ("cpu", "cuda"),
+    "activation_checkpointing": ("selective", "full"),
 }
 PRACTICAL = frozenset(
-    ("shards", "out", "device", "threads", "micro_batch", "checkpoint_every", "validate_every", "validation_sequences")
+    (
+        "shards",
+        "out",
+        "device",
+        "threads",
+        "micro_batch",
+        "activation_checkpointing",
+        "checkpoint_every",
+        "validate_every",
+        "validation_sequences",
+    )
 )
 
 
@@ -89,6 +100,8 @@ class TrainConfig:
         threads: of each process on CPU; null: cores / processes. Another number may change the last bits.
         micro_batch: sequences of one forward pass of one process, of the longest phase (of shorter sequences as many
             more as are as many tokens); null: about 4,096 tokens on CPU, 32,768 on CUDA.
+        activation_checkpointing: what the backward pass computes again to save memory: `selective`, inside SwiGLU;
+            `full`, all but the input of each block; null: nothing. Another choice may change the last bits on CUDA.
         checkpoint_every: steps; null: a tenth of the run. validate_every: steps; null: at the end only.
         validation_sequences: at most so many of every domain, the first ones; null: all.
     """
@@ -113,6 +126,7 @@ class TrainConfig:
     device: str | None = None
     threads: int | None = None
     micro_batch: int | None = None
+    activation_checkpointing: str | None = None
     checkpoint_every: int | None = None
     validate_every: int | None = None
     validation_sequences: int | None = None

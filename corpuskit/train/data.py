@@ -43,13 +43,22 @@ class Batch:
 
     @property
     def valid(self) -> int:
-        """Targets that carry loss."""
-        return int((self.targets != IGNORE).sum())
+        """Targets that carry loss; of batches on a CPU only: elsewhere it would wait for the device."""
+        return int(np.count_nonzero(self.targets.numpy() != IGNORE))
 
-    def rows(self, start: int, stop: int, device: torch.device) -> Batch:
-        """Some rows, on `device`."""
+    def micro_batches(self, rows: int, device: torch.device) -> list[Batch]:
+        """Cut into batches of `rows`, ready to go to `device`."""
+        whole = (self.inputs, self.targets, self.documents)
+        parts = [[part[start : start + rows] for part in whole] for start in range(0, len(self.inputs), rows)]
+        if device.type != "cuda":
+            return [Batch(*part) for part in parts]
+        # From pinned memory the copy to the device does not wait for what the device does.
+        return [Batch(*(each.pin_memory() for each in part)) for part in parts]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on `device`; only what the device does with it waits for the copy."""
         parts = (self.inputs, self.targets, self.documents)
-        return Batch(*(part[start:stop].to(device) for part in parts))
+        return Batch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 class ShardFile:

@@ -32,13 +32,14 @@ def evaluate(model: nn.Module, shards: Shards, group: World, micro_batch: int, l
 def _score(model: nn.Module, shards: Shards, name: str, group: World, micro_batch: int, limit: int | None) -> Score:
     split = shards.validation[name]
     count = min(len(split), len(split) if limit is None else limit)
-    loss, valid = 0.0, 0
+    summed, valid = torch.zeros((), dtype=torch.float64, device=group.device), 0
     for start in range(0, count, micro_batch * group.size):
         mine, rows = share(start, min(start + micro_batch * group.size, count), group.rank, group.size)
-        batch = split.batch(mine, rows).rows(0, rows, group.device)
-        loss += model(batch).item()
+        batch = split.batch(mine, rows)
+        for part in batch.micro_batches(rows, group.device):
+            summed += model(part.to(group.device))
         valid += batch.valid
-    loss, total = group.total(loss, valid)
+    loss, total = group.total(summed.item(), valid)
     if not total:
         return {"loss": None, "bits_per_byte": None}
     tokens = sum(file.tokens for file in split.files)

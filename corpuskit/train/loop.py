@@ -7,7 +7,9 @@ import fcntl
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,26 @@ from torch.nn.utils import clip_grad_norm_
 
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
-from corpuskit.train.config import Budget, TrainConfig, budget
-from corpuskit.train.data import Shards, Split, share
+from corpuskit.train.config import Budget, Step, TrainConfig, budget
+from corpuskit.train.data import Batch, Shards, share
 from corpuskit.train.evaluate import evaluate
 from corpuskit.train.metrics import Log, peak_flops, say
 from corpuskit.train.model import Decoder
 from corpuskit.train.optim import adamw, learning_rate, set_rate
-from corpuskit.train.parallel import World, sharded_model, world
+from corpuskit.train.parallel import World, sharded_model, use, world
 
 WAIT_FOR_LOCK = 30.0
 
 CHECKPOINTS = 10
 """A run that does not say how often saves this many, so that a kill costs a tenth of it at most."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What this process takes of a step: batches of one forward pass each, and the targets in them that carry loss."""
+
+    micro_batches: list[Batch]
+    valid: int
 
 
 def train(config: TrainConfig) -> None:
@@ -70,27 +80,26 @@ def _run(
     micro_batch = config.micro_batch or max((32768 if group.device.type == "cuda" else 4096) // shards.seq_len, 1)
     log = _open_log(config, plan, shards, state["step"], micro_batch, group) if group.rank == 0 else None
     first, loss, saved = state["step"] + 1, state["loss"], state["step"]
-    for step in range(first, plan.steps + 1):
-        began = time.monotonic()
-        now = plan.step(step)
-        split = shards.train[now.phase]
+    began = time.monotonic()
+    for step, now, batch in _batches(range(first, plan.steps + 1), plan, shards, micro_batch, group):
         lr = learning_rate(step, plan, config)
         set_rate(optimizer, lr)
-        rows = micro_batch * shards.seq_len // split.seq_len
-        loss, norm = _step(config, split, model, optimizer, now.sequences, rows, group)
+        loss, norm = _step(config, model, optimizer, batch, group)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise CorpuskitError(
                 f"step {step}: loss {loss}, gradient norm {norm}", f"set a learning rate below {plan.lr:.2e}"
             )
         if log:
-            rate = len(now.sequences) * split.seq_len / (time.monotonic() - began)
-            log.step(step, now.tokens, loss, lr, norm, rate, _flops(config, shards, split.seq_len))
+            seq_len = shards.train[now.phase].seq_len
+            rate = len(now.sequences) * seq_len / (time.monotonic() - began)
+            log.step(step, now.tokens, loss, lr, norm, rate, _flops(config, shards, seq_len))
         if config.validate_every and step % config.validate_every == 0 and step != plan.steps:
             _validate(config, shards, model, step, micro_batch, group, log)
         if step == plan.steps or step % (config.checkpoint_every or -(-plan.steps // CHECKPOINTS)) == 0:
             saved = step
             state = {"step": step, "loss": loss, "identity": _identity(config, shards)}
             checkpoint.save(out, step, model, optimizer, {**state, "world_size": group.size}, group)
+        began = time.monotonic()
     scores = _validate(config, shards, model, plan.steps, micro_batch, group, log)
     if group.rank == 0:
         result = {
@@ -116,33 +125,53 @@ def _run(
         checkpoint.write_json(out / "result.json", result)
 
 
+def _batches(
+    steps: range, plan: Budget, shards: Shards, micro_batch: int, group: World
+) -> Iterator[tuple[int, Step, Ready]]:
+    """What this process takes of each step, read one step ahead by a thread."""
+
+    def read(step: int) -> tuple[int, Step, Ready]:
+        now = plan.step(step)
+        split = shards.train[now.phase]
+        mine, rows = share(now.sequences.start, now.sequences.stop, group.rank, group.size)
+        batch = split.batch(mine, rows)
+        parts = batch.micro_batches(micro_batch * shards.seq_len // split.seq_len, group.device)
+        return step, now, Ready(parts, batch.valid)
+
+    with ThreadPoolExecutor(1, initializer=use, initargs=(group.device,)) as reader:
+        ahead = reader.submit(read, steps[0]) if steps else None
+        for step in steps:
+            assert ahead is not None
+            ready = ahead.result()
+            ahead = reader.submit(read, step + 1) if step + 1 in steps else None
+            yield ready
+
+
 def _step(
-    config: TrainConfig,
-    split: Split,
-    model: Decoder,
-    optimizer: torch.optim.Optimizer,
-    sequences: range,
-    micro_batch: int,
-    group: World,
+    config: TrainConfig, model: Decoder, optimizer: torch.optim.Optimizer, batch: Ready, group: World
 ) -> tuple[float, float]:
-    """One optimizer step on a global batch: mean loss over its valid targets, norm of the gradient before clipping."""
+    """One optimizer step on a global batch: mean loss over its valid targets, norm of the gradient before clipping.
+
+    On CUDA the process waits for the device once, at the end, for these two numbers.
+    """
     assert isinstance(model, FSDPModule)
-    mine, rows = share(sequences.start, sequences.stop, group.rank, group.size)
-    batch = split.batch(mine, rows)
-    (valid,) = group.total(batch.valid)
+    valid = group.sum(torch.full((), batch.valid, dtype=torch.float64, device=group.device)).clamp(min=1)
+    # FSDP averages over processes; times their number is the sum, over the valid targets of all is the mean.
+    scale = (group.size / valid).float()
     summed = torch.zeros((), dtype=torch.float64, device=group.device)
-    for start in range(0, rows, micro_batch):
-        model.set_requires_gradient_sync(start + micro_batch >= rows)
-        loss = model(batch.rows(start, start + micro_batch, group.device))
-        # FSDP averages over processes; times their number is the sum, over the valid targets of all is the mean.
-        (loss * (group.size / max(valid, 1))).backward()
+    for number, part in enumerate(batch.micro_batches, 1):
+        last = number == len(batch.micro_batches)
+        model.set_requires_gradient_sync(last)
+        model.set_reshard_after_backward(last or group.size > 1)
+        loss = model(part.to(group.device))
+        (loss * scale).backward()
         summed += loss.detach()
     norm = clip_grad_norm_(model.parameters(), config.clip)
     assert isinstance(norm, DTensor)
     optimizer.step()
     optimizer.zero_grad()
-    (total,) = group.total(summed.item())
-    return total / max(valid, 1), float(norm.full_tensor())
+    mean, norm = torch.stack((group.sum(summed) / valid, norm.full_tensor().double())).tolist()
+    return mean, norm
 
 
 def _validate(

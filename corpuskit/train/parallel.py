@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from corpuskit.errors import UsageError
+from corpuskit.train.compiled import compiled
 from corpuskit.train.config import TrainConfig
 from corpuskit.train.model import Decoder, initial
 
@@ -32,11 +34,20 @@ class World:
     mesh: DeviceMesh
     threads: int
 
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum over all processes, in place; on CUDA without waiting for the result."""
+        dist.all_reduce(value)
+        return value
+
     def total(self, *values: float) -> list[float]:
         """Sum each value over all processes, in float64."""
-        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(summed)
-        return summed.tolist()
+        return self.sum(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
+
+
+def use(device: torch.device) -> None:
+    """Make a CUDA device the current one of this thread."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 @contextmanager
@@ -56,11 +67,10 @@ def world(config: TrainConfig) -> Iterator[World]:
     threads = config.threads or max(len(os.sched_getaffinity(0)) // local_size, 1)
     torch.set_flush_denormal(True)  # before the threads start; probabilities of rare tokens are denormal, and slow
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(mode=True, warn_only=kind == "cuda")
+    torch.use_deterministic_algorithms(mode=True)  # on CUDA too: what has no such algorithm raises
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
-    if kind == "cuda":
-        torch.cuda.set_device(device)
+    use(device)
     with tempfile.TemporaryDirectory(prefix="corpuskit-") as alone:
         # A file cannot be taken by another program, as a port can; torchrun gives an address instead.
         meet = f"file://{os.environ.get('CORPUSKIT_STORE', alone + '/store')}"
@@ -84,13 +94,17 @@ def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder
     and no process ever holds the whole model.
     """
     with torch.device("meta"):
-        model = Decoder(config.shape, vocab_size, config.mask)
+        model = Decoder(config.shape, vocab_size, config.mask, config.activation_checkpointing)
     precision = config.precision or ("bf16" if group.device.type == "cuda" else "fp32")
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
     )
     for block in model.blocks:
-        fully_shard(block, mesh=group.mesh, mp_policy=policy)
+        if group.device.type == "cuda":
+            # Inside of what FSDP wraps around it. The blocks differ in values only, so they share what is compiled.
+            block.forward = compiled(block.forward)
+        # One process has nothing to gather: it keeps the parameters in bf16 from a step's first pass to its last.
+        fully_shard(block, mesh=group.mesh, mp_policy=policy, reshard_after_forward=group.size > 1)
     fully_shard(model, mesh=group.mesh, mp_policy=policy)
     model.to_empty(device=group.device)
     for name, parameter in model.named_parameters():

@@ -43,6 +43,13 @@ def test_what_is_not_built_is_refused_by_name(key, value):
         configuration.from_dict(GIVEN | {key: value})
 
 
+def test_recomputation_is_checked_and_decides_nothing_about_what_is_trained():
+    given = GIVEN | {"activation_checkpointing": "full"}
+    assert configuration.from_dict(given).identity() == configuration.from_dict(GIVEN).identity()
+    with pytest.raises(UsageError, match="`activation_checkpointing` is `all`, not one of selective, full"):
+        configuration.from_dict(given | {"activation_checkpointing": "all"})
+
+
 @pytest.mark.parametrize(
     "model", [{"width": 30, "layers": 1, "heads": 4}, {"width": 32}, {"width": 0, "layers": 1, "heads": 1}]
 )

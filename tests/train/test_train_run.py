@@ -127,6 +127,10 @@ def test_the_same_run_twice_has_the_same_bits(one, shards, tmp_path):
     assert_same_bits(one, run(shards, tmp_path / "again"))
 
 
+def test_validation_between_steps_changes_no_bits(one, shards, tmp_path):
+    assert_same_bits(one, run(shards, tmp_path / "validated", validate_every=1))
+
+
 def test_the_size_of_the_forward_pass_does_not_change_the_sums(one, shards, tmp_path):
     assert_close(one, run(shards, tmp_path / "whole", micro_batch=4))
 
