@@ -1,6 +1,7 @@
 # `make quickstart` and `make test` set up all they need; see README.md.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+TORCH := torch==2.13.0
 
 .PHONY: quickstart test lint types soak docs benchmarks gpu-check lock test-latest test-lowest clean
 
@@ -8,7 +9,7 @@ BIN := .venv/bin
 # GB of CUDA packages
 define install
 	$(PYTHON) -m venv $(1)
-	$(2) $(1)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(2) $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(2) $(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[train,mix,dev]'
 endef
 
@@ -45,13 +46,17 @@ benchmarks: .venv/installed
 gpu-check: .venv/installed
 	$(BIN)/python -m tests.gpu.check
 
-# renew constraints.txt with the newest versions that pyproject.toml allows
+# $(call resolve,FILE,PACKAGES): pin in FILE what pyproject.toml and PACKAGES ask for, on any platform; install none
+define resolve
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	printf '%s\n' $(TORCH) $(2) | .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --annotation-style line --custom-compile-command 'make lock' --output-file $(1) pyproject.toml -
+endef
+
+# renew constraints.txt with the newest versions that pyproject.toml allows, and with what builds kenlm and floret
 lock:
-	rm -rf .venv-lock
-	$(call install,.venv-lock)
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check setuptools wheel cmake
-	(echo '# `make lock` wrote this: the versions that `make quickstart` and `make test` install, torch aside'; \
-	.venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude torch --exclude pip) > constraints.txt
+	$(call resolve,constraints.txt,cmake pybind11 setuptools wheel)
 
 # the tests with the newest and with the lowest versions that pyproject.toml allows
 test-latest:
@@ -61,10 +66,7 @@ test-latest:
 
 test-lowest:
 	rm -rf .venv-lowest
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --extra mix --extra dev pyproject.toml \
-		--output-file .venv-lowest/constraints.txt
+	$(call resolve,.venv-lowest/constraints.txt --resolution lowest-direct)
 	$(call install,.venv-lowest,PIP_CONSTRAINT=.venv-lowest/constraints.txt)
 	.venv-lowest/bin/python $(TESTS)
 
