@@ -43,4 +43,7 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    # torch's own threads may still run while the interpreter is taken down, which aborts; all is on disk by now
+    os._exit(code)
