@@ -54,7 +54,10 @@ class Planner(Protocol):
         """Give a stage its key and its units: one per unit of the stage `like`, these over raw files, or `count`."""
 
     def flush(self, sources: list[Source], before: str) -> None:
-        """See that the documents of these sources stand in a stage."""
+        """See that the documents of these sources stand in a stage, and that what barriers decided is applied."""
+
+    def write(self, sources: list[Source], before: str) -> None:
+        """See that the texts of these sources stand in a stage; documents that a barrier removed may be among them."""
 
     def partitions(self) -> int:
         """Units of a stage over all documents: one for each 4 GiB of raw files, a power of two."""

@@ -15,11 +15,12 @@ from corpuskit.errors import UsageError
 def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None:
     """Add the stages of the step `minhash` or `exact`; each source's next segment applies what they decide.
 
-    Those of `exact` are named `exact-STAGE`: they are the same without bands.
+    Those of `exact` are named `exact-STAGE`: they are the same without bands. What an earlier one of the two decided is
+    applied while documents are sketched: they are not written once more.
     """
     step = call.step.name
     prefix = "" if step == "minhash" else f"{step}-"
-    planner.flush(sources, step)
+    planner.write(sources, step)
     params = call.step.function(**call.params)
     # priority and what is done with pairs are no matter of a signature: changing them computes none again
     later = ("keep", "threshold", "verify", "choose", "against")
@@ -33,7 +34,11 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
     for source in sources:
         name, upstream = f"{prefix}signatures-{source.name}", planner.holding(source.name)
         spec = {"version": 2, "minhash": shared, "domain": source.domain}
-        planner.add(Stage(name, "signatures", spec, {}, {"docs": Need(upstream, "each")}), like=upstream)
+        decisions = planner.decisions[source.name]
+        if decisions:
+            spec["apply"] = [decision.spec for decision in decisions]
+        needed = {"docs": Need(upstream, "each")} | {decision.label: decision.need for decision in decisions}
+        planner.add(Stage(name, "signatures", spec, {}, needed), like=upstream)
     needs = {f"signatures:{one['source']}": Need(f"{prefix}signatures-{one['source']}", "all") for one in listed}
     spec = {"version": 2, "minhash": params, "sources": listed}
     many = planner.partitions()

@@ -2,7 +2,7 @@
 
 Row i of `doc`, `bytes`, `hash` and `signature` is row i of the unit's documents. `exact_*` and `band_*` are entries
 grouped by the leading bits of their key, so that any partition is one stretch of each; documents whose normalized text
-is empty are in neither.
+is empty, and those that an earlier barrier removed, are in neither.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import hashlib
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
-from corpuskit.core.batch import text_bytes
+from corpuskit.core.batch import Batch, text_bytes
 from corpuskit.core.work import Work
 from corpuskit.dedup import reference
 from corpuskit.dedup.sort import U64
 from corpuskit.dedup.texts import Texts
+from corpuskit.documents.decisions import Decisions
 from corpuskit.kernels.hashing import hash_bytes, mix
 from corpuskit.kernels.minhash import sketch
 from corpuskit.steps.lsh import Minhash
@@ -41,6 +44,7 @@ def signatures(work: Work) -> None:
     ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.each(["doc"])]
     doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
     batches = np.concatenate([[0], np.cumsum([len(part) for part in ids])]).astype(np.int64)
+    left = _left(work, texts, doc)
     size = np.zeros(len(doc), np.uint32)
     hashes = np.zeros((len(doc), 2), np.uint64)
     keys = np.zeros((len(doc), params.bands), np.uint64)
@@ -54,11 +58,12 @@ def signatures(work: Work) -> None:
         for batch in texts.read(["text"]):
             rows = slice(first, first + batch.num_rows)
             first += batch.num_rows
-            made = sketch(batch.column(0), params.unit, params.n, max(1, params.permutations), seed)
+            column = pc.if_else(pa.array(left[rows]), batch.column(0), "") if left is not None else batch.column(0)
+            made = sketch(column, params.unit, params.n, max(1, params.permutations), seed)
             signature = made.signature[:, : params.permutations]
             if params.hash == "datasketch":
-                signature = reference.signatures(batch.column(0), params.unit, params.n, params.permutations)
-            size[rows] = text_bytes(batch.column(0))
+                signature = reference.signatures(column, params.unit, params.n, params.permutations)
+            size[rows] = text_bytes(column)
             hashes[rows] = made.hash
             shingles[rows] = made.shingles
             band_keys(signature, params.rows, np.uint64(seed), keys[rows])
@@ -71,7 +76,20 @@ def signatures(work: Work) -> None:
     _save(work, "batch", batches)
     _save_entries(work, "exact", hashes[rows_alive], rows_alive, 1)
     _save_entries(work, "band", keys[rows_alive].reshape(-1, 1), rows_alive, params.bands)
-    work.facts["empty"] = len(doc) - len(rows_alive)
+    work.facts["empty"] = (len(doc) if left is None else int(left.sum())) - len(rows_alive)
+
+
+def _left(work: Work, texts: Texts, doc: U64) -> npt.NDArray[np.bool_] | None:
+    """Which documents earlier dedup has left, bool[n]; None where there was none. A removed one counts as no text."""
+    if not work.spec.get("apply"):
+        return None
+    decide = Decisions(work, None)
+    kept = [decide(batch, _nowhere).column("doc").to_numpy() for batch in texts.read(["doc"])]
+    return np.isin(doc, np.concatenate([np.zeros(0, np.uint64), *kept]))
+
+
+def _nowhere(_batch: Batch) -> None:
+    raise AssertionError("documents are held out after dedup")
 
 
 def _save(work: Work, name: str, values: npt.NDArray[np.generic]) -> None:

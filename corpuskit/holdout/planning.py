@@ -14,6 +14,7 @@ def hold_out(planner: Planner, call: StepCall, sources: list[Source]) -> None:
 
     What dedup decided is applied while candidates are read: the documents are not written once more.
     """
+    planner.write(sources, "holdout")
     params = call.step.function(**call.params)
     needs: dict[str, Need] = {}
     for source in sources:

@@ -219,6 +219,10 @@ class _Planner:
         """Units of a stage over all documents."""
         return 1 << max(0, (self.raw_bytes // PARTITION_BYTES).bit_length())
 
+    def write(self, sources: list[Source], before: str) -> None:
+        """End the segments of those sources whose texts are not written yet."""
+        self.flush([source for source in sources if self._to_write(source.name)], before)
+
     def flush(self, sources: list[Source], before: str) -> None:
         """End the segments of `sources`, so that a barrier sees their documents as a stage."""
         for source in sources:
@@ -237,13 +241,12 @@ class _Planner:
                 identity = {**call.step.fingerprint(call.params), "state": digest([u.key for u in decided.units])}
                 self.chain[source.name].append(identity)
         else:
-            self.flush([s for s in sources if self._to_write(s.name)], "holdout")
             hold_out(self, call, sources)
 
     def _to_write(self, source: str) -> bool:
         """Whether what is pending for a source changes texts or needs its documents read."""
-        cuts = any(decision.spec["barrier"] == "lines" for decision in self.decisions[source])
-        return cuts or bool(self.pending[source]) or self.docs[source] is None
+        more = any(decision.spec["barrier"] not in DEDUP for decision in self.decisions[source])
+        return more or bool(self.pending[source]) or self.docs[source] is None
 
     def _summary(self, call: StepCall, sources: list[Source]) -> None:
         """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""
