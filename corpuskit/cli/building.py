@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, repeated, root_of
@@ -93,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
     for warning in plan.warnings[len(recipe.warnings) :]:
         print(f"warning: {warning}", file=sys.stderr)
     root = Root(root_of(options, recipe))
+    if recipe.train is not None or (recipe.mix is not None and recipe.mix.swarm is not None):
+        root.store.kept("checkpoints")
     if options.until is not None:
         plan.until(options.until)
     if options.pdb and options.unit is None:
@@ -112,13 +113,14 @@ def run(options: argparse.Namespace) -> int:
             report=report,
         )
     summary = {
-        "root": str(root.path),
+        "root": root.url,
         "units_run": outcome.ran,
         "units_reused": outcome.reused,
         "units_complete_before": outcome.complete,
         "other_versions": outcome.other_versions,
     }
-    rebuild(root, plan)
+    if root.store.path is not None:
+        rebuild(root, plan)
     if outcome.failures:
         raise failure_report(outcome, plan, str(options.recipe), repeated(options))
     if options.until is None:
@@ -126,22 +128,23 @@ def run(options: argparse.Namespace) -> int:
     failed = _failed_expects(plan, root) if options.until is None else []
     summary["failed_expects"] = failed
     reused = f"{outcome.reused} reused, " if outcome.reused else ""
-    said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.path}"
+    said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.url}"
     answer(options, said, summary)
     if failed:
-        raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.path} shows the figures")
+        raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.url} shows the figures")
     return 0
 
 
-def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: Path, summary: dict[str, Any]) -> None:
+def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: str, summary: dict[str, Any]) -> None:
     from corpuskit.explore import report, stats, stats_text
 
-    page = report.write(root, plan, folder)
+    page = report.write(root, plan, folder) if root.store.path is not None else None  # it is made with SQL on files
     found = stats.domain_table(root, plan)
-    summary |= {"report": str(page), "domains": stats.as_json(found)}
+    summary |= {"report": str(page) if page else None, "domains": stats.as_json(found)}
     if not options.json:
         print(stats_text.render(root, plan))
-        print(f"report: {page}")
+        if page is not None:
+            print(f"report: {page}")
 
 
 def _failed_expects(plan: Plan, root: Any) -> list[str]:

@@ -52,7 +52,7 @@ class Asked:
     """
 
     recipe: Recipe | None
-    root: Path | None
+    root: str | None
     command: str
     tables: Sequence[Path] = ()
     sizes: Path | None = None
@@ -106,7 +106,7 @@ def _mixture(asked: Asked) -> dict[str, Any]:
         return _imagined(asked, asked.sizes)
     plan, root = _plan(asked)
     _complete(plan, root, "mixture", asked)
-    content: dict[str, Any] = json.loads(_only(root, plan, "mixture")["plan"].path.read_bytes())
+    content: dict[str, Any] = json.loads(_only(root, plan, "mixture")["plan"].local().read_bytes())
     return content
 
 
@@ -216,7 +216,7 @@ def _tables(asked: Asked) -> Runs:
     plan, root = _plan(asked)
     _complete(plan, root, "losses", asked)
     parts = _only(root, plan, "losses")
-    return read_runs(parts["ratios"].path, parts["metrics"].path, metrics=metrics)
+    return read_runs(parts["ratios"].local(), parts["metrics"].local(), metrics=metrics)
 
 
 # -- what the recipe has so far ------------------------------------------------------------------------------------

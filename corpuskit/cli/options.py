@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,12 +26,12 @@ def load_recipe(options: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def root_of(options: argparse.Namespace, recipe: Recipe) -> Path:
-    """The folder of the run."""
+def root_of(options: argparse.Namespace, recipe: Recipe) -> str:
+    """The root of the run: a folder, or the URL of a bucket."""
     if options.root is not None:
-        return Path(options.root)
+        return str(options.root)
     sample = getattr(options, "sample", None)
-    return Path("runs") / (recipe.name if sample is None else f"{recipe.name}-sample-{sample:g}")
+    return f"runs/{recipe.name}" if sample is None else f"runs/{recipe.name}-sample-{sample:g}"
 
 
 def answer(options: argparse.Namespace, text: str, data: Any) -> None:

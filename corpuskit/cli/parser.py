@@ -79,7 +79,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
         )
 
     def rooted(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--root", type=Path, metavar="DIR", help="default: runs/<recipe name>")
+        command.add_argument("--root", metavar="DIR|URL", help="or s3://bucket/prefix; default: runs/<recipe name>")
 
     init = verb("init", "building", "write a starter recipe with comments")
     init.add_argument("directory", type=Path, nargs="?", default=Path(), metavar="DIR")

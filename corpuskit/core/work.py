@@ -14,6 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from corpuskit.core.storage import Store
+
 HISTORY = ("scored",)
 """Facts about how a unit was made and not about what it gave: they depend on what was stored before."""
 
@@ -32,15 +36,46 @@ def made_with(packages: Iterable[str]) -> dict[str, str]:
 class Part:
     """A file that a unit committed.
 
-    `publish` is the path under the root where `seal` links it (`corpus/domain=web/<Work.key>.parquet`), or None.
+    Attributes:
+        store, key: where it is.
+        publish: the path under the root where `seal` links it (`corpus/domain=web/<Work.key>.parquet`), or None.
     """
 
     name: str
-    path: Path
+    store: Store = field(repr=False)
+    key: str
     rows: int
     bytes: int
     digest: str
     publish: str | None = None
+
+    def local(self) -> Path:
+        """A file of this machine with the whole content, to read until the unit ends."""
+        return self.store.local(self.key)
+
+    def open(self) -> pa.NativeFile:
+        """The content opened for reading at any offset, of which no more is fetched than what is read."""
+        return self.store.open(self.key)
+
+
+@dataclass(frozen=True)
+class Memo:
+    """Values that are kept from run to run and stand in no receipt.
+
+    What is in a file must follow from its name and its folder's alone: then it is right whoever wrote it and whenever,
+    and a unit gives the same whether it finds none, some or all of the files.
+    """
+
+    store: Store
+    folder: str
+
+    def files(self) -> list[Path]:
+        """Files of this machine with what is there, by name."""
+        return [self.store.local(key) for key in self.store.list(self.folder)]
+
+    def put(self, name: str, file: Path) -> None:
+        """Keep a file of the unit's scratch folder."""
+        self.store.put_files({f"{self.folder}/{name}": file})
 
 
 @dataclass(frozen=True)
@@ -79,7 +114,7 @@ class Work:
     """One unit at work.
 
     Attributes:
-        root: the run's root (for published folders; do not write there).
+        store: what keeps the run; bodies read it through receipts and parts, and write with `put` and `memo`.
         spec: the stage's parameters: JSON, exactly what its key was made of; `run`: paths and the like, not in the key.
         unit: this unit's number in its stage, from 0; `units`: how many the stage has.
         key: hex digits of what this unit's parts depend on: its content key, or without one the unit's key. Name
@@ -91,7 +126,7 @@ class Work:
         facts: what else the receipt shall say (JSON).
     """
 
-    root: Path
+    store: Store
     stage: str
     spec: dict[str, Any]
     unit: int
@@ -124,6 +159,10 @@ class Work:
         path = self.scratch / f"{name}{suffix}"
         self.pending[name] = (path, publish, rows)
         return path
+
+    def memo(self, folder: str) -> Memo:
+        """Values that outlive this unit and its stage."""
+        return Memo(self.store, folder)
 
     def rows(self, name: str, rows: int) -> None:
         """Say how many rows a part holds, once that is known."""

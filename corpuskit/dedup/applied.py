@@ -19,7 +19,7 @@ class Removed:
     def __init__(self, work: Work, decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
         parts = work.receipt(f"decide:{decision['barrier']}").parts
         self._work, self._counts, self._domain = work, dropped is not None, work.spec["domain"]
-        self._removed, self._exact = Lookup(parts["removed_docs"].path), mapped(parts["removed_exact"].path, "u1")
+        self._removed, self._exact = Lookup(parts["removed_docs"].local()), mapped(parts["removed_exact"].local(), "u1")
 
     def __call__(self, batch: Batch, _held_out: Callable[[Batch], None]) -> Batch:
         """The documents that stay."""

@@ -51,7 +51,7 @@ def choose(work: Work) -> None:
         for name in counts:
             counts[name] += receipt.facts[name]
     edges: list[Run] = [
-        (ArrayFile(receipt.parts["pair"].path), ArrayFile(receipt.parts["jaccard"].path))
+        (ArrayFile(receipt.parts["pair"].local()), ArrayFile(receipt.parts["jaccard"].local()))
         for receipt in work.receipts("verify")
     ]
     if len(edges) > 1:

@@ -16,9 +16,9 @@ def decide(work: Work) -> None:
     exact copy. In memory: 9 bytes for each document of this unit that is removed.
     """
     parts = work.receipts("choose")[0].parts
-    removed, exact = Lookup(parts["removed_docs"].path), mapped(parts["removed_exact"].path, "u1")
+    removed, exact = Lookup(parts["removed_docs"].local()), mapped(parts["removed_exact"].local(), "u1")
     docs, flags = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
-    for batch in PartReader(work.receipt("docs").parts["docs"].path, ["doc"]):
+    for batch in PartReader(work.receipt("docs").parts["docs"].local(), ["doc"]):
         _, places = removed(batch.column("doc"))
         docs.append(removed.docs[places])
         flags.append(exact[places])

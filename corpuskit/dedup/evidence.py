@@ -41,7 +41,7 @@ def duplicates(work: Work) -> None:
 def _removed(work: Work, database: duckdb.DuckDBPyConnection) -> pa.Schema:
     """Fill the table `removed` from all choices; those of a later one are `later` for an earlier."""
     for number, name in enumerate(work.spec["choices"]):
-        reader = PartReader(work.receipts(name)[0].parts["removed"].path)
+        reader = PartReader(work.receipts(name)[0].parts["removed"].local())
         batches = pa.RecordBatchReader.from_batches(reader.schema, reader)
         create = "INSERT INTO removed" if number else "CREATE TABLE removed AS"
         database.register("batches", batches)
@@ -57,7 +57,7 @@ def _left(receipt: Receipt, database: duckdb.DuckDBPyConnection) -> None:
     for part, rule in (("dropped", "rule"), ("holdout", "'held_out'")):
         if part in receipt.parts:
             columns = ["doc", "rule"] if part == "dropped" else ["doc"]
-            for batch in pq.ParquetFile(receipt.parts[part].path).iter_batches(columns=columns):
+            for batch in pq.ParquetFile(receipt.parts[part].local()).iter_batches(columns=columns):
                 database.register("batch", pa.Table.from_batches([batch]))
                 database.execute(f"INSERT INTO later SELECT doc, {rule} FROM batch")
                 database.unregister("batch")

@@ -91,7 +91,7 @@ class Signed:
         if key in self._open:
             self._open.move_to_end(key)
         else:
-            self._open[key] = ArrayFile(self._receipts[unit].parts[name].path)
+            self._open[key] = ArrayFile(self._receipts[unit].parts[name].local())
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)
         return self._open[key]
@@ -110,7 +110,7 @@ class Index(Signed):
     def __init__(self, work: Work) -> None:
         super().__init__(work)
         parts = work.receipts("rank")[0].parts
-        self._rank, self._number = ArrayFile(parts["rank"].path), ArrayFile(parts["number"].path)
+        self._rank, self._number = ArrayFile(parts["rank"].local()), ArrayFile(parts["number"].local())
         self._held: npt.NDArray[np.uint32] | None = None
         self._memory = work.memory
         counts = np.diff(self.starts)

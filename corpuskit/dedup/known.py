@@ -41,7 +41,9 @@ class Known:
 
     def __init__(self, work: Work) -> None:
         self._files: list[tuple[ArrayFile, ArrayFile]] = []
-        for path in sorted((work.root / _folder(work)).glob("*-key.npy")):
+        for path in work.memo(_folder(work)).files():
+            if not path.name.endswith("-key.npy"):
+                continue
             beside = path.with_name(path.name.replace("-key.npy", "-jaccard.npy"))
             try:
                 keys, jaccard = ArrayFile(path), ArrayFile(beside)

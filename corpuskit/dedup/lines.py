@@ -57,7 +57,7 @@ def lines(work: Work) -> None:
     domain = work.spec.get("domain")
     seed = 0 if domain is None else int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "little")
     with RunWriter(work) as runs:
-        for batch in PartReader(work.receipt("docs").parts["docs"].path, ["doc", "text"]):
+        for batch in PartReader(work.receipt("docs").parts["docs"].local(), ["doc", "text"]):
             found = hash_lines(batch.column("text"), work.spec["unit"], work.spec["min_chars"], seed)
             runs.add(batch.column("doc").to_numpy(), found)
     work.facts["lines"] = runs.borders[-1]
@@ -131,8 +131,8 @@ class Run:
 def runs_of(receipt: Receipt) -> list[Run]:
     """The runs of one unit of the stage `lines`."""
     parts = receipt.parts
-    borders = np.fromfile(parts["runs"].path, "<i8").tolist()
-    high, low, place, doc = (parts[name].path for name in ("high", "low", "place", "doc"))
+    borders = np.fromfile(parts["runs"].local(), "<i8").tolist()
+    high, low, place, doc = (parts[name].local() for name in ("high", "low", "place", "doc"))
     return [Run(high, low, place, doc, start, stop) for start, stop in pairwise(borders)]
 
 
@@ -339,8 +339,10 @@ def repeats(work: Work) -> None:
     """
     ranges = []
     for part, receipt in enumerate(work.receipts("repeated")):
-        index = mapped(receipt.parts[index_name(work.spec["lines"])].path, "<i8")
-        ranges.append([hash_range(part, len(work.receipts("repeated"))), receipt.parts["bits"].path, index[work.unit]])
+        index = mapped(receipt.parts[index_name(work.spec["lines"])].local(), "<i8")
+        ranges.append(
+            [hash_range(part, len(work.receipts("repeated"))), receipt.parts["bits"].local(), index[work.unit]]
+        )
     total = 0
     with ExitStack() as stack:
         file = stack.enter_context(work.put("cut", ".u64").open("wb"))
@@ -372,7 +374,7 @@ class Cut:
         assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
         self._work, self._dropped = work, dropped
         self._unit: Unit = decision["unit"]
-        self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].path, "<u8")
+        self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].local(), "<u8")
         self._rows = 0
         self._facts = work.facts.setdefault("lines", {}).setdefault(
             decision["name"], {"documents": 0, "lines": 0, "bytes": 0}

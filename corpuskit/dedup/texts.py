@@ -29,7 +29,7 @@ class Texts:
     @classmethod
     def of(cls, work: Work) -> Texts:
         """The documents that a unit of `signatures` is about."""
-        return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"].path)
+        return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"].local())
 
     def read(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All rows in order, these columns of them."""

@@ -48,7 +48,7 @@ def verify(work: Work) -> None:
     end = -(-(work.unit + 1) * index.documents // work.units)
 
     def mine() -> Iterator[U64]:
-        runs = [(ArrayFile(receipt.parts["pairs"].path), None) for receipt in work.receipts("bands")]
+        runs = [(ArrayFile(receipt.parts["pairs"].local()), None) for receipt in work.receipts("bands")]
         for pairs, _ in merge(runs, max(1024, work.memory // 64)):
             if work.units == 1:
                 yield pairs
@@ -78,7 +78,7 @@ class Verifier:
         self._docs: list[Path] = []
         for source in self.index.sources:
             if source.root is None:
-                self._docs += [receipt.parts["docs"].path for receipt in work.receipts(f"docs:{source.source}")]
+                self._docs += [receipt.parts["docs"].local() for receipt in work.receipts(f"docs:{source.source}")]
             else:
                 self._docs += [Path(path) for path in work.run["finished"][source.source]]
 

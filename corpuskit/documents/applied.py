@@ -35,11 +35,11 @@ class AppliedStep:
         self.check_identity()
         self.store: ColumnStore | None = None
         if work is not None and described["signal"] is not None:
-            self.store = ColumnStore(work.root, self.step.name, described["signal"], work.origin)
+            self.store = ColumnStore(work, self.step.name, described["signal"])
         self.arguments = dict(self.params)
         if work is not None and described["state"] is not None:
             parts = work.receipts(described["state"])[0].parts
-            self.arguments["state"] = parts["model"].path if "model" in parts else load_state(parts["state"].path)
+            self.arguments["state"] = parts["model"].local() if "model" in parts else load_state(parts["state"].local())
 
     def columns(self, batch: Batch) -> dict[str, pa.Array]:
         """Compute a signal's columns on a batch.

@@ -7,7 +7,6 @@ right whoever wrote it and whenever. Values are loaded for the documents of one 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpuskit.core.batch import Batch, PartReader, PartWriter
+from corpuskit.core.work import Work
 from corpuskit.errors import UsageError
 
 
@@ -23,14 +23,14 @@ class ColumnStore:
     """Stored values of one signal for the documents that descend from one unit of raw input.
 
     Args:
-        root: the run's root.
+        work: the unit whose documents are scored.
         name, key: of the signal: its name, and the hash of all that its values depend on.
-        origin: identity of the raw input.
     """
 
-    def __init__(self, root: Path, name: str, key: str, origin: str) -> None:
-        self.folder = root / "stages" / f"signal-{name.replace(':', '-')}-{key}" / "columns" / origin
-        tables = [_read(path) for path in sorted(self.folder.glob("*.arrow"))]
+    def __init__(self, work: Work, name: str, key: str) -> None:
+        self._work = work
+        self._memo = work.memo(f"stages/signal-{name.replace(':', '-')}-{key}/columns/{work.origin}")
+        tables = [_read(path) for path in self._memo.files() if path.suffix == ".arrow"]
         self._stored = pa.concat_tables(tables).sort_by("doc").combine_chunks() if tables else None
         self._docs: npt.NDArray[np.uint64] = (
             self._stored.column("doc").to_numpy() if self._stored is not None else np.zeros(0, np.uint64)
@@ -71,21 +71,18 @@ class ColumnStore:
         self._new.append(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
         return computed
 
-    def save(self, scratch: Path) -> int:
+    def save(self) -> int:
         """Store what was computed since the store was opened; returns the number of documents."""
         if not self._new:
             return 0
         table = pa.Table.from_batches(self._new).sort_by("doc")
         docs = table.column("doc").combine_chunks().to_numpy()
         name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
-        waiting = scratch / f"column-{name}.arrow"
+        waiting = self._work.scratch / f"column-{name}.arrow"
         with PartWriter(waiting, table.schema) as writer:
             for batch in table.to_batches():
                 writer.write(batch)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with waiting.open("rb+") as stream:
-            os.fsync(stream.fileno())  # the name says what is in it: it must never be there half written
-        waiting.replace(self.folder / f"{name}.arrow")
+        self._memo.put(f"{name}.arrow", waiting)
         return len(docs)
 
 

@@ -47,7 +47,7 @@ def segment(work: Work) -> None:
         one.check_identity()
     for one in applied:
         if one.store is not None:
-            scored = one.store.save(work.scratch)
+            scored = one.store.save()
             work.facts.setdefault("scored", {})[one.name] = scored
 
 
@@ -55,7 +55,7 @@ def _documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch
     if "reader" in work.spec:
         yield from read_documents(work, base, dropped)
     else:
-        yield from PartReader(work.receipt("docs").parts["docs"].path)
+        yield from PartReader(work.receipt("docs").parts["docs"].local())
 
 
 def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -> Batch:

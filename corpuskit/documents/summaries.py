@@ -18,7 +18,7 @@ def summary(work: Work) -> None:
     """Body: `summarize` of a step over the documents of one unit; the state is merged batch by batch."""
     step, params = _summarized(work)
     state = None
-    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+    for batch in PartReader(work.receipt("docs").parts["docs"].local()):
         one = step.summarize_function(batch, **params)
         state = one if state is None else step.merge_function(state, one)
     save_state(state, work.put("state", ".pickle"))
@@ -30,7 +30,7 @@ def state(work: Work) -> None:
     merged = None
     for source in work.spec["sources"]:
         for receipt in work.receipts(source):
-            one = load_state(receipt.parts["state"].path)
+            one = load_state(receipt.parts["state"].local())
             if one is not None:
                 merged = one if merged is None else step.merge_function(merged, one)
     save_state(merged, work.put("state", ".pickle"))

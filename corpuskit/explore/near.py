@@ -28,7 +28,7 @@ def lsh(root: Root, plan: Plan) -> datasketch.MinHashLSH:
         if stage.kind != "signatures":
             continue
         for receipt in root.receipts(stage):
-            docs, signatures = (np.load(receipt.parts[name].path, mmap_mode="r") for name in ("doc", "signature"))
+            docs, signatures = (np.load(receipt.parts[name].local(), mmap_mode="r") for name in ("doc", "signature"))
             for row in np.flatnonzero(np.isin(docs, kept)):
                 index.insert(int(docs[row]), _made(library, signatures[row]))
     return index

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpuskit.core.plan import Plan
@@ -26,7 +25,7 @@ class OpenRun:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.root = Root(Path(path))
+        self.root = Root(path)
         self.plan: Plan = self.root.require_plan()
 
     def sql(self, query: str) -> Any:

@@ -181,7 +181,7 @@ def single(root: Root, plan: Plan, name: str) -> Receipt | None:
 def mixture(root: Root, plan: Plan) -> dict[str, Any] | None:
     """The content of `shards/plan.json` of this plan, if it is made: `corpuskit.mix.explain` describes it."""
     receipt = single(root, plan, "mixture")
-    return json.loads(receipt.parts["plan"].path.read_bytes()) if receipt is not None else None
+    return json.loads(receipt.parts["plan"].local().read_bytes()) if receipt is not None else None
 
 
 def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -29,11 +28,11 @@ def as_json(root: Root) -> dict[str, Any]:
         UsageError: there was no run in this root.
     """
     plan, folder = root.require_plan(), root.latest_run()
-    log = _log(folder / "log.jsonl")
+    log = _log(root, folder)
     failures = [entry for entry in _last_attempts(log) if "error" in entry and not _complete(root, plan, entry)]
     return {
         "recipe": plan.recipe,
-        "run": folder.name,
+        "run": folder.removeprefix("runs/"),
         "stages": [_stage(root, stage) for stage in plan.stages.values()],
         "failures": failures,
         "last_activity": _last_activity(root, plan, folder),
@@ -58,14 +57,16 @@ def _stage(root: Root, stage: Stage) -> dict[str, Any]:
 
 def _at_work(root: Root, stage: Stage) -> int:
     """Units that a process on this machine works on."""
-    return sum(at_work(path) is True for path in (root.folder(stage) / "scratch").glob("*"))
+    return sum(at_work(path) is True for path in root.store.scratches(stage.folder))
 
 
-def _log(path: Path) -> list[dict[str, Any]]:
+def _log(root: Root, folder: str) -> list[dict[str, Any]]:
     """Entries of a run's log; a last line that a kill cut short is left out."""
-    if not path.is_file():
+    try:
+        content = root.store.get(f"{folder}/log.jsonl")
+    except FileNotFoundError:
         return []
-    return [orjson.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    return [orjson.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def _last_attempts(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -76,10 +77,10 @@ def _complete(root: Root, plan: Plan, entry: dict[str, Any]) -> bool:
     return entry["stage"] in plan.stages and root.receipt(plan.stages[entry["stage"]], entry["unit"]) is not None
 
 
-def _last_activity(root: Root, plan: Plan, folder: Path) -> float | None:
+def _last_activity(root: Root, plan: Plan, folder: str) -> float | None:
     """When the newest receipt of this plan or line of its log was written."""
-    paths = [folder / "log.jsonl"]
-    paths += [root.folder(stage) / "receipts" for stage in plan.stages.values()]
+    paths = [root.path / folder / "log.jsonl"]
+    paths += [root.path / "stages" / stage.folder / "receipts" for stage in plan.stages.values()]
     return max((path.stat().st_mtime for path in paths if path.exists()), default=None)
 
 

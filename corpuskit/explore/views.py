@@ -127,8 +127,8 @@ def rebuild(root: Root, plan: Plan) -> None:
     Raises:
         UsageError: there was no run in this root.
     """
-    folder = root.latest_run()
     base = root.path.resolve()
+    folder = base / root.latest_run()
     complete = [receipt for stage in plan.stages.values() for receipt in root.complete(stage)]
     state = _state(base, plan, complete)
     done = folder / "views.json"
@@ -136,7 +136,7 @@ def rebuild(root: Root, plan: Plan) -> None:
         return
     _write(folder / "receipts.parquet", pa.Table.from_pylist([_receipt(receipt) for receipt in complete], _RECEIPTS))
     _write(folder / "domain_stats.parquet", _domain_stats(stats.domain_table(root, plan)))
-    _write_views(base, folder.resolve())
+    _write_views(base, folder)
     waiting = folder / f".views.{os.getpid()}"
     waiting.write_text(state)
     waiting.replace(done)

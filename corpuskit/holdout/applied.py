@@ -20,7 +20,7 @@ class HeldOut:
     def __init__(self, work: Work, _decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
         parts = work.receipt("decide:holdout").parts
         self._work, self._dropped, self._domain = work, dropped, work.spec["domain"]
-        self._chosen, self._contaminated = Lookup(parts["chosen"].path), Lookup(parts["contaminated"].path)
+        self._chosen, self._contaminated = Lookup(parts["chosen"].local()), Lookup(parts["contaminated"].local())
 
     def __call__(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:
         """The documents that stay."""

@@ -21,7 +21,7 @@ def candidates(work: Work) -> None:
     """Body: the documents of one unit that may be held out, by keyed hash of the normalized text."""
     decide = Decisions(work, None)
     found = None
-    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+    for batch in PartReader(work.receipt("docs").parts["docs"].local()):
         left = decide(batch, _nowhere)
         if left.num_rows:
             one = method.select(left.column("doc"), left.column("text"), **_selection(work.spec["holdout"]))
@@ -42,7 +42,7 @@ def holdout(work: Work) -> None:
     by_domain: dict[str, Any] = {}
     for source, domain in sorted(work.spec["sources"].items()):
         for receipt in work.receipts(f"candidates:{source}"):
-            one = load_state(receipt.parts["state"].path)
+            one = load_state(receipt.parts["state"].local())
             if one is not None:
                 by_domain[domain] = one if domain not in by_domain else method.merge(by_domain[domain], one)
     chosen, warnings = [], []
@@ -65,11 +65,11 @@ def decide_holdout(work: Work) -> None:
     In memory: 8 bytes for each of these.
     """
     parts = work.receipts("holdout")[0].parts
-    chosen = Lookup(parts["chosen"].path)
-    index = load_state(parts["index"].path) if "index" in parts else None
+    chosen = Lookup(parts["chosen"].local())
+    index = load_state(parts["index"].local()) if "index" in parts else None
     decide = Decisions(work, None)
     held_out, overlapping = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-    for batch in PartReader(work.receipt("docs").parts["docs"].path):
+    for batch in PartReader(work.receipt("docs").parts["docs"].local()):
         left = decide(batch, _nowhere)
         found, places = chosen(left.column("doc"))
         held_out.append(chosen.docs[places])
@@ -88,6 +88,6 @@ def _texts(work: Work, docs: npt.NDArray[np.uint64]) -> pa.Array:
     found = []
     for source in sorted(work.spec["sources"]):
         for receipt in work.receipts(f"docs:{source}"):
-            reader = PartReader(receipt.parts["docs"].path, ["doc", "text"])
+            reader = PartReader(receipt.parts["docs"].local(), ["doc", "text"])
             found += [batch.filter(pc.is_in(batch.column("doc"), wanted)).column("text") for batch in reader]
     return pa.chunked_array(found, pa.string()).combine_chunks()

@@ -99,7 +99,7 @@ def proxy(work: Work) -> None:
     whole sequences make differ from what was asked; `losses`, {domain: nats a token}; `result`, as the trainer gave. A
     killed run goes on from its last checkpoint; a run that has its result keeps no checkpoint.
     """
-    weights = json.loads(work.receipt("swarm").parts["ratios"].path.read_bytes())
+    weights = json.loads(work.receipt("swarm").parts["ratios"].local().read_bytes())
     plan, index = planned(work, work.spec["mix"] | {"weights": weights}, FILE_TOKENS)
     out = _folder(work, work.key)
     out.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def proxy(work: Work) -> None:
 
 def _folder(work: Work, key: str) -> Path:
     """Where the trainer of a proxy run works."""
-    return work.root / "checkpoints" / f"proxy-{key}"
+    return work.store.kept(f"checkpoints/proxy-{key}")
 
 
 def _train(work: Work, plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
@@ -149,7 +149,7 @@ def losses(work: Work) -> None:
     """
     proxies = work.receipts("proxies")
     drawn = ratios_of(proxies)
-    found = [json.loads(receipt.parts["losses"].path.read_bytes()) for receipt in proxies]
+    found = [json.loads(receipt.parts["losses"].local().read_bytes()) for receipt in proxies]
     write_ratios(work.put("ratios", ".csv", publish="swarm/ratios.csv", rows=len(found)), drawn)
     metrics = tuple(found[0])
     values = np.array([[run[metric] for metric in metrics] for run in found])
@@ -162,7 +162,7 @@ def losses(work: Work) -> None:
 
 def ratios_of(receipts: Sequence[Receipt]) -> Ratios:
     """The table of a swarm from the receipts of `swarm` or of `proxies`; runs are named from 1."""
-    rows = [json.loads(receipt.parts["ratios"].path.read_bytes()) for receipt in receipts]
+    rows = [json.loads(receipt.parts["ratios"].local().read_bytes()) for receipt in receipts]
     runs = tuple(str(number) for number in range(1, len(rows) + 1))
     domains = tuple(rows[0])
     return Ratios(runs, domains, np.array([[row[name] for name in domains] for row in rows]))

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from corpuskit.core.work import Work
-from corpuskit.store.files import link
+from corpuskit.store.files import link_or_copy
 
 
 def train(work: Work) -> None:
@@ -23,9 +23,9 @@ def train(work: Work) -> None:
         for receipt in work.receipts(stage):
             for part in receipt.parts.values():
                 if part.publish is not None and part.publish.startswith("shards/"):
-                    link(part.path, shards / Path(part.publish).name)
+                    link_or_copy(part.local(), shards / Path(part.publish).name)
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
-    out = work.root / "checkpoints" / work.key
+    out = work.store.kept(f"checkpoints/{work.key}")
     config = {**work.spec["train"], "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
     launch(config, processes=config.pop("processes"))
     result = json.loads((out / "result.json").read_text())

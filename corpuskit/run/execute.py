@@ -36,12 +36,12 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         return
     unit = stage.units[task.unit]
     content = content_key(plan, root, stage, task.unit)
-    scratch = root.folder(stage) / "scratch" / scratch_name(unit.key)
+    scratch = root.store.scratch(stage.folder, scratch_name(unit.key))
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     needs = {label: need.stage for label, need in stage.needs.items()}
     work = Work(
-        root=root.path,
+        store=root.store,
         stage=stage.name,
         spec=stage.spec,
         run=stage.run,
@@ -58,13 +58,14 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         origin=unit.origin,
     )
     try:
-        taken = content is not None and take_over(root, stage, task.unit, content, scratch)
+        taken = content is not None and take_over(root, stage, task.unit, content)
         if content is not None:
             remember(root, stage, task.unit, content)  # before the receipt, without which it says nothing
         if not taken:
             _run_body(root, stage, work)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        root.store.release()
         _give_back()
 
 

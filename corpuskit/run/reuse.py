@@ -12,14 +12,12 @@ but size and time; a global stage reads everything.
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import orjson
 
 from corpuskit.core.keys import digest
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.work import HISTORY, Receipt
-from corpuskit.store.files import put
 from corpuskit.store.root import Root
 
 
@@ -59,16 +57,16 @@ def _together(root: Root, stage: Stage) -> str:
     return root.contents[name]
 
 
-def take_over(root: Root, stage: Stage, number: int, content: str, scratch: Path) -> bool:
+def take_over(root: Root, stage: Stage, number: int, content: str) -> bool:
     """Commit a unit with the parts of an earlier one of the same content key; False if there is none whole."""
     earlier = _earlier(root, stage, content)
-    return earlier is not None and root.adopt(stage, number, earlier, scratch)
+    return earlier is not None and root.adopt(stage, number, earlier)
 
 
 def _earlier(root: Root, stage: Stage, content: str) -> Receipt | None:
     """The unit that the index names. The index is a hint: the unit's receipt and its parts on disk decide."""
     with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, KeyError):
-        place = orjson.loads(_entry(root, content).read_bytes())
+        place = orjson.loads(root.store.get(_entry(content)))
         receipt = root.receipt_in(place["folder"], place["key"], stage)
         if receipt is not None and receipt.content == content:
             return receipt
@@ -77,10 +75,8 @@ def _earlier(root: Root, stage: Stage, content: str) -> Receipt | None:
 
 def remember(root: Root, stage: Stage, number: int, content: str) -> None:
     """Enter a unit that was just committed into the index: `stages/content/<content key>.json`."""
-    path = _entry(root, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    put(path, orjson.dumps({"folder": stage.folder, "key": stage.units[number].key}))
+    root.store.put(_entry(content), orjson.dumps({"folder": stage.folder, "key": stage.units[number].key}))
 
 
-def _entry(root: Root, content: str) -> Path:
-    return root.path / "stages" / "content" / f"{content}.json"
+def _entry(content: str) -> str:
+    return f"stages/content/{content}.json"

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -104,7 +103,7 @@ class Queue:
 def run(
     plan: Plan,
     root: Root,
-    folder: Path,
+    folder: str,
     *,
     engine: str = "local",
     workers: int | None = None,
@@ -115,7 +114,7 @@ def run(
 
     Args:
         plan: what to run. root: where.
-        folder: of this run, for its log; it holds plan.json, which workers read.
+        folder: of this run, `runs/<time>`, for its log; it holds plan.json, which workers read.
         engine, workers: `inline` or `local` with this many processes.
         until: stop after this stage.
         report: told every event, which also goes to `log.jsonl`.
@@ -125,13 +124,10 @@ def run(
     """
     wanted = plan.until(until) if until is not None else set(plan.stages)
     root.describe(plan)
-    complete = {
-        name: {number for number in range(len(stage.units)) if root.receipt(stage, number) is not None}
-        for name, stage in plan.stages.items()
-    }
+    complete = {name: {receipt.unit for receipt in root.complete(stage)} for name, stage in plan.stages.items()}
     outcome = Outcome(complete=sum(len(complete[name]) for name in wanted))
     outcome.other_versions = other_versions(root, [stage for name, stage in plan.stages.items() if name in wanted])
-    with (folder / "log.jsonl").open("ab") as log:
+    with root.store.log(f"{folder}/log.jsonl") as log:
 
         def tell(event: str, **about: Any) -> None:
             said = {"time": time.time(), "event": event, **about}
@@ -164,10 +160,10 @@ def run(
 
 
 def _units(
-    queue: Queue, plan: Plan, root: Root, folder: Path, name: str, workers: int | None, tell: Callable[..., None]
+    queue: Queue, plan: Plan, root: Root, folder: str, name: str, workers: int | None, tell: Callable[..., None]
 ) -> Iterator[Ended]:
     """Run what the queue gives until it has no more; each unit as it ends."""
-    command = [sys.executable, "-m", "corpuskit.run.worker", str(folder / "plan.json"), str(root.path)]
+    command = [sys.executable, "-m", "corpuskit.run.worker", folder, root.url]
     with make_engine(name, workers, lambda task: execute(plan, root, task), command) as engine:
         running = 0
         while True:
@@ -207,7 +203,7 @@ class _Seals:
 
 def _clean_scratch(root: Root) -> None:
     """Remove what units left behind whose process on this machine is gone."""
-    for folder in root.path.glob("stages/*/scratch/*"):
+    for folder in root.store.scratches():
         if at_work(folder) is False:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -43,23 +39,15 @@ def seal(plan: Plan, root: Root, name: str) -> bool:
         CorpuskitError: the books of a domain do not balance; nothing is published.
     """
     stages = sealed_by(plan, name)
-    if not stages and not (root.path / name).exists():
+    if not stages and not root.store.list(name):
         return False
-    with _sealing(root):
+    with root.store.sealing():
         if name == "corpus":
             check_conservation(books(root, stages))
         changed = publish(root, stages, FOLDERS[name], {"recipe": plan.recipe, "plan": fingerprint(stages)})
         if name == "corpus":
             _write_files(root, plan)
     return changed > 0
-
-
-@contextlib.contextmanager
-def _sealing(root: Root) -> Iterator[None]:
-    """One run at a time fills the published folders of a root; units are committed without any lock."""
-    with (root.path / ".seal").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def fingerprint(stages: Iterable[Stage]) -> str:
@@ -71,9 +59,9 @@ def unsealed(plan: Plan, root: Root) -> list[str]:
     """Published folders that hold what an earlier plan gave, because this one is not complete."""
     found = []
     for folder in FOLDERS:
-        manifest = root.path / folder / "_manifest.json"
+        manifest = root.manifest(folder)
         wanted = fingerprint(sealed_by(plan, folder))
-        if manifest.exists() and orjson.loads(manifest.read_bytes()).get("plan") != wanted:
+        if manifest and manifest.get("plan") != wanted:
             found.append(folder)
     return found
 
@@ -133,6 +121,6 @@ def _write_files(root: Root, plan: Plan) -> None:
     table = pa.table(rows, schema=schema).sort_by(
         [("source", "ascending"), ("relative", "ascending"), ("start", "ascending")]
     )
-    waiting = root.path / f".files.parquet.{os.getpid()}"
-    pq.write_table(table, waiting, compression="zstd")
-    waiting.replace(root.path / "files.parquet")
+    written = pa.BufferOutputStream()
+    pq.write_table(table, written, compression="zstd")
+    root.store.put("files.parquet", written.getvalue().to_pybytes())

@@ -70,7 +70,7 @@ def _sample(work: Work) -> Iterator[str]:
     files: dict[str, list[Path]] = {}
     for source in _sorted(work.spec["sources"]):
         parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source['source']}")]
-        files.setdefault(source["domain"], []).extend(part.path for part in parts if part is not None)
+        files.setdefault(source["domain"], []).extend(part.local() for part in parts if part is not None)
     sizes = {domain: sum(_stored_text(path) for path in paths) for domain, paths in files.items()}
     total = sum(sizes.values())
     if not total:
@@ -104,12 +104,12 @@ def tokens(work: Work) -> None:
     tokens and UTF-8 bytes by split.
     """
     chosen = work.receipts("tokenizer")[0]
-    loaded = from_json(chosen.parts["tokenizer"].path.read_text(encoding="utf-8"), "tokens/tokenizer.json")
+    loaded = from_json(chosen.parts["tokenizer"].local().read_text(encoding="utf-8"), "tokens/tokenizer.json")
     corpus = work.receipt("corpus").parts
     for split, part, prefix in (("train", "corpus", ""), ("validation", "holdout", "validation_")):
         work.facts[split] = {"documents": 0, "tokens": 0, "bytes": 0}
-        if part in corpus and pq.read_metadata(corpus[part].path).num_rows:
-            work.facts[split] = _encode_split(work, loaded, corpus[part].path, split, prefix)
+        if part in corpus and pq.read_metadata(corpus[part].local()).num_rows:
+            work.facts[split] = _encode_split(work, loaded, corpus[part].local(), split, prefix)
 
 
 def _encode_split(work: Work, loaded: LoadedTokenizer, path: Path, split: str, prefix: str) -> dict[str, int]:
@@ -177,7 +177,7 @@ def mixture(work: Work) -> None:
 
 def taught(mix: dict[str, Any], losses: Receipt) -> dict[str, Any]:
     """`mix` with the tables of the proxy runs given to its methods that learn from them."""
-    runs = {"runs": str(losses.parts["ratios"].path), "losses": str(losses.parts["metrics"].path)}
+    runs = {"runs": str(losses.parts["ratios"].local()), "losses": str(losses.parts["metrics"].local())}
 
     def told(weights: Any) -> Any:
         if not learns_here(weights):
@@ -226,8 +226,8 @@ def shards(work: Work) -> None:
     the number of units. Parts `bin-FILE` and their sidecars `docs-FILE`. Facts: sequences; tokens by domain.
     """
     parts = work.receipts("mixture")[0].parts
-    plan = json.loads(parts["plan"].path.read_bytes())
-    index = json.loads(parts["index"].path.read_bytes())
+    plan = json.loads(parts["plan"].local().read_bytes())
+    index = json.loads(parts["index"].local().read_bytes())
 
     def put(name: str, rows: int) -> tuple[Path, Path]:
         return (
@@ -304,9 +304,9 @@ def _parts(group: list[tuple[str, Receipt]], split: str) -> list[TokenPart]:
     prefix = "" if split == "train" else "validation_"
     return [
         TokenPart(
-            receipt.parts[f"{prefix}bin"].path,
-            receipt.parts[f"{prefix}idx"].path,
-            receipt.parts[f"{prefix}docs"].path,
+            receipt.parts[f"{prefix}bin"].local(),
+            receipt.parts[f"{prefix}idx"].local(),
+            receipt.parts[f"{prefix}docs"].local(),
             receipt.facts[split]["tokens"],
             receipt.facts[split]["documents"],
         )
@@ -333,7 +333,7 @@ def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict
     length, size = mix["seq_len"] + 1, total(group, "train", "tokens")
     if mix["packing"] == "concat":
         return Blocks(size, length, slices=slices)
-    first, pieces = cut.parts[f"blocks-{name}"].path, cut.parts[f"pieces-{name}"].path
+    first, pieces = cut.parts[f"blocks-{name}"].local(), cut.parts[f"pieces-{name}"].local()
     packed = np.memmap(pieces, PIECE, "r") if pieces.stat().st_size else np.zeros(0, PIECE)
     return Blocks(size, length, np.memmap(first, "<i8", "r"), packed, slices)
 
@@ -341,11 +341,11 @@ def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict
 def _open_domain(
     cut: Receipt, name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str, slices: int
 ) -> Domain:
-    borders = cut.parts[f"train-{name}"].path
+    borders = cut.parts[f"train-{name}"].local()
     return Domain(name, _parts(group, "train"), borders, _blocks(cut, name, group, plan, slices), dtype)
 
 
 def _open_validation(cut: Receipt, name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]) -> Domain:
     blocks = Blocks(total(group, "validation", "tokens"), index["seq_len"] + 1)
-    borders = cut.parts[f"validation-{name}"].path
+    borders = cut.parts[f"validation-{name}"].local()
     return Domain(name, _parts(group, "validation"), borders, blocks, index["dtype"])

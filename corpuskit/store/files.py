@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
 
 
-def put(path: Path, content: bytes, *, once: bool = False) -> None:
-    """Write a file so that it is there whole or not at all; with `once`, only if none is there."""
+def put(path: Path, content: bytes, *, once: bool = False) -> bool:
+    """Write a file so that it is there whole or not at all; with `once`, only if none is there: whether it did."""
+    done = True
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
     with waiting.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     if once:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(waiting, path)
+        except FileExistsError:
+            done = False
         waiting.unlink()
     else:
         waiting.replace(path)
     fsync_folder(path.parent)
+    return done
 
 
 def fsync_folder(path: Path) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from corpuskit.core.plan import Stage
 from corpuskit.core.work import Part
-from corpuskit.store.files import link, put
 from corpuskit.store.root import Root
+
+MANIFEST = "_manifest.json"
 
 
 def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> int:
-    """Fill published folders from the parts of complete stages; `_manifest.json` last, older files removed after.
+    """Fill published folders from the parts of complete stages.
+
+    `_manifest.json` is put last, and goes before a file changes: where it is, the folder is what it says. Older files
+    are removed after.
 
     Returns:
         The number of files that were put or removed.
@@ -28,30 +31,26 @@ def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: 
                     folder, _, rest = part.publish.partition("/")
                     wanted.setdefault(folder, {})[rest] = part
     for folder, parts in wanted.items():
-        base = root.path / folder
-        base.mkdir(parents=True, exist_ok=True)
-        for rest, part in parts.items():
-            target = base / rest
-            if not (target.exists() and target.samefile(part.path)):
-                link(part.path, target)
-                changed += 1
-        manifest = {
-            "files": {
-                rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest}
-                for rest, part in sorted(parts.items())
-            },
-            **facts,
-        }
-        put(base / "_manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
-        for path in _files(base):
-            if path.relative_to(base).as_posix() not in parts and path.name != "_manifest.json":
-                path.unlink(missing_ok=True)
-                changed += 1
-        for path in sorted(base.rglob("*"), reverse=True):
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+        changed += _fill(root, folder, parts, facts)
     return changed
 
 
-def _files(base: Path) -> Iterator[Path]:
-    return (path for path in sorted(base.rglob("*")) if path.is_file())
+def _fill(root: Root, folder: str, parts: dict[str, Part], facts: dict[str, Any]) -> int:
+    store, manifest = root.store, f"{folder}/{MANIFEST}"
+    there, before = store.list(folder), root.manifest(folder)
+    missing = {}
+    for rest, part in parts.items():
+        key = f"{folder}/{rest}"
+        said = before.get("files", {}).get(rest, {}).get("sha256") == part.digest and there.get(key) == part.bytes
+        if not store.same(part.key, key, said=said):
+            missing[key] = part.key
+    if missing and before:
+        store.delete([manifest])
+    store.copy_all(missing)
+    files = {
+        rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest} for rest, part in sorted(parts.items())
+    }
+    store.put(manifest, json.dumps({"files": files, **facts}, indent=1, sort_keys=True).encode())
+    older = [key for key in there if key.removeprefix(f"{folder}/") not in parts and key != manifest]
+    store.delete(older)
+    return len(missing) + len(older)

@@ -1,4 +1,4 @@
-"""The run folder: receipts and parts of units, and the folders that `seal` publishes for people.
+"""The root of a run: receipts and parts of units, and the folders that `seal` publishes for people.
 
 Readers trust receipts, never listings. A receipt is put last and atomically, and only if none is there: so a receipt
 exists if and only if its parts are complete.
@@ -6,7 +6,6 @@ exists if and only if its parts are complete.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,23 +19,50 @@ import orjson
 
 from corpuskit.core.kinds import kind_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.storage import Store
 from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import UsageError
-from corpuskit.store.files import fsync_folder, link_or_copy, put
+from corpuskit.store.local import LocalStore
+from corpuskit.store.objects import ObjectStore
+
+
+def opened(place: str | os.PathLike[str]) -> Store:
+    """The store at a path, or in a bucket (`s3://bucket/prefix`, and the other URLs that obstore knows)."""
+    url = os.fspath(place)
+    return ObjectStore.from_url(url) if "://" in url else LocalStore(Path(url))
 
 
 class Root:
-    """One run folder on disk."""
+    """What one run reads and writes.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        place: a path, the URL of a bucket, or an open store.
+    """
+
+    def __init__(self, place: str | os.PathLike[str] | Store) -> None:
+        self.store: Store = opened(place) if isinstance(place, str | os.PathLike) else place
         self.contents: dict[tuple[str, str], str] = {}
         """Digests of all that the units of a stage gave, for `corpuskit.reuse`."""
         self._receipts: dict[str, dict[str, Receipt]] = {}
 
-    def folder(self, stage: Stage) -> Path:
-        """The folder of a stage."""
-        return self.path / "stages" / stage.folder
+    @property
+    def url(self) -> str:
+        """What a user calls this root."""
+        return self.store.url
+
+    @property
+    def path(self) -> Path:
+        """The folder of a local root.
+
+        Raises:
+            UsageError: the root is a bucket.
+        """
+        if self.store.path is None:
+            raise UsageError(
+                f"{self.url}: only a root on this machine can be looked at in this version",
+                "copy corpus/, runs/ and stages/ from the bucket to a folder, and name that",
+            )
+        return self.store.path
 
     def receipt(self, stage: Stage, number: int) -> Receipt | None:
         """The receipt of a unit, if it is complete; parts that have vanished make it incomplete."""
@@ -48,10 +74,9 @@ class Root:
         known = self._receipts.setdefault(folder, {})
         if key not in known:
             try:
-                data = orjson.loads((self.path / "stages" / folder / "receipts" / f"{key}.json").read_bytes())
+                known[key] = self._parse(stage, folder, self.store.get(_receipt_key(folder, key)))
             except FileNotFoundError:
                 return None
-            known[key] = self._parse(stage, folder, data)
         if self._stands(known[key], stage):
             return known[key]
         del known[key]  # another process may complete it
@@ -61,22 +86,30 @@ class Root:
         """Whether a unit is as its receipt says."""
         if stage.run.get("on_error") == "fail" and found.facts.get("unreadable"):
             return False  # it stands under `on_error: drop` only
-        if "checkpoint" in found.facts and not (self.path / found.facts["checkpoint"]).exists():
+        if "checkpoint" in found.facts and not self.store.kept(found.facts["checkpoint"]).exists():
             return False
-        for part in found.parts.values():
-            try:
-                if part.path.stat().st_size != part.bytes:
-                    return False
-            except FileNotFoundError:
-                return False
-        return True
+        return all(self.store.size(part.key) == part.bytes for part in found.parts.values())
 
-    def _parse(self, stage: Stage, folder: str, data: dict[str, Any]) -> Receipt:
+    def _parse(self, stage: Stage, folder: str, content: bytes) -> Receipt:
+        data = orjson.loads(content)
         parts = {
-            name: Part(name, self.path / "stages" / folder / "parts" / part.pop("file"), **part)
+            name: Part(name, self.store, f"stages/{folder}/parts/{part.pop('file')}", **part)
             for name, part in data.pop("parts").items()
         }
         return Receipt(stage=stage.name, unit=0, parts=parts, **data)
+
+    def _look(self, stage: Stage) -> list[Receipt | None]:
+        """The receipts of all units of a stage: one listing, and many at a time are fetched."""
+        known = self._receipts.setdefault(stage.folder, {})
+        there = self.store.list(f"stages/{stage.folder}/receipts")
+        wanted = {_receipt_key(stage.folder, unit.key): unit.key for unit in stage.units if unit.key not in known}
+        listed = [key for key in wanted if key in there]
+        for key, content in zip(listed, self.store.get_all(listed), strict=True):
+            if content is not None:
+                known[wanted[key]] = self._parse(stage, stage.folder, content)
+        if self.store.path is None and listed:
+            self.store.list(f"stages/{stage.folder}/parts")  # it remembers sizes
+        return [self.receipt(stage, number) if unit.key in known else None for number, unit in enumerate(stage.units)]
 
     def receipts(self, stage: Stage) -> list[Receipt]:
         """Receipts of all units of a stage, in unit order.
@@ -84,7 +117,7 @@ class Root:
         Raises:
             UsageError: a unit is not complete.
         """
-        found = [self.receipt(stage, number) for number in range(len(stage.units))]
+        found = self._look(stage)
         missing = found.count(None)
         if missing:
             raise UsageError(
@@ -94,22 +127,21 @@ class Root:
 
     def complete(self, stage: Stage) -> list[Receipt]:
         """Receipts of the units of a stage that are complete, in unit order."""
-        found = (self.receipt(stage, number) for number in range(len(stage.units)))
-        return [receipt for receipt in found if receipt is not None]
+        return [receipt for receipt in self._look(stage) if receipt is not None]
 
     def commit(self, stage: Stage, work: Work, seconds: float, cpu_seconds: float, peak: int) -> None:
         """Put the parts of a unit, then its receipt."""
         unit = stage.units[work.unit]
-        folder, once = self._ready(stage, work.unit)
-        parts = {}
+        stands = self.receipt(stage, work.unit) is not None
+        parts, files = {}, {}
         for name, (path, publish, rows) in sorted(work.pending.items()):
-            final = folder / "parts" / f"{unit.key}-{path.name}"
-            with path.open("rb+") as stream:
+            file = f"{unit.key}-{path.name}"
+            with path.open("rb") as stream:
                 sha = hashlib.file_digest(stream, "sha256").hexdigest()
-                os.fsync(stream.fileno())
             size = path.stat().st_size
-            path.replace(final)
-            parts[name] = {"file": final.name, "rows": rows, "bytes": size, "digest": sha, "publish": publish}
+            files[f"stages/{stage.folder}/parts/{file}"] = path
+            parts[name] = {"file": file, "rows": rows, "bytes": size, "digest": sha, "publish": publish}
+        self.store.put_files(files)
         receipt = {
             "key": unit.key,
             "content": work.key if work.key != unit.key else None,
@@ -123,29 +155,31 @@ class Root:
             "cpu_seconds": round(cpu_seconds, 3),
             "peak_bytes": peak,
         }
-        self._put_receipt(stage, receipt, once=once)
+        self._put_receipt(stage, receipt, stands=stands)
 
-    def adopt(self, stage: Stage, number: int, earlier: Receipt, scratch: Path) -> bool:
-        """Give a unit the parts of an earlier one, by hard links, then a receipt that says so.
+    def adopt(self, stage: Stage, number: int, earlier: Receipt) -> bool:
+        """Give a unit the parts of an earlier one, by links or copies, then a receipt that says so.
 
         Returns:
             Whether it did; False if a part of the earlier unit went or was cut short meanwhile.
         """
         unit = stage.units[number]
-        folder, once = self._ready(stage, number)
-        parts = {}
+        stands = self.receipt(stage, number) is not None
+        parts, copies = {}, {}
         for name, part in sorted(earlier.parts.items()):
-            final = folder / "parts" / f"{unit.key}-{part.path.name.removeprefix(f'{earlier.key}-')}"
-            waiting = scratch / final.name
-            try:
-                link_or_copy(part.path, waiting)
-            except FileNotFoundError:
-                return False
-            if waiting.stat().st_size != part.bytes:
-                return False
-            waiting.replace(final)
+            file = f"{unit.key}-{part.key.rpartition('/')[2].removeprefix(f'{earlier.key}-')}"
+            copies[f"stages/{stage.folder}/parts/{file}"] = part.key
             about = {"rows": part.rows, "bytes": part.bytes, "digest": part.digest, "publish": part.publish}
-            parts[name] = {"file": final.name, **about}
+            parts[name] = {"file": file, **about}
+        try:
+            self.store.copy_all(copies)
+        except FileNotFoundError:
+            return False
+        if any(
+            self.store.size(target) != part.bytes
+            for target, (_, part) in zip(copies, sorted(earlier.parts.items()), strict=True)
+        ):
+            return False
         receipt = {
             "key": unit.key,
             "content": earlier.content,
@@ -160,38 +194,48 @@ class Root:
             "cpu_seconds": 0.0,
             "peak_bytes": 0,
         }
-        self._put_receipt(stage, receipt, once=once)
+        self._put_receipt(stage, receipt, stands=stands)
         return True
 
-    def _ready(self, stage: Stage, number: int) -> tuple[Path, bool]:
-        """The stage's folder, made; and whether the unit's receipt is there and stands: then it is left alone."""
-        folder = self.folder(stage)
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
-        (folder / "receipts").mkdir(parents=True, exist_ok=True)
-        return folder, self.receipt(stage, number) is not None
-
-    def _put_receipt(self, stage: Stage, receipt: dict[str, Any], *, once: bool) -> None:
-        folder = self.folder(stage)
-        fsync_folder(folder / "parts")
+    def _put_receipt(self, stage: Stage, receipt: dict[str, Any], *, stands: bool) -> None:
+        """Put a receipt; one that stands is left alone, one whose parts are gone is replaced."""
+        key = _receipt_key(stage.folder, receipt["key"])
         content = orjson.dumps(receipt, option=orjson.OPT_INDENT_2)
-        put(folder / "receipts" / f"{receipt['key']}.json", content, once=once)
+        if not self.store.put_new(key, content) and not stands:
+            self.store.put(key, content)
         self._receipts.get(stage.folder, {}).pop(receipt["key"], None)
 
-    def latest_run(self) -> Path:
+    def manifest(self, folder: str) -> dict[str, Any]:
+        """What a published folder says of itself; nothing if it is not there, or is being filled."""
+        try:
+            found: dict[str, Any] = orjson.loads(self.store.get(f"{folder}/_manifest.json"))
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def runs(self) -> list[str]:
+        """The folders of all runs, `runs/<time>`, the first one first."""
+        return [key.removesuffix("/plan.json") for key in self.store.list("runs") if key.endswith("/plan.json")]
+
+    def latest_run(self) -> str:
         """The folder of the last run.
 
         Raises:
             UsageError: there was none.
         """
-        found = sorted((self.path / "runs").glob("*/plan.json"))
+        found = self.runs()
         if not found:
-            raise UsageError(f"{self.path} holds no run", "corpuskit run RECIPE --root DIR makes one")
-        return found[-1].parent
+            raise UsageError(f"{self.url} holds no run", "corpuskit run RECIPE --root DIR makes one")
+        return found[-1]
 
     def latest_plan(self) -> Plan | None:
         """The plan of the last run in this root, if there was one."""
-        found = sorted((self.path / "runs").glob("*/plan.json"))
-        return Plan.parse(found[-1].read_text()) if found else None
+        found = self.runs()
+        return self.plan_of(found[-1]) if found else None
+
+    def plan_of(self, run: str) -> Plan:
+        """The plan of a run."""
+        return Plan.parse(self.store.get(f"{run}/plan.json").decode())
 
     def require_plan(self) -> Plan:
         """The plan of the last run.
@@ -199,9 +243,9 @@ class Root:
         Raises:
             UsageError: there was none.
         """
-        return Plan.parse((self.latest_run() / "plan.json").read_text())
+        return self.plan_of(self.latest_run())
 
-    def new_run(self, recipe_text: str, resolved: str, plan: Plan) -> Path:
+    def new_run(self, recipe_text: str, resolved: str, plan: Plan) -> str:
         """The folder of a new run, with what it was asked to do.
 
         Raises:
@@ -210,15 +254,14 @@ class Root:
         before = self.latest_plan()
         self.refuse_other(before, plan)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        for attempt in range(1000):
-            folder = self.path / "runs" / (f"{stamp}-{attempt:03d}")
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(parents=True)
-                break
-        (folder / "recipe.yaml").write_text(recipe_text)
-        (folder / "resolved.yaml").write_text(resolved)
-        put(folder / "env.json", json.dumps(_environment(), indent=1).encode())
-        put(folder / "plan.json", plan.dump().encode())
+        folder = next(
+            folder
+            for attempt in range(1000)
+            if self.store.put_new(f"{(folder := f'runs/{stamp}-{attempt:03d}')}/recipe.yaml", recipe_text.encode())
+        )
+        self.store.put(f"{folder}/resolved.yaml", resolved.encode())
+        self.store.put(f"{folder}/env.json", json.dumps(_environment(), indent=1).encode())
+        self.store.put(f"{folder}/plan.json", plan.dump().encode())
         return folder
 
     def refuse_other(self, before: Plan | None, plan: Plan) -> None:
@@ -229,32 +272,36 @@ class Root:
         """
         if before is not None and before.recipe != plan.recipe:
             raise UsageError(
-                f"{self.path} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",
+                f"{self.url} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",
                 f"give this recipe a root of its own: --root runs/{plan.recipe}",
             )
         if before is not None and before.sample != plan.sample:
             was = "the whole corpus" if before.sample is None else f"a sample of {before.sample:g}"
-            raise UsageError(f"{self.path} holds {was}", "give a sample a root of its own: leave out --root")
-        own = [
+            raise UsageError(f"{self.url} holds {was}", "give a sample a root of its own: leave out --root")
+        own = self.store.path is not None and [
             unit
             for stage in plan.stages.values()
             for unit in stage.units
             if stage.name.rpartition("signatures-against-")[1]
-            and Path(unit.inputs[0]["path"]).resolve().is_relative_to(self.path.resolve())
+            and Path(unit.inputs[0]["path"]).resolve().is_relative_to(self.store.path.resolve())
         ]
         if own:
             raise UsageError(
-                f"`against` names {self.path}, the root of this very run: all would be duplicates of themselves",
+                f"`against` names {self.url}, the root of this very run: all would be duplicates of themselves",
                 "give this run a root of its own: --root DIR, or leave `against` out",
             )
 
     def describe(self, plan: Plan) -> None:
         """Write `stage.json` into each stage's folder: what its key was hashed from."""
         for stage in plan.stages.values():
-            path = self.folder(stage) / "stage.json"
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                put(path, json.dumps(plan.described(stage.name), indent=1, sort_keys=True).encode())
+            key = f"stages/{stage.folder}/stage.json"
+            if self.store.size(key) is None:
+                content = json.dumps(plan.described(stage.name), indent=1, sort_keys=True)
+                self.store.put_new(key, content.encode())
+
+
+def _receipt_key(folder: str, key: str) -> str:
+    return f"stages/{folder}/receipts/{key}.json"
 
 
 def _environment() -> dict[str, Any]:

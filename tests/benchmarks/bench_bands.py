@@ -25,6 +25,7 @@ from numba import njit
 from corpuskit.core.kinds import kinds, load
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup.signatures import LEADING_BITS, band_keys, grouped
+from corpuskit.store.local import LocalStore
 
 UNIT = 100_000
 PERMUTATIONS = 128
@@ -92,7 +93,7 @@ class Bench:
             for name, values in arrays.items():
                 path = self.folder / f"{first}-{name}.npy"
                 np.save(path, values)
-                parts[name] = Part(name, path, len(values), path.stat().st_size, "")
+                parts[name] = Part(name, LocalStore(path.parent), path.name, len(values), path.stat().st_size, "")
             self.receipts["signatures:s"].append(Receipt("s", first, str(first), "", parts, {}, {}, [], 0, 0, 0))
         return total
 
@@ -110,7 +111,10 @@ class Bench:
             )  # fmt: skip
             work.needs["docs:s"] = "signatures:s"
             load(kinds()[name].body)(work)
-            parts = {n: Part(n, path, rows, path.stat().st_size, "", p) for n, (path, p, rows) in work.pending.items()}
+            parts = {
+                n: Part(n, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", p)
+                for n, (path, p, rows) in work.pending.items()
+            }
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))
         return time.process_time() - start
 

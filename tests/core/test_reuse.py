@@ -84,7 +84,7 @@ def recipe(folder: Path, raw: Path, *, threshold: float = 0.7, extra: str = "") 
 def build(path: Path, root: Path) -> list[dict]:
     """Run a recipe; what the log of the run says of each unit that ended."""
     assert main(["run", str(path), "--root", str(root), "--engine", "inline"]) == 0
-    log = map(json.loads, (Root(root).latest_run() / "log.jsonl").read_bytes().splitlines())
+    log = map(json.loads, (root / Root(root).latest_run() / "log.jsonl").read_bytes().splitlines())
     return [entry for entry in log if entry["event"] == "ended"]
 
 
@@ -208,7 +208,7 @@ def test_a_part_that_vanished_and_an_index_that_is_damaged_cost_a_run(raw: Path,
 
 KILLED = """
 import os, signal, sys
-from corpuskit.store import root as store
+from corpuskit.store import files as store
 from corpuskit.cli import main
 
 place, left = store.link_or_copy, int(sys.argv[3])

@@ -20,6 +20,7 @@ from corpuskit.dedup.signatures import signatures as sign
 from corpuskit.dedup.verify import verify
 from corpuskit.kernels.minhash import sketch
 from corpuskit.steps.minhash import minhash
+from corpuskit.store.local import LocalStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
 from kernel_twins import normalize, shingles, words
@@ -54,13 +55,14 @@ class Harness:
             scratch = self.root / name.replace(":", "-") / str(unit)
             scratch.mkdir(parents=True)
             work = Work(
-                root=self.root, stage=name, spec=spec, unit=unit, units=units, key=f"{name}{unit}", inputs=[],
+                store=LocalStore(self.root), stage=name, spec=spec, unit=unit, units=units,
+                key=f"{name}{unit}", inputs=[],
                 memory=self.memory, batch_bytes=self.batch_bytes, scratch=scratch,
                 receipts_of=self.receipts.__getitem__, needs={label: label for label in needs},
             )  # fmt: skip
             body(work)
             parts = {
-                part: Part(part, path, rows, path.stat().st_size, "", publish)
+                part: Part(part, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", publish)
                 for part, (path, publish, rows) in work.pending.items()
             }
             done.append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0.0, 0.0, 0))
@@ -97,12 +99,12 @@ class Harness:
         self.stage("choose", choose, spec, 1, [*docs, *signed, "exact", "bands", "verify"])
         chosen = self.receipts["choose"][0]
         part = chosen.parts["removed"]
-        rows = [row for batch in PartReader(part.path) for row in batch.to_pylist()]
+        rows = [row for batch in PartReader(part.local()) for row in batch.to_pylist()]
         assert part.rows == len(rows)
         return rows, chosen.facts
 
     def part(self, stage, name, unit=0):
-        return self.receipts[stage][unit].parts[name].path
+        return self.receipts[stage][unit].parts[name].local()
 
 
 def run(folder, corpus, params, **options):

@@ -77,10 +77,10 @@ def test_no_pair_of_the_ground_truth_survives_that_became_a_candidate(known, tmp
             assert row["jaccard"] == truth[row["doc"], row["kept_doc"]]
         else:
             assert row["kind"] == "exact"
-    numbered = np.concatenate([np.load(r.parts["doc"].path) for r in harness.receipts["signatures:c4"]])
+    numbered = np.concatenate([np.load(r.parts["doc"].local()) for r in harness.receipts["signatures:c4"]])
     docs = numbered[np.load(harness.part("rank", "number"))]
     for receipt in harness.receipts["verify"]:
-        edges, jaccard = (ArrayFile(receipt.parts[name].path).read() for name in ("pair", "jaccard"))
+        edges, jaccard = (ArrayFile(receipt.parts[name].local()).read() for name in ("pair", "jaccard"))
         for one, two, j in zip(docs[upper(edges)].tolist(), docs[lower(edges)].tolist(), jaccard.tolist(), strict=True):
             assert truth.get((one, two), 0.0) == j or j < 0.5, (names[one], names[two], j)
     removed = {row["doc"] for row in rows}

@@ -144,7 +144,7 @@ def test_partitions_memory_and_batches_change_no_byte(tmp_path):
         _, facts = harness.run(corpus, params)
         results.add((digest(harness.part("choose", "removed")), str(facts)))
         for stage in ("signatures:s0", "exact", "bands", "verify"):
-            written = [digest(part.path) for r in harness.receipts[stage] for part in r.parts.values()]
+            written = [digest(part.local()) for r in harness.receipts[stage] for part in r.parts.values()]
             parts.setdefault((stage, partitions), []).append(written)
     assert len(results) == 1
     for (stage, partitions), written in parts.items():

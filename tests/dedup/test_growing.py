@@ -16,6 +16,7 @@ from corpuskit.core.work import Work
 from corpuskit.dedup.known import Known
 from corpuskit.dedup.sort import lower, upper
 from corpuskit.dedup.verify import Verifier
+from corpuskit.store.local import LocalStore
 from tests.core.test_reuse import build, copies, inodes, own_unit, texts, write
 
 RECIPE = """\
@@ -215,7 +216,7 @@ def test_known_similarities_whose_files_are_damaged_are_not_known(tmp_path: Path
 def known(root: Path) -> Known:
     about = {"stage": "verify", "spec": {"minhash": {"unit": "word", "n": 3}}, "unit": 0, "units": 1, "key": ""}
     sizes = {"memory": 1 << 28, "batch_bytes": 1 << 20}
-    return Known(Work(root=root, **about, inputs=[], **sizes, scratch=root, receipts_of=lambda _stage: []))
+    return Known(Work(store=LocalStore(root), **about, inputs=[], **sizes, scratch=root, receipts_of=lambda _stage: []))
 
 
 def test_known_similarities_that_are_damaged_are_not_used(raw: Path, tmp_path: Path) -> None:

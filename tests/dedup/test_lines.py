@@ -24,6 +24,7 @@ from corpuskit.dedup import lines as stages
 from corpuskit.documents import segment as pipeline
 from corpuskit.kernels.lines import cut_lines, hash_lines
 from corpuskit.steps.lines import lines
+from corpuskit.store.local import LocalStore
 from corpuskit.store.root import Root
 from tests.core.builder import digests
 
@@ -101,13 +102,14 @@ class Harness:
             scratch = self.root / name.replace(":", "-") / str(unit)
             scratch.mkdir(parents=True)
             work = Work(
-                root=self.root, stage=name, spec=spec, unit=unit, units=units, key=f"{name}{unit}", inputs=[],
+                store=LocalStore(self.root), stage=name, spec=spec, unit=unit, units=units,
+                key=f"{name}{unit}", inputs=[],
                 memory=self.memory, batch_bytes=self.batch_bytes, scratch=scratch, run=run or {},
                 receipts_of=self.receipts.__getitem__, needs=dict(needs),
             )  # fmt: skip
             body(work)
             parts = {
-                part: Part(part, path, rows, path.stat().st_size, "", publish)
+                part: Part(part, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", publish)
                 for part, (path, publish, rows) in work.pending.items()
             }
             done.append(Receipt(name, unit, work.key, "", parts, work.books, work.facts, [], 0.0, 0.0, 0))
@@ -144,10 +146,10 @@ class Harness:
         built = Built({}, {}, defaultdict(int), [one.facts["repeated"] for one in self.receipts["repeated"]], {})
         for name in sources:
             for receipt in self.receipts[f"after:{name}"]:
-                for batch in PartReader(receipt.parts["docs"].path):
+                for batch in PartReader(receipt.parts["docs"].local()):
                     built.left |= zip(batch["doc"].to_pylist(), batch["text"].to_pylist(), strict=True)
                 if "dropped" in receipt.parts:
-                    table = pq.read_table(receipt.parts["dropped"].path, partitioning=None)
+                    table = pq.read_table(receipt.parts["dropped"].local(), partitioning=None)
                     assert set(table["rule"].to_pylist()) == {"empty"}
                     assert receipt.books[sources[name][0]]["empty"] == table.num_rows
                     built.dropped |= zip(table["doc"].to_pylist(), table["text"].to_pylist(), strict=True)
@@ -155,7 +157,7 @@ class Harness:
                     built.facts[fact] += count
         for stage, receipts in self.receipts.items():
             for receipt in receipts:
-                built.files |= {f"{stage} {receipt.unit} {n}": p.path.read_bytes() for n, p in receipt.parts.items()}
+                built.files |= {f"{stage} {receipt.unit} {n}": p.local().read_bytes() for n, p in receipt.parts.items()}
         return built
 
 
@@ -419,7 +421,7 @@ def test_a_run_leaves_what_brute_force_leaves(built):
     before = []
     for name in ("web", "blogs", "books"):
         for receipt in root.receipts(plan.stages[f"filter-{name}"]):
-            for batch in PartReader(receipt.parts["docs"].path):
+            for batch in PartReader(receipt.parts["docs"].local()):
                 before += zip(*(batch[column].to_pylist() for column in ("doc", "domain", "text")), strict=True)
     only = [one for one in before if one[1] == "web"]
     first = expected(only, "paragraph", 2, 0, 20)

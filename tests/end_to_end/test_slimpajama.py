@@ -87,7 +87,7 @@ def texts(root: Path) -> dict[int, str]:
     for name, stage in plan.stages.items():
         if name.startswith("filter-"):
             for receipt in run.receipts(stage):
-                for batch in PartReader(receipt.parts["docs"].path, ["doc", "text"]):
+                for batch in PartReader(receipt.parts["docs"].local(), ["doc", "text"]):
                     found |= zip(batch.column("doc").to_pylist(), batch.column("text").to_pylist(), strict=True)
     return found
 

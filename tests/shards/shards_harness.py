@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.shards import stages
+from corpuskit.store.local import LocalStore
 
 SCHEMA = pa.schema([("doc", pa.uint64()), ("text", pa.large_string()), ("domain", pa.string())])
 MIX = {"weights": "proportional", "tokens": "max", "max_epochs": 4, "seq_len": 32, "seed": 7, "packing": "concat"}
@@ -49,7 +50,7 @@ class Corpus:
         scratch = self.root / "scratch" / f"{stage}-{unit}"
         scratch.mkdir(parents=True, exist_ok=True)
         return Work(
-            root=self.root,
+            store=LocalStore(self.root),
             stage=stage,
             spec=spec,
             unit=unit,
@@ -76,7 +77,15 @@ class Corpus:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 assert not target.exists(), f"{publish} is published twice"
                 os.link(final, target)
-            parts[name] = Part(name, final, rows, len(content), hashlib.sha256(content).hexdigest(), publish)
+            parts[name] = Part(
+                name,
+                LocalStore(self.root),
+                final.relative_to(self.root).as_posix(),
+                rows,
+                len(content),
+                hashlib.sha256(content).hexdigest(),
+                publish,
+            )
         receipt = Receipt(work.stage, work.unit, work.key, "", parts, {}, work.facts, [], 0.0, 0.0, 0)
         self.receipts.setdefault(work.stage, []).append(receipt)
         return receipt

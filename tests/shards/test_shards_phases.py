@@ -20,6 +20,7 @@ from corpuskit.shards.pack import Blocks, best_fit
 from corpuskit.shards.plan import Plan, train_files
 from corpuskit.shards.read import open_shard, read_index
 from corpuskit.shards.stages import taught, with_weights
+from corpuskit.store.local import LocalStore
 from corpuskit.train.config import budget, from_dict
 
 PHASES = [
@@ -340,7 +341,8 @@ def test_the_weights_of_a_run_stand_in_each_phase_for_what_its_key_says():
 def test_a_method_without_runs_of_its_own_learns_from_those_of_the_recipe():
     runs = {"runs": "/ratios.csv", "losses": "/metrics.csv"}
     parts = {
-        name: Part(name, Path(path), 0, 0, "") for name, path in zip(("ratios", "metrics"), runs.values(), strict=True)
+        name: Part(name, LocalStore(Path("/")), path[1:], 0, 0, "")
+        for name, path in zip(("ratios", "metrics"), runs.values(), strict=True)
     }
     losses = Receipt("losses", 0, "k", "", parts, {}, {}, [], 0.0, 0.0, 0)
     own = {"method": "regmix", "runs": "/mine.csv", "losses": "/losses.csv"}

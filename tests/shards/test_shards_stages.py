@@ -282,7 +282,7 @@ def test_a_vocabulary_too_large_for_16_bits_is_stored_in_32(tmp_path):
 def test_damaged_inputs_are_named(tmp_path):
     corpus = Corpus(tmp_path, content()).tokenize(TRAIN)
     part = corpus.receipts["tokens-books"][0].parts["bin"]
-    part.path.write_bytes(part.path.read_bytes()[:-40])
+    part.local().write_bytes(part.local().read_bytes()[:-40])
     with pytest.raises(InputError, match=r"\.bin: ends before byte"):
         corpus.mix()
     with pytest.raises(InputError, match="holds no shards"):

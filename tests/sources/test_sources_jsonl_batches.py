@@ -21,6 +21,7 @@ from corpuskit.errors import InputError, UsageError
 from corpuskit.sources import jsonl as reader
 from corpuskit.sources.base import BatchedFile, SourceFile
 from corpuskit.sources.lines import blocks, lines, until
+from corpuskit.store.local import LocalStore
 
 COLUMNS = {"n": "int64", "url": "string", "f": "float64", "o.b": "bool"}
 
@@ -198,7 +199,7 @@ def work(folder, path, **params):
     checked = source.validate(params)
     folder.mkdir(parents=True)
     return Work(
-        root=folder, stage="s", unit=0, units=1, key="k", memory=1 << 30, batch_bytes=1000, scratch=folder,
+        store=LocalStore(folder), stage="s", unit=0, units=1, key="k", memory=1 << 30, batch_bytes=1000, scratch=folder,
         inputs=[{"path": str(path), "relative": "x", "start": None, "end": None, "block": 0}],
         spec={
             "reader": {**source.fingerprint(checked), "salt": "", "max_doc_bytes": 1 << 20},

@@ -145,7 +145,7 @@ def test_one_of_two_choices_is_told_without_the_evidence_that_is_not_published(b
     root = built["both"]
     plan = root.require_plan()
     stage = plan.stages["choose"]
-    receipt = root.folder(stage) / "receipts" / f"{stage.units[0].key}.json"
+    receipt = root.path / "stages" / stage.folder / "receipts" / f"{stage.units[0].key}.json"
     hidden = receipt.rename(receipt.with_suffix(".hidden"))
     try:
         stopped = Root(root.path)

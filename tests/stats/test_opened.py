@@ -83,7 +83,7 @@ def test_other_signatures_are_refused_with_what_to_write(tmp_path: Path) -> None
 
 
 def test_a_root_without_a_corpus_says_so(near: Path, tmp_path: Path) -> None:
-    plan = Root(near).latest_run() / "plan.json"
+    plan = near / Root(near).latest_run() / "plan.json"
     (tmp_path / "runs" / "1").mkdir(parents=True)
     (tmp_path / "runs" / "1" / "plan.json").write_text(plan.read_text())
     with pytest.raises(UsageError, match="has no corpus yet"):

@@ -62,7 +62,7 @@ def drawings(text: str) -> Iterator[ET.Element]:
 @pytest.fixture
 def written(root: Root) -> str:
     path = report.write(root, root.require_plan(), root.latest_run())
-    assert path == root.latest_run() / "report.html"
+    assert path == root.path / root.latest_run() / "report.html"
     return path.read_text()
 
 
@@ -97,7 +97,7 @@ def test_a_stopped_run_has_a_report_that_says_so(root: Root) -> None:
     plan = root.require_plan()
     for name in ("choose", "mixture"):
         stage = plan.stages[name]
-        (root.folder(stage) / "receipts" / f"{stage.units[0].key}.json").unlink()
+        (root.path / "stages" / stage.folder / "receipts" / f"{stage.units[0].key}.json").unlink()
     text = " ".join(read(report.write(root, plan, root.latest_run()).read_text()).text)
     assert "units are complete" in text
     assert "The largest clusters" not in text
@@ -116,7 +116,7 @@ def trained(root: Root, tmp_path: Path, domain: str) -> Plan:
         if name.default is dataclasses.MISSING and name.default_factory is dataclasses.MISSING
     }
     work = Work(
-        **given | {"root": root.path, "stage": "train", "unit": 0, "key": "1" * 16, "scratch": tmp_path / "scratch"}
+        **given | {"store": root.store, "stage": "train", "unit": 0, "key": "1" * 16, "scratch": tmp_path / "scratch"}
     )
     records = [
         {"step": step, "tokens": 100 * step, "loss": 9 / step, "lr": 0.001, "grad_norm": 1.0} for step in range(1, 2001)

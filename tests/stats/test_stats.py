@@ -126,7 +126,7 @@ def test_a_domain_that_loses_half_to_dedup_and_warnings_of_holdout_are_told(root
 def test_a_stopped_run_says_that_its_counts_are_partial(root: Root) -> None:
     plan: Plan = root.require_plan()
     stage = plan.stages["corpus-web"]
-    (root.folder(stage) / "receipts" / f"{stage.units[0].key}.json").unlink()
+    (root.path / "stages" / stage.folder / "receipts" / f"{stage.units[0].key}.json").unlink()
     text = stats_text.render(root, plan)
     units = sum(len(stage.units) for stage in plan.stages.values())
     assert text.startswith(f"{units - 1} of {units} units are complete")

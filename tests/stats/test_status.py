@@ -14,7 +14,7 @@ from corpuskit.store.root import Root
 
 def lose(root: Root, name: str) -> None:
     stage = root.require_plan().stages[name]
-    (root.folder(stage) / "receipts" / f"{stage.units[0].key}.json").unlink()
+    (root.path / "stages" / stage.folder / "receipts" / f"{stage.units[0].key}.json").unlink()
 
 
 def test_a_finished_run_is_complete(root: Root) -> None:
@@ -39,7 +39,7 @@ def test_failures_of_the_last_run_show_until_the_unit_is_complete(root: Root) ->
         "error": "line 7: bad\nhint",
         "traceback": "",
     }
-    with (root.latest_run() / "log.jsonl").open("a") as log:
+    with (root.path / root.latest_run() / "log.jsonl").open("a") as log:
         log.write(json.dumps(entry) + "\n" + '{"cut short')
     assert status.as_json(root)["failures"] == []
     lose(root, "corpus-web")
@@ -55,7 +55,9 @@ def test_units_at_work_are_those_whose_process_lives(root: Root) -> None:
     killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     killed.kill()  # and not waited for: a zombie
     for process in (os.getpid(), killed.pid, 2**22 + 1):
-        (root.folder(stage) / "scratch" / f"{stage.units[0].key}-{platform.node()}-{process}").mkdir(parents=True)
+        (root.path / "stages" / stage.folder / "scratch" / f"{stage.units[0].key}-{platform.node()}-{process}").mkdir(
+            parents=True
+        )
     while Path(f"/proc/{killed.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
         time.sleep(0.01)
     found = {row["stage"]: row for row in status.as_json(Root(root.path))["stages"]}

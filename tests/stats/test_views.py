@@ -78,7 +78,8 @@ def test_receipts_of_stages_that_are_no_longer_planned_do_not_show(ready: Root) 
     keys = {(stage.name, unit.key) for stage in plan.stages.values() for unit in stage.units}
     assert {(row["stage"], row["key"]) for row in shown} == keys
     first = next(iter(plan.stages.values()))
-    shutil.copytree(ready.folder(first), ready.folder(first).with_name(f"{first.name}-stale"))
+    here = ready.path / "stages" / first.folder
+    shutil.copytree(here, here.with_name(f"{first.name}-stale"))
     del plan.stages["shards"]
     views.rebuild(Root(ready.path), plan)
     assert one(ready, "SELECT count(*) FROM receipts") == len(keys) - 1
@@ -232,7 +233,7 @@ def test_a_thousand_receipts_are_rebuilt_within_a_second(ready: Root) -> None:
     """Every verb rebuilds the views; the bound is generous, what is measured is in the hundreds of milliseconds."""
     plan = ready.require_plan()
     stage = plan.stages["filter-web"]
-    receipt = ready.folder(stage) / "receipts" / f"{stage.units[0].key}.json"
+    receipt = ready.path / "stages" / stage.folder / "receipts" / f"{stage.units[0].key}.json"
     data = json.loads(receipt.read_text())
     for number in range(1000):
         unit = type(stage.units[0])(f"{number:016x}", f"file {number}", [], "", 1)

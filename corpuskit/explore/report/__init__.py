@@ -14,17 +14,18 @@ from corpuskit.store.root import Root
 __all__ = ["write"]
 
 
-def write(root: Root, plan: Plan, folder: Path) -> Path:
+def write(root: Root, plan: Plan, run: str) -> Path:
     """Write `report.html` into the folder of a run.
 
     Args:
         root, plan: the run; what is not complete yet is left out, and said.
-        folder: of the run whose recipe and environment are shown, `runs/<time>`.
+        run: the folder of the run whose recipe and environment are shown, `runs/<time>`.
 
     Returns:
         The path of the page.
     """
     views.rebuild(root, plan)
+    folder = root.path / run
     made = [
         ("", sections.summary(root, plan, folder)),
         ("Recipe", sections.recipe(folder)),

@@ -91,7 +91,7 @@ def training(root: Root, plan: Plan) -> str:
     if receipt is None:
         return ""
     result = receipt.facts["result"]
-    lines = receipt.parts["metrics"].path.read_text(encoding="utf-8").splitlines()
+    lines = receipt.parts["metrics"].local().read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     steps = [record for record in records if "domain" not in record]
     said = paragraph(

@@ -1,0 +1,135 @@
+"""A root on a file system of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from corpuskit.store.files import fsync_folder, link, put
+
+
+class LocalStore:
+    """Contents are files below a folder; see `corpuskit.core.storage.Store`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Path | None = path
+        self.url = str(path)
+        self._base = path
+
+    def put(self, key: str, content: bytes) -> None:
+        """Put a content in place of what is there."""
+        put(self._ready(key), content)
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """Put a content if there is none; whether there was none."""
+        return put(self._ready(key), content, once=True)
+
+    def _ready(self, key: str) -> Path:
+        path = self._base / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        """Move files to their keys."""
+        targets = {self._ready(key): path for key, path in files.items()}
+        for path in targets.values():
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        for target, path in targets.items():
+            path.replace(target)
+        for folder in {target.parent for target in targets}:
+            fsync_folder(folder)
+
+    def copy_all(self, copies: Mapping[str, str]) -> None:
+        """Hard links, or copies where the file system has none."""
+        for target, source in copies.items():
+            link(self._base / source, self._base / target)
+        for folder in {(self._base / target).parent for target in copies}:
+            fsync_folder(folder)
+
+    def same(self, source: str, target: str, *, said: bool) -> bool:  # noqa: ARG002 - the file system knows better
+        """Whether two keys are one file."""
+        one, other = self._base / source, self._base / target
+        return other.exists() and other.samefile(one)
+
+    def get(self, key: str) -> bytes:
+        """A whole content."""
+        return (self._base / key).read_bytes()
+
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """Whole contents, in the order of their keys."""
+        for key in keys:
+            try:
+                yield self.get(key)
+            except FileNotFoundError:
+                yield None
+
+    def list(self, folder: str) -> dict[str, int]:
+        """Sizes of all files below a folder."""
+        found = {}
+        for place, _, names in os.walk(self._base / folder):
+            for name in names:
+                path = Path(place) / name
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.relative_to(self._base).as_posix()] = path.stat().st_size
+        return dict(sorted(found.items()))
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file."""
+        try:
+            return (self._base / key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove files, and the folders that this leaves empty."""
+        for key in keys:
+            path = self._base / key
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self._base or not folder.is_dir() or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+    def open(self, key: str) -> pa.NativeFile:
+        """A file, not mapped: what was read of a map stays resident."""
+        return pa.OSFile(str(self._base / key))
+
+    def local(self, key: str) -> Path:
+        """The file itself."""
+        return self._base / key
+
+    def release(self) -> None:
+        """Nothing was fetched."""
+
+    def scratch(self, stage: str, name: str) -> Path:
+        """A folder beside the stage's parts: what is moved to its key moves within one file system."""
+        return self._base / "stages" / stage / "scratch" / name
+
+    def scratches(self, stage: str = "*") -> Iterator[Path]:
+        """The scratch folders on this file system; other machines may have made some."""
+        return self._base.glob(f"stages/{stage}/scratch/*")
+
+    def kept(self, folder: str) -> Path:
+        """A folder below the root."""
+        return self._base / folder
+
+    @contextlib.contextmanager
+    def sealing(self) -> Iterator[None]:
+        """A lock that the system gives back when its process ends, however it ends."""
+        self._base.mkdir(parents=True, exist_ok=True)
+        with (self._base / ".seal").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def log(self, key: str) -> Iterator[IO[bytes]]:
+        """A file that is appended to."""
+        with self._ready(key).open("ab") as stream:
+            yield stream

@@ -1,0 +1,248 @@
+"""A root in a bucket: an object store that `obstore` opens (S3, GCS, Azure, or one in memory)."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pyarrow as pa
+
+from corpuskit.errors import UsageError
+from corpuskit.store.scratch import scratch_name
+
+if TYPE_CHECKING:
+    import obstore.store
+
+REQUESTS = 16
+"""Requests at a time."""
+
+LOG_SECONDS = 10.0
+"""Between two times that a log is put."""
+
+READ_AHEAD = 1 << 20
+"""Bytes that a file opened for reading fetches at least."""
+
+
+class ObjectStore:
+    """Contents are objects below a prefix; see `corpuskit.core.storage.Store`.
+
+    There is no rename, no lock and no hard link: an object is put whole, put if there is none (a conditional put), or
+    copied within the bucket. Units work in `TMPDIR`; parts that a unit reads as files are fetched there until it ends.
+
+    Args:
+        bucket: a store of `obstore`. url: what to call it.
+    """
+
+    def __init__(self, bucket: obstore.store.ObjectStore, url: str) -> None:
+        import obstore
+
+        self.url = url
+        self.path: Path | None = None
+        self._obstore, self._bucket = obstore, bucket
+        self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        self._sizes: dict[str, int] = {}  # parts are never written anew with another content
+        self._threads = ThreadPoolExecutor(REQUESTS)
+        atexit.register(self.release)
+
+    @classmethod
+    def from_url(cls, url: str) -> ObjectStore:
+        """Open a bucket; credentials and endpoint come from the environment, as obstore takes them.
+
+        Raises:
+            UsageError: obstore is not installed, or does not know such a URL.
+        """
+        try:
+            from obstore.store import from_url
+        except ImportError:
+            raise UsageError(
+                f"{url}: a root in a bucket needs obstore, which is not installed", "pip install 'corpuskit[bucket]'"
+            ) from None
+        from obstore.exceptions import BaseError
+
+        try:
+            return cls(from_url(url), url.rstrip("/"))
+        except (BaseError, ValueError) as error:
+            raise UsageError(f"{url}: {str(error).splitlines()[0]}", "name it as s3://bucket/prefix") from None
+
+    def put(self, key: str, content: bytes) -> None:
+        """Put a content in place of what is there."""
+        self._obstore.put(self._bucket, key, content)
+        self._sizes[key] = len(content)
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """A conditional put."""
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            self._obstore.put(self._bucket, key, content, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        """Upload files, in pieces if they are large."""
+
+        def upload(entry: tuple[str, Path]) -> None:
+            key, path = entry
+            self._obstore.put(self._bucket, key, path)
+            self._sizes[key] = path.stat().st_size
+
+        list(self._threads.map(upload, files.items()))
+
+    def copy_all(self, copies: Mapping[str, str]) -> None:
+        """Copies within the bucket."""
+
+        def copy(entry: tuple[str, str]) -> None:
+            target, source = entry
+            self._obstore.copy(self._bucket, source, target)
+            self._sizes.pop(target, None)
+
+        list(self._threads.map(copy, copies.items()))
+
+    def same(self, source: str, target: str, *, said: bool) -> bool:  # noqa: ARG002 - a bucket knows no links
+        """What the manifest said: it goes before any of its files does."""
+        return said
+
+    def get(self, key: str) -> bytes:
+        """A whole content."""
+        return bytes(self._obstore.get(self._bucket, key).bytes())
+
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """Whole contents, many requests at a time."""
+
+        def get(key: str) -> bytes | None:
+            try:
+                return self.get(key)
+            except FileNotFoundError:
+                return None
+
+        return self._threads.map(get, keys)
+
+    def list(self, folder: str) -> dict[str, int]:
+        """Sizes of all objects below a folder."""
+        pages = self._obstore.list(self._bucket, folder.rstrip("/") + "/")
+        found = {entry["path"]: entry["size"] for page in pages for entry in page}
+        self._sizes |= found
+        return dict(sorted(found.items()))
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, from the last listing where it was in one."""
+        if key not in self._sizes:
+            try:
+                self._sizes[key] = self._obstore.head(self._bucket, key)["size"]
+            except FileNotFoundError:
+                return None
+        return self._sizes[key]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects."""
+        for key in keys:
+            self._sizes.pop(key, None)
+            with contextlib.suppress(FileNotFoundError):
+                self._obstore.delete(self._bucket, key)
+
+    def open(self, key: str) -> pa.NativeFile:
+        """An object that is read by ranges."""
+        return pa.PythonFile(_Reader(self._obstore.open_reader(self._bucket, key, buffer_size=READ_AHEAD)), "r")
+
+    def local(self, key: str) -> Path:
+        """A fetched file."""
+        path = self._fetched / key
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            waiting = path.with_name(f".{path.name}")
+            with waiting.open("wb") as stream:
+                for piece in self._obstore.get(self._bucket, key).stream(min_chunk_size=READ_AHEAD):
+                    stream.write(piece)
+            waiting.replace(path)
+        return path
+
+    @property
+    def _fetched(self) -> Path:
+        return self._folder / "fetched" / scratch_name("parts")
+
+    def release(self) -> None:
+        """Remove what was fetched by this process."""
+        shutil.rmtree(self._fetched, ignore_errors=True)
+
+    def scratch(self, stage: str, name: str) -> Path:
+        """A folder in TMPDIR."""
+        return self._folder / stage / name
+
+    def scratches(self, stage: str = "*") -> Iterator[Path]:
+        """The folders in TMPDIR, and those of fetched parts."""
+        return self._folder.glob(f"{stage}/*")
+
+    def kept(self, folder: str) -> Path:
+        """There is none yet."""
+        raise UsageError(
+            f"{self.url}: a bucket cannot hold {folder}: checkpoints need a local root in this version",
+            "copy tokens/ and shards/ from the bucket and train there, or give --root DIR",
+        )
+
+    def sealing(self) -> contextlib.AbstractContextManager[None]:
+        """No lock: two seals of one plan put the same bytes; do not run two plans in one bucket root at a time."""
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def log(self, key: str) -> Iterator[IO[bytes]]:
+        """An object that is put anew every few seconds and at the end; it begins with what was there."""
+        stream = _Log(self, key)
+        try:
+            yield stream
+        finally:
+            stream.put()
+
+
+class _Log(io.BytesIO):
+    """Lines in memory, put whole now and then."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        super().__init__()
+        with contextlib.suppress(FileNotFoundError):
+            self.write(store.get(key))
+        self._store, self._key, self._at = store, key, time.monotonic()
+
+    def flush(self) -> None:
+        """Put what there is, if that was not done for some seconds."""
+        if time.monotonic() - self._at > LOG_SECONDS:
+            self.put()
+
+    def put(self) -> None:
+        """Put what there is."""
+        self._store.put(self._key, self.getvalue())
+        self._at = time.monotonic()
+
+
+class _Reader(io.RawIOBase):
+    """obstore's reader as a file of Python's: `read` gives bytes."""
+
+    def __init__(self, reader: obstore.ReadableFile) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._reader.read(len(view))
+        view[: len(data)] = memoryview(data)
+        return len(data)
