@@ -100,13 +100,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--sample", type=float, metavar="SHARE", help="try the recipe on this share of the units")
     command.add_argument("--unit", metavar="STAGE:N", help="run one unit in this process")
     command.add_argument("--pdb", action="store_true", help="with --unit: open the debugger where it fails")
-    verb("status", "looking", "progress of a run, from its receipts").add_argument("root", type=Path, metavar="ROOT")
+    verb("status", "looking", "progress of a run, from its receipts").add_argument("root", metavar="ROOT")
     command = verb("stats", "looking", "the domain table; SQL over the corpus")
-    command.add_argument("root", type=Path, metavar="ROOT")
+    command.add_argument("root", metavar="ROOT")
     command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
-    command.add_argument("root", type=Path, metavar="ROOT")
+    command.add_argument("root", metavar="ROOT")
     command = verb(
         "mix",
         "mixing",

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.store.scratch import scratch_name
 
 if TYPE_CHECKING:
@@ -43,11 +43,9 @@ class ObjectStore:
     """
 
     def __init__(self, bucket: obstore.store.ObjectStore, url: str) -> None:
-        import obstore
-
         self.url = url
         self.path: Path | None = None
-        self._obstore, self._bucket = obstore, bucket
+        self._obstore, self._bucket = _Requests(url), bucket
         self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
         self._sizes: dict[str, int] = {}  # parts are never written anew with another content
         self._threads = ThreadPoolExecutor(REQUESTS)
@@ -201,6 +199,31 @@ class ObjectStore:
             yield stream
         finally:
             stream.put()
+
+
+class _Requests:
+    """The functions of obstore; a bucket that does not answer is said in one line."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __getattr__(self, name: str) -> Any:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, BaseError
+
+        def request(*arguments: Any, **options: Any) -> Any:
+            try:
+                found = getattr(obstore, name)(*arguments, **options)
+                return list(found) if name == "list" else found  # whose pages are requests of their own
+            except AlreadyExistsError:
+                raise
+            except BaseError as error:
+                raise CorpuskitError(
+                    f"{self._url}: the bucket refused or did not answer ({name}): {str(error).splitlines()[0]}",
+                    "check the bucket's name, the credentials and the endpoint in the environment, then run again",
+                ) from error
+
+        return request
 
 
 class _Log(io.BytesIO):

@@ -117,6 +117,20 @@ def test_a_url_that_is_none() -> None:
         Root("nothing://here")
 
 
+def test_a_bucket_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    about = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in about.items():
+        monkeypatch.setenv(name, value)
+    assert main(["stats", "s3://corpora/x"]) != 0
+    assert "s3://corpora/x: the bucket refused or did not answer (list)" in (said := capsys.readouterr().err)
+    assert len(said.splitlines()) == 2
+
+
 # -- whole runs ----------------------------------------------------------------------------------------------------
 
 
