@@ -44,7 +44,7 @@ def signatures(work: Work) -> None:
     ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.each(["doc"])]
     doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
     batches = np.concatenate([[0], np.cumsum([len(part) for part in ids])]).astype(np.int64)
-    left = _left(work, texts, doc)
+    left = _left(work, doc)
     size = np.zeros(len(doc), np.uint32)
     hashes = np.zeros((len(doc), 2), np.uint64)
     keys = np.zeros((len(doc), params.bands), np.uint64)
@@ -79,13 +79,12 @@ def signatures(work: Work) -> None:
     work.facts["empty"] = (len(doc) if left is None else int(left.sum())) - len(rows_alive)
 
 
-def _left(work: Work, texts: Texts, doc: U64) -> npt.NDArray[np.bool_] | None:
+def _left(work: Work, doc: U64) -> npt.NDArray[np.bool_] | None:
     """Which documents earlier dedup has left, bool[n]; None where there was none. A removed one counts as no text."""
     if not work.spec.get("apply"):
         return None
-    decide = Decisions(work, None)
-    kept = [decide(batch, _nowhere).column("doc").to_numpy() for batch in texts.read(["doc"])]
-    return np.isin(doc, np.concatenate([np.zeros(0, np.uint64), *kept]))
+    left = Decisions(work, None)(pa.record_batch([pa.array(doc)], names=["doc"]), _nowhere)
+    return np.isin(doc, left.column("doc").to_numpy())
 
 
 def _nowhere(_batch: Batch) -> None:

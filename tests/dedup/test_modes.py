@@ -212,3 +212,22 @@ def test_minhash_behind_exact_says_which_witnesses_left(tmp_path, raw):
     assert dropped_by == {doc: (kept, "minhash" if kept in gone else None) for doc, kept in copies.items()}
     assert {rule for _, rule in dropped_by.values()} == {"minhash", None}
     assert {row["doc"] for row in published(root, "corpus")} == {doc for doc, *_ in documents} - copies.keys() - gone
+
+
+def written(root):
+    """The stages that hold documents, without their keys; the corpus, which is published, is not among them."""
+    return sorted({path.parts[-3].rpartition("-")[0] for path in root.glob("stages/*/parts/*-docs.arrow")})
+
+
+def test_no_document_is_written_twice_where_exact_only_decides(tmp_path, raw):
+    exact = "steps:\n  - exact: {keep: [web]}\n"
+    minhash = "  - minhash: {shingle: {unit: word, n: 1}, threshold: 0.8}\n  - holdout: {tokens: 100, seed: 1}\n"
+    edit = "  - ../same.py:same: {}\n"  # changes no text, but might: it asks for one more writing
+    (tmp_path / "same.py").write_text("from corpuskit import step\n@step.edit\ndef same(batch):\n    return batch\n")
+    once = build(tmp_path / "once", raw, exact + minhash)
+    twice = build(tmp_path / "twice", raw, exact + edit + minhash)
+    assert written(once) == ["filter-books", "filter-web"]
+    assert written(twice) == ["before-minhash-books", "before-minhash-web", "filter-books", "filter-web"]
+    for folder in ("corpus", "holdout", "duplicates"):
+        assert published(once, folder) == published(twice, folder)
+    assert published(once, "holdout")
