@@ -66,7 +66,7 @@ class Store(Protocol):
     def scratch(self, stage: str, name: str) -> Path:
         """A folder of this machine to work in, which is not made yet."""
 
-    def scratches(self, stage: str = "*") -> Iterator[Path]:
+    def scratches(self, stage: str | None = None) -> Iterator[Path]:
         """The scratch folders on this machine, of one stage or of all."""
 
     def kept(self, folder: str) -> Path:

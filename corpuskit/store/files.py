@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -39,6 +40,12 @@ def fsync_folder(path: Path) -> None:
 def link(source: Path, target: Path) -> None:
     """Put a hard link (a copy where the file system has none) in place of whatever stands at `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        with contextlib.suppress(OSError):
+            os.link(source, target)  # whole at once: a kill leaves nothing behind
+            return
+    elif target.samefile(source):
+        return  # a link to it would not be renamed over it
     waiting = target.with_name(f".{target.name}.{os.getpid()}")
     waiting.unlink(missing_ok=True)
     link_or_copy(source, waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -76,7 +77,7 @@ class LocalStore:
         for place, _, names in os.walk(self._base / folder):
             for name in names:
                 path = Path(place) / name
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError):  # it went while the folder was walked
                     found[path.relative_to(self._base).as_posix()] = path.stat().st_size
         return dict(sorted(found.items()))
 
@@ -89,13 +90,18 @@ class LocalStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files, and the folders that this leaves empty."""
+        folders = set()
         for key in keys:
             path = self._base / key
             path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self._base or not folder.is_dir() or any(folder.iterdir()):
-                    break
-                folder.rmdir()
+            folders.add(path.parent)
+        for folder in sorted(folders, reverse=True):
+            if folder.is_dir():
+                fsync_folder(folder)
+            with contextlib.suppress(OSError):  # it is not empty, or is the root's
+                while folder != self._base:
+                    folder.rmdir()
+                    folder = folder.parent  # noqa: PLW2901
 
     def open(self, key: str) -> pa.NativeFile:
         """A file, not mapped: what was read of a map stays resident."""
@@ -112,9 +118,9 @@ class LocalStore:
         """A folder beside the stage's parts: what is moved to its key moves within one file system."""
         return self._base / "stages" / stage / "scratch" / name
 
-    def scratches(self, stage: str = "*") -> Iterator[Path]:
+    def scratches(self, stage: str | None = None) -> Iterator[Path]:
         """The scratch folders on this file system; other machines may have made some."""
-        return self._base.glob(f"stages/{stage}/scratch/*")
+        return self._base.glob(f"stages/{glob.escape(stage) if stage else '*'}/scratch/*")
 
     def kept(self, folder: str) -> Path:
         """A folder below the root."""

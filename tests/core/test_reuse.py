@@ -208,10 +208,10 @@ def test_a_part_that_vanished_and_an_index_that_is_damaged_cost_a_run(raw: Path,
 
 KILLED = """
 import os, signal, sys
-from corpuskit.store import files as store
+from corpuskit.store import local as store
 from corpuskit.cli import main
 
-place, left = store.link_or_copy, int(sys.argv[3])
+place, left = store.link, int(sys.argv[3])
 
 def killed(source, target):
     global left
@@ -220,7 +220,7 @@ def killed(source, target):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-store.link_or_copy = killed
+store.link = killed
 sys.exit(main(["run", sys.argv[1], "--root", sys.argv[2], "--engine", "inline"]))
 """
 
