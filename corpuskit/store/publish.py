@@ -8,16 +8,13 @@ from typing import Any
 
 from corpuskit.core.plan import Stage
 from corpuskit.core.work import Part
-from corpuskit.store.root import Root
-
-MANIFEST = "_manifest.json"
+from corpuskit.store.root import MANIFEST, Root
 
 
 def publish(root: Root, stages: Iterable[Stage], folders: Iterable[str], facts: dict[str, Any]) -> int:
     """Fill published folders from the parts of complete stages.
 
-    `_manifest.json` is put last, and goes before a file changes: where it is, the folder is what it says. Older files
-    are removed after.
+    `_manifest.json` is put last, and goes before a file changes: where it is, the folder is what it says.
 
     Returns:
         The number of files that were put or removed.
@@ -44,13 +41,13 @@ def _fill(root: Root, folder: str, parts: dict[str, Part], facts: dict[str, Any]
         said = before.get("files", {}).get(rest, {}).get("sha256") == part.digest and there.get(key) == part.bytes
         if not store.same(part.key, key, said=said):
             missing[key] = part.key
-    if missing and before:
+    older = [key for key in there if key.removeprefix(f"{folder}/") not in parts and key != manifest]
+    if before and (missing or older):
         store.delete([manifest])
     store.copy_all(missing)
+    store.delete(older)
     files = {
         rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest} for rest, part in sorted(parts.items())
     }
     store.put(manifest, json.dumps({"files": files, **facts}, indent=1, sort_keys=True).encode())
-    older = [key for key in there if key.removeprefix(f"{folder}/") not in parts and key != manifest]
-    store.delete(older)
     return len(missing) + len(older)

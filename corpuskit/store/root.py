@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -30,6 +31,10 @@ def opened(place: str | os.PathLike[str]) -> Store:
     """The store at a path, or in a bucket (`s3://bucket/prefix`, and the other URLs that obstore knows)."""
     url = os.fspath(place)
     return ObjectStore.from_url(url) if "://" in url else LocalStore(Path(url))
+
+
+MANIFEST = "_manifest.json"
+"""What a published folder holds, with rows and digests."""
 
 
 class Root:
@@ -99,16 +104,14 @@ class Root:
         return Receipt(stage=stage.name, unit=0, parts=parts, **data)
 
     def _look(self, stage: Stage) -> list[Receipt | None]:
-        """The receipts of all units of a stage: one listing, and many at a time are fetched."""
+        """The receipts of all units of a stage: one listing (of parts too, whose sizes a bucket's store remembers)."""
         known = self._receipts.setdefault(stage.folder, {})
-        there = self.store.list(f"stages/{stage.folder}/receipts")
         wanted = {_receipt_key(stage.folder, unit.key): unit.key for unit in stage.units if unit.key not in known}
+        there = self.store.list(f"stages/{stage.folder}") if wanted else {}
         listed = [key for key in wanted if key in there]
         for key, content in zip(listed, self.store.get_all(listed), strict=True):
             if content is not None:
                 known[wanted[key]] = self._parse(stage, stage.folder, content)
-        if self.store.path is None and listed:
-            self.store.list(f"stages/{stage.folder}/parts")  # it remembers sizes
         return [self.receipt(stage, number) if unit.key in known else None for number, unit in enumerate(stage.units)]
 
     def receipts(self, stage: Stage) -> list[Receipt]:
@@ -208,7 +211,7 @@ class Root:
     def manifest(self, folder: str) -> dict[str, Any]:
         """What a published folder says of itself; nothing if it is not there, or is being filled."""
         try:
-            found: dict[str, Any] = orjson.loads(self.store.get(f"{folder}/_manifest.json"))
+            found: dict[str, Any] = orjson.loads(self.store.get(f"{folder}/{MANIFEST}"))
         except FileNotFoundError:
             return {}
         return found
@@ -254,11 +257,10 @@ class Root:
         before = self.latest_plan()
         self.refuse_other(before, plan)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        folder = next(
-            folder
-            for attempt in range(1000)
-            if self.store.put_new(f"{(folder := f'runs/{stamp}-{attempt:03d}')}/recipe.yaml", recipe_text.encode())
-        )
+        for attempt in itertools.count():
+            folder = f"runs/{stamp}-{attempt:03d}"
+            if self.store.put_new(f"{folder}/recipe.yaml", recipe_text.encode()):
+                break
         self.store.put(f"{folder}/resolved.yaml", resolved.encode())
         self.store.put(f"{folder}/env.json", json.dumps(_environment(), indent=1).encode())
         self.store.put(f"{folder}/plan.json", plan.dump().encode())
@@ -278,14 +280,14 @@ class Root:
         if before is not None and before.sample != plan.sample:
             was = "the whole corpus" if before.sample is None else f"a sample of {before.sample:g}"
             raise UsageError(f"{self.url} holds {was}", "give a sample a root of its own: leave out --root")
-        own = self.store.path is not None and [
-            unit
+        against = (
+            Path(unit.inputs[0]["path"])
             for stage in plan.stages.values()
             for unit in stage.units
             if stage.name.rpartition("signatures-against-")[1]
-            and Path(unit.inputs[0]["path"]).resolve().is_relative_to(self.store.path.resolve())
-        ]
-        if own:
+        )
+        here = self.store.path.resolve() if self.store.path is not None else None
+        if here is not None and any(path.resolve().is_relative_to(here) for path in against):
             raise UsageError(
                 f"`against` names {self.url}, the root of this very run: all would be duplicates of themselves",
                 "give this run a root of its own: --root DIR, or leave `against` out",
