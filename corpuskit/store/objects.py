@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import glob
 import hashlib
 import io
 import shutil
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -43,9 +44,11 @@ class ObjectStore:
     """
 
     def __init__(self, bucket: obstore.store.ObjectStore, url: str) -> None:
+        import obstore
+
         self.url = url
         self.path: Path | None = None
-        self._obstore, self._bucket = _Requests(url), bucket
+        self._obstore, self._bucket = obstore, bucket
         self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
         self._sizes: dict[str, int] = {}  # parts are never written anew with another content
         self._threads = ThreadPoolExecutor(REQUESTS)
@@ -71,9 +74,25 @@ class ObjectStore:
         except (BaseError, ValueError) as error:
             raise UsageError(f"{url}: {str(error).splitlines()[0]}", "name it as s3://bucket/prefix") from None
 
+    @contextlib.contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Say in one line that the bucket did not do what it was asked."""
+        from obstore.exceptions import AlreadyExistsError, BaseError
+
+        try:
+            yield
+        except AlreadyExistsError:
+            raise
+        except BaseError as error:
+            raise CorpuskitError(
+                f"{self.url}: the bucket refused or did not answer ({what}): {str(error).splitlines()[0]}",
+                "check the bucket's name, the credentials and the endpoint in the environment, then run again",
+            ) from error
+
     def put(self, key: str, content: bytes) -> None:
         """Put a content in place of what is there."""
-        self._obstore.put(self._bucket, key, content)
+        with self._asking(f"put {key}"):
+            self._obstore.put(self._bucket, key, content)
         self._sizes[key] = len(content)
 
     def put_new(self, key: str, content: bytes) -> bool:
@@ -81,7 +100,8 @@ class ObjectStore:
         from obstore.exceptions import AlreadyExistsError
 
         try:
-            self._obstore.put(self._bucket, key, content, mode="create")
+            with self._asking(f"put {key}"):
+                self._obstore.put(self._bucket, key, content, mode="create")
         except AlreadyExistsError:
             return False
         return True
@@ -91,7 +111,8 @@ class ObjectStore:
 
         def upload(entry: tuple[str, Path]) -> None:
             key, path = entry
-            self._obstore.put(self._bucket, key, path)
+            with self._asking(f"put {key}"):
+                self._obstore.put(self._bucket, key, path)
             self._sizes[key] = path.stat().st_size
 
         list(self._threads.map(upload, files.items()))
@@ -101,7 +122,8 @@ class ObjectStore:
 
         def copy(entry: tuple[str, str]) -> None:
             target, source = entry
-            self._obstore.copy(self._bucket, source, target)
+            with self._asking(f"copy {source}"):
+                self._obstore.copy(self._bucket, source, target)
             self._sizes.pop(target, None)
 
         list(self._threads.map(copy, copies.items()))
@@ -112,7 +134,8 @@ class ObjectStore:
 
     def get(self, key: str) -> bytes:
         """A whole content."""
-        return bytes(self._obstore.get(self._bucket, key).bytes())
+        with self._asking(f"get {key}"):
+            return bytes(self._obstore.get(self._bucket, key).bytes())
 
     def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """Whole contents, many requests at a time."""
@@ -127,8 +150,9 @@ class ObjectStore:
 
     def list(self, folder: str) -> dict[str, int]:
         """Sizes of all objects below a folder."""
-        pages = self._obstore.list(self._bucket, folder.rstrip("/") + "/")
-        found = {entry["path"]: entry["size"] for page in pages for entry in page}
+        with self._asking(f"list {folder}"):
+            pages = self._obstore.list(self._bucket, folder.rstrip("/") + "/")
+            found = {entry["path"]: entry["size"] for page in pages for entry in page}
         self._sizes |= found
         return dict(sorted(found.items()))
 
@@ -136,7 +160,8 @@ class ObjectStore:
         """Bytes of an object, from the last listing where it was in one."""
         if key not in self._sizes:
             try:
-                self._sizes[key] = self._obstore.head(self._bucket, key)["size"]
+                with self._asking(f"head {key}"):
+                    self._sizes[key] = self._obstore.head(self._bucket, key)["size"]
             except FileNotFoundError:
                 return None
         return self._sizes[key]
@@ -145,7 +170,7 @@ class ObjectStore:
         """Remove objects."""
         for key in keys:
             self._sizes.pop(key, None)
-            with contextlib.suppress(FileNotFoundError):
+            with self._asking(f"delete {key}"), contextlib.suppress(FileNotFoundError):  # gone is what was wanted
                 self._obstore.delete(self._bucket, key)
 
     def open(self, key: str) -> pa.NativeFile:
@@ -158,7 +183,7 @@ class ObjectStore:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             waiting = path.with_name(f".{path.name}")
-            with waiting.open("wb") as stream:
+            with waiting.open("wb") as stream, self._asking(f"get {key}"):
                 for piece in self._obstore.get(self._bucket, key).stream(min_chunk_size=READ_AHEAD):
                     stream.write(piece)
             waiting.replace(path)
@@ -176,9 +201,9 @@ class ObjectStore:
         """A folder in TMPDIR."""
         return self._folder / stage / name
 
-    def scratches(self, stage: str = "*") -> Iterator[Path]:
+    def scratches(self, stage: str | None = None) -> Iterator[Path]:
         """The folders in TMPDIR, and those of fetched parts."""
-        return self._folder.glob(f"{stage}/*")
+        return self._folder.glob(f"{glob.escape(stage) if stage else '*'}/*")
 
     def kept(self, folder: str) -> Path:
         """There is none yet."""
@@ -201,37 +226,12 @@ class ObjectStore:
             stream.put()
 
 
-class _Requests:
-    """The functions of obstore; a bucket that does not answer is said in one line."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __getattr__(self, name: str) -> Any:
-        import obstore
-        from obstore.exceptions import AlreadyExistsError, BaseError
-
-        def request(*arguments: Any, **options: Any) -> Any:
-            try:
-                found = getattr(obstore, name)(*arguments, **options)
-                return list(found) if name == "list" else found  # whose pages are requests of their own
-            except AlreadyExistsError:
-                raise
-            except BaseError as error:
-                raise CorpuskitError(
-                    f"{self._url}: the bucket refused or did not answer ({name}): {str(error).splitlines()[0]}",
-                    "check the bucket's name, the credentials and the endpoint in the environment, then run again",
-                ) from error
-
-        return request
-
-
 class _Log(io.BytesIO):
     """Lines in memory, put whole now and then."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
         super().__init__()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # the run's first log
             self.write(store.get(key))
         self._store, self._key, self._at = store, key, time.monotonic()
 

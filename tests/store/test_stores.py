@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -127,7 +129,7 @@ def test_a_bucket_that_does_not_answer_is_named(
     for name, value in about.items():
         monkeypatch.setenv(name, value)
     assert main(["stats", "s3://corpora/x"]) != 0
-    assert "s3://corpora/x: the bucket refused or did not answer (list)" in (said := capsys.readouterr().err)
+    assert "s3://corpora/x: the bucket refused or did not answer (list runs)" in (said := capsys.readouterr().err)
     assert len(said.splitlines()) == 2
 
 
@@ -239,3 +241,51 @@ def test_a_recipe_that_trains_is_refused_in_a_bucket(
     (tmp_path / "trains.yaml").write_text(text)
     assert main(["run", str(tmp_path / "trains.yaml"), "--root", "memory:///"]) != 0
     assert "checkpoints need a local root" in capsys.readouterr().err
+
+
+class Full(LocalStore):
+    """A root whose disk is full after one more file."""
+
+    left: int | None = None
+
+    def copy_all(self, copies: Mapping[str, str]) -> None:
+        for target, source in copies.items():
+            if target.startswith("stages/") or self.left is None:
+                super().copy_all({target: source})
+                continue
+            if not self.left:
+                raise OSError(28, "No space left on device")
+            self.left -= 1
+            super().copy_all({target: source})
+
+
+def test_a_folder_that_was_filled_in_part_has_no_manifest(built: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    path, expected = built
+    root = Root(Full(tmp_path / "root"))
+    for shortest, left in (("60", None), ("40", 1)):
+        plan = make(load(path, [f"steps.too_short.where=clean_chars >= {shortest}"]))
+        root.store.left = left
+        with contextlib.nullcontext() if left is None else pytest.raises(OSError, match="No space"):
+            run(plan, root, root.new_run("", "", plan), engine="inline")
+        assert bool(root.manifest("corpus")) == (left is None)
+    root.store.left, plan = None, make(load(path, []))
+    assert not run(plan, root, root.new_run("", "", plan), engine="inline").failures
+    published = {key: name for key, name in expected.items() if not key.startswith("stages/")}
+    assert {key: name for key, name in contents(root.store).items() if not key.startswith("stages/")} == published
+    assert not [key for key in root.store.list("") if "/." in key]  # no file that waits for its name
+
+
+def test_a_root_that_was_copied_from_a_bucket_can_be_looked_at(
+    built: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = built
+    root, plan = Root(in_memory()), make(load(path, []))
+    assert not run(plan, root, root.new_run("", "", plan), engine="inline").failures
+    here = LocalStore(tmp_path / "here")
+    for folder in ("corpus", "runs", "stages"):
+        for key in root.store.list(folder):
+            here.put(key, root.store.get(key))
+    sql = "SELECT count(*) AS n FROM corpus"
+    assert main(["stats", str(tmp_path / "here"), "--sql", sql, "--json"]) == 0
+    kept = sum(part["rows"] for part in root.manifest("corpus")["files"].values())
+    assert json.loads(capsys.readouterr().out) == [{"n": kept}]
