@@ -72,6 +72,7 @@ def plan(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what has no receipt, then print the outcome."""
+    from corpuskit.core.kinds import kind_of
     from corpuskit.engines import check_engine
     from corpuskit.explore.views import rebuild
     from corpuskit.plan.planner import make
@@ -92,10 +93,9 @@ def run(options: argparse.Namespace) -> int:
     for warning in plan.warnings[len(recipe.warnings) :]:
         print(f"warning: {warning}", file=sys.stderr)
     root = Root(root_of(options, recipe))
-    if recipe.train is not None or (recipe.mix is not None and recipe.mix.swarm is not None):
-        root.store.kept("checkpoints")
-    if options.until is not None:
-        plan.until(options.until)
+    wanted = plan.until(options.until) if options.until is not None else set(plan.stages)
+    if any(kind_of(plan.stages[name]).keeps for name in wanted):
+        root.store.kept("checkpoints")  # refused now, and not hours later
     if options.pdb and options.unit is None:
         raise UsageError("--pdb needs --unit STAGE:N", "corpuskit plan lists the stages")
     if options.unit is not None:

@@ -91,6 +91,7 @@ class StageKind:
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
         barriers: names in `spec["apply"]` of what segments apply that a stage of this kind decided.
         applied: `module:class` that applies it, see `corpuskit.documents.decisions`.
+        keeps: whether its units work in a folder that outlives them (`Store.kept`), which a bucket does not have.
     """
 
     name: str
@@ -100,6 +101,7 @@ class StageKind:
     packages: tuple[str, ...] = ()
     barriers: tuple[str, ...] = ()
     applied: str = ""
+    keeps: bool = False
 
 
 @functools.cache

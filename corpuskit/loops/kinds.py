@@ -8,7 +8,7 @@ PROXIES = "corpuskit.loops.proxies"
 
 KINDS = (
     StageKind("swarm", f"{PROXIES}:swarm", None),
-    StageKind("proxy", f"{PROXIES}:proxy", None, packages=("torch",)),
-    StageKind("losses", f"{PROXIES}:losses", "swarm"),
-    StageKind("train", "corpuskit.loops.training:train", None, packages=("torch",)),
+    StageKind("proxy", f"{PROXIES}:proxy", None, packages=("torch",), keeps=True),
+    StageKind("losses", f"{PROXIES}:losses", "swarm", keeps=True),
+    StageKind("train", "corpuskit.loops.training:train", None, packages=("torch",), keeps=True),
 )

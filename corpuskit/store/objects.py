@@ -209,7 +209,7 @@ class ObjectStore:
         """There is none yet."""
         raise UsageError(
             f"{self.url}: a bucket cannot hold {folder}: checkpoints need a local root in this version",
-            "copy tokens/ and shards/ from the bucket and train there, or give --root DIR",
+            "stop before it (--until shards), or give a folder: --root DIR",
         )
 
     def sealing(self) -> contextlib.AbstractContextManager[None]:
