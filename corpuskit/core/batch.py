@@ -188,9 +188,10 @@ class ParquetPart(_Regroup):
 class PartReader:
     """Reads a part file: sequentially, or one record batch at a time by number."""
 
-    def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
-        # not mapped: what was read of a map stays resident
-        source = pa.OSFile(str(path)) if path.stat().st_size else pa.py_buffer(b"")
+    def __init__(self, source: Path | pa.NativeFile, columns: Sequence[str] | None = None) -> None:
+        if isinstance(source, Path):
+            # not mapped: what was read of a map stays resident
+            source = pa.OSFile(str(source)) if source.stat().st_size else pa.py_buffer(b"")
         included = None
         if columns is not None:
             schema = pa.ipc.open_file(source).schema

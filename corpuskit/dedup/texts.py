@@ -12,45 +12,49 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpuskit.core.batch import Batch, PartReader
-from corpuskit.core.work import Work
+from corpuskit.core.work import Part, Work
 
 
 class Texts:
     """Documents of one file.
 
     Args:
-        path: an Arrow part, or a Parquet file whose name ends so.
+        source: an Arrow part, of which no more is fetched than what is read; or a Parquet file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._parquet = pq.ParquetFile(path) if path.suffix == ".parquet" else None
+    def __init__(self, source: Part | Path) -> None:
+        self._source = source
+        self._parquet = pq.ParquetFile(source) if isinstance(source, Path) else None
 
     @classmethod
     def of(cls, work: Work) -> Texts:
         """The documents that a unit of `signatures` is about."""
-        return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"].local())
+        return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"])
 
     def read(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All rows in order, these columns of them."""
         if self._parquet is None:
-            yield from PartReader(self._path, columns)
+            yield from self._part(columns)
         else:
             yield from self.each(columns)
 
     def each(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All batches as they are stored, whose numbers `batches` takes."""
         if self._parquet is None:
-            yield from PartReader(self._path, columns).each()
+            yield from self._part(columns).each()
         else:
             for group in range(self._parquet.num_row_groups):
                 yield self._group(group, columns)
 
     def batches(self, numbers: Sequence[int], columns: Sequence[str]) -> Iterator[Batch]:
         """The batches of these numbers."""
-        reader = PartReader(self._path, columns) if self._parquet is None else None
+        reader = self._part(columns) if self._parquet is None else None
         for number in numbers:
             yield reader.batch(number) if reader is not None else self._group(number, columns)
+
+    def _part(self, columns: Sequence[str]) -> PartReader:
+        assert isinstance(self._source, Part)
+        return PartReader(self._source.open(), columns)
 
     def _group(self, number: int, columns: Sequence[str]) -> Batch:
         assert self._parquet is not None

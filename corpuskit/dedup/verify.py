@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpuskit.core.work import Work
+from corpuskit.core.work import Part, Work
 from corpuskit.dedup.bands import edge_matches, matches
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, Index
@@ -75,10 +75,10 @@ class Verifier:
         self.params = Minhash.parse(work.spec["minhash"])
         self.memory = work.memory
         self._known = Known(work)
-        self._docs: list[Path] = []
+        self._docs: list[Part | Path] = []
         for source in self.index.sources:
             if source.root is None:
-                self._docs += [receipt.parts["docs"].local() for receipt in work.receipts(f"docs:{source.source}")]
+                self._docs += [receipt.parts["docs"] for receipt in work.receipts(f"docs:{source.source}")]
             else:
                 self._docs += [Path(path) for path in work.run["finished"][source.source]]
 

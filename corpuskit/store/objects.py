@@ -10,8 +10,9 @@ import io
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -175,7 +176,9 @@ class ObjectStore:
 
     def open(self, key: str) -> pa.NativeFile:
         """An object that is read by ranges."""
-        return pa.PythonFile(_Reader(self._obstore.open_reader(self._bucket, key, buffer_size=READ_AHEAD)), "r")
+        with self._asking(f"open {key}"):
+            reader = self._obstore.open_reader(self._bucket, key, buffer_size=READ_AHEAD)
+        return pa.PythonFile(_Reader(reader, lambda: self._asking(f"read {key}")), "r")
 
     def local(self, key: str) -> Path:
         """A fetched file."""
@@ -212,7 +215,7 @@ class ObjectStore:
             "stop before it (--until shards), or give a folder: --root DIR",
         )
 
-    def sealing(self) -> contextlib.AbstractContextManager[None]:
+    def sealing(self) -> AbstractContextManager[None]:
         """No lock: two seals of one plan put the same bytes; do not run two plans in one bucket root at a time."""
         return contextlib.nullcontext()
 
@@ -249,8 +252,8 @@ class _Log(io.BytesIO):
 class _Reader(io.RawIOBase):
     """obstore's reader as a file of Python's: `read` gives bytes."""
 
-    def __init__(self, reader: obstore.ReadableFile) -> None:
-        self._reader = reader
+    def __init__(self, reader: obstore.ReadableFile, asking: Callable[[], AbstractContextManager[None]]) -> None:
+        self._reader, self._asking = reader, asking
 
     def readable(self) -> bool:
         return True
@@ -266,6 +269,7 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._reader.read(len(view))
+        with self._asking():
+            data = self._reader.read(len(view))
         view[: len(data)] = memoryview(data)
         return len(data)
