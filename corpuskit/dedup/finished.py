@@ -13,6 +13,7 @@ from typing import Any
 from corpuskit.core.keys import digest
 from corpuskit.core.plan import Unit
 from corpuskit.errors import UsageError
+from corpuskit.store.root import MANIFEST, Root
 
 PARAMETERS = "index/minhash.json"
 """Where a root says by what it was deduplicated."""
@@ -33,13 +34,13 @@ def finished_files(root: Path, params: dict[str, Any]) -> dict[str, list[Unit]]:
     _check_shingles(root, params)
     found: dict[str, list[Unit]] = {}
     for folder in ("corpus", "holdout"):
-        manifest = root / folder / "_manifest.json"
-        if folder == "corpus" and not manifest.exists():
+        manifest = Root(root).manifest(folder)
+        if folder == "corpus" and not manifest:
             raise UsageError(
-                f"{root} holds no finished corpus: there is no {manifest}", "run its recipe to the end first"
+                f"{root} holds no finished corpus: there is no {root / folder / MANIFEST}",
+                "run its recipe to the end first",
             )
-        files = json.loads(manifest.read_bytes())["files"] if manifest.exists() else {}
-        for relative, entry in sorted(files.items()):
+        for relative, entry in sorted(manifest.get("files", {}).items()):
             path = root / folder / relative
             if not path.exists():
                 raise UsageError(f"{path} is in its manifest and not on disk", "run its recipe again")

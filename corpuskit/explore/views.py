@@ -24,7 +24,7 @@ from corpuskit.core.plan import Plan
 from corpuskit.core.work import Receipt
 from corpuskit.errors import UsageError
 from corpuskit.explore import stats
-from corpuskit.store.root import Root
+from corpuskit.store.root import MANIFEST, Root
 
 VERSION = 2
 """Of the definitions below: views of another version are written anew."""
@@ -145,7 +145,7 @@ def rebuild(root: Root, plan: Plan) -> None:
 def _state(base: Path, plan: Plan, complete: list[Receipt]) -> str:
     """What the views depend on, hashed: the place, the plan, its receipts and the published folders."""
     published = []
-    for path in (*(base / folder / "_manifest.json" for folder in (*_PUBLISHED, "shards")), base / "files.parquet"):
+    for path in (*(base / folder / MANIFEST for folder in (*_PUBLISHED, "shards")), base / "files.parquet"):
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
             published.append([path.name, status.st_ino, status.st_mtime_ns, status.st_size])
