@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from corpuskit.core.kinds import Flow, kind_of
+from corpuskit.core.kinds import Flow, kind_of, spec_of
 from corpuskit.core.plan import Plan
 from corpuskit.core.tables import size, table
+from corpuskit.dedup.kinds import Compared
 from corpuskit.plan.why import reasons
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
@@ -45,7 +46,7 @@ def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
         lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
     for stage in plan.stages.values():
         if stage.kind == "bands":
-            params = Minhash.parse(stage.spec["minhash"])
+            params = spec_of(stage, Compared).params
             found["lsh"] = _curve(params)
             lines += _said(params, found["lsh"])
     return "\n".join(lines), found

@@ -27,9 +27,10 @@ from corpuskit.plan.planner import make
 from corpuskit.recipe import Recipe
 from corpuskit.run.execute import execute
 from corpuskit.shards.contents import make_plan
+from corpuskit.shards.kinds import FILE_TOKENS
 from corpuskit.shards.pack import Blocks
 from corpuskit.shards.planning import learns_from_swarm, mix_parameters
-from corpuskit.shards.stages import FILE_TOKENS, taught, with_weights
+from corpuskit.shards.stages import taught, with_weights
 from corpuskit.store.root import Root
 
 Answer = tuple[str, Any]

@@ -37,6 +37,12 @@ def digest(value: Any, length: int = 16) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
 
 
+def safe_name(name: str) -> str:
+    """A rule's name as part of a folder's name."""
+    clean = "".join(c if c.isalnum() or c in "._" else "_" for c in name)[:40]
+    return clean if clean == name else f"{clean}-{digest(name, 6)}"
+
+
 def block_hash(salt: str, source: str, relative: str, block: int) -> int:
     """The 44 leading bits of a document id: uint64 with the 20 bits of the record number zero."""
     text = canonical([salt, source, relative, block])

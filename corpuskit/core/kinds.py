@@ -1,19 +1,21 @@
 """Stage kinds: what a stage of the plan is, said in one place by the room that it belongs to.
 
-A room with stages has a module `kinds`, which lists them and imports nothing heavy: `corpuskit plan` reads it, and the
-body is imported when a unit runs. Rooms are found by their folder, so that a new one is named nowhere else.
+A room with stages has a module `kinds`, which lists them in `KINDS`, and the steps that it plans in `BARRIERS`. It
+imports nothing heavy: `corpuskit plan` reads it, and the body is imported when a unit runs. Rooms are found by their
+folder, so that a new one is named nowhere else.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.spec import Spec
 from corpuskit.errors import InputError
 
 EXPANSION = {".gz": 3.5, ".tgz": 3.5, ".zst": 3.5, ".bz2": 4.0, ".xz": 4.5}
@@ -45,7 +47,7 @@ class Flow:
     @classmethod
     def of(cls, plan: Plan) -> Flow:
         """From the sizes of the files."""
-        reading = [unit for stage in plan.stages.values() if "reader" in stage.spec for unit in stage.units]
+        reading = [unit for stage in plan.stages.values() if spec_of(stage, Spec).reads for unit in stage.units]
         text = sum(_text_bytes(entry) for unit in reading for entry in unit.inputs)
         finished = sum(unit.bytes for stage in plan.stages.values() if _finished(stage) for unit in stage.units)
         return cls(sum(unit.bytes for unit in reading), text, finished / STORED)
@@ -63,7 +65,7 @@ class Flow:
 
 def _finished(stage: Stage) -> bool:
     """Whether a stage reads documents of a finished corpus."""
-    return "reader" not in stage.spec and any(unit.inputs for unit in stage.units)
+    return not spec_of(stage, Spec).reads and any(unit.inputs for unit in stage.units)
 
 
 def _text_bytes(entry: dict[str, Any]) -> float:
@@ -83,14 +85,13 @@ class StageKind:
     Attributes:
         name: in plan.json and in keys; unique.
         body: `module:function`, called with a `Work`; imported when a unit runs.
+        spec: the dataclass of what the body is told.
         seals: the folders that its parts are published in and that wait for it: `corpus` for `corpus/`, `holdout/`,
             `dropped/`, `duplicates/` and `index/`, `shards` for `tokens/` and `shards/`, `swarm`; None: it publishes
             nothing and holds nothing back.
         disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
             seven domains of this kind of corpus, so a prediction can be off by a factor of two.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
-        barriers: names in `spec["apply"]` of what segments apply that a stage of this kind decided.
-        applied: `module:class` that applies it, see `corpuskit.documents.decisions`.
         keeps: whether its units work in a folder that outlives them (`Store.kept`), which a bucket does not have.
     """
 
@@ -99,23 +100,69 @@ class StageKind:
     seals: Literal["corpus", "shards", "swarm"] | None = "corpus"
     disk: Callable[[Stage, Flow], float] = _nothing
     packages: tuple[str, ...] = ()
-    barriers: tuple[str, ...] = ()
-    applied: str = ""
     keeps: bool = False
+    spec: type[Spec] = Spec
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """A step that must have seen every document before it says what becomes of each.
+
+    Attributes:
+        step: its name.
+        plan: `module:function`, called with the planner, the step's call and the sources that it is for, see
+            `corpuskit.core.planning`: adds its stages, and to each source's decisions what the next segment applies.
+            Returns the name of the stage that the texts depend on from here on, or None if they stay as they are.
+        applied: `module:class` that applies a decision, see `corpuskit.documents.decisions`.
+        only_removes: whether a decision may be applied by whatever only looks at documents, which then are not written
+            first: it removes some of them, and does nothing else.
+    """
+
+    step: str
+    plan: str
+    applied: str
+    only_removes: bool = False
+
+
+def _listed(what: str) -> Iterator[Any]:
+    for path in sorted(Path(__file__).parents[1].glob("*/kinds.py")):
+        name = f"corpuskit.{path.parent.name}.kinds"
+        if name != __name__:
+            yield from getattr(importlib.import_module(name), what, ())
 
 
 @functools.cache
 def kinds() -> dict[str, StageKind]:
     """All kinds of stages by name."""
     found: dict[str, StageKind] = {}
-    rooms = Path(__file__).parents[1]
-    for path in sorted(rooms.glob("*/kinds.py")):
-        name = f"corpuskit.{path.parent.name}.kinds"
-        if name != __name__:
-            for kind in importlib.import_module(name).KINDS:
-                assert kind.name not in found, f"two kinds of stages are named {kind.name}"
-                found[kind.name] = kind
+    for kind in _listed("KINDS"):
+        assert kind.name not in found, f"two kinds of stages are named {kind.name}"
+        found[kind.name] = kind
     return found
+
+
+@functools.cache
+def barriers() -> dict[str, Barrier]:
+    """All barriers by the name of their step."""
+    return {barrier.step: barrier for barrier in _listed("BARRIERS")}
+
+
+T = TypeVar("T", bound=Spec)
+
+
+def spec_of(stage: Stage, expected: type[T]) -> T:
+    """What a stage is told.
+
+    Args:
+        expected: the dataclass, or `Spec` if any will do.
+
+    Raises:
+        InputError: the plan is of a version of corpuskit that tells such a stage other things.
+    """
+    if stage.made is None:
+        stage.made = kind_of(stage).spec.parse(stage.spec, stage.run)
+    assert isinstance(stage.made, expected), f"{stage.name} is told a {type(stage.made).__name__}"
+    return stage.made
 
 
 def kind_of(stage: Stage) -> StageKind:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+from corpuskit.core.spec import Spec
 from corpuskit.errors import UsageError, did_you_mean
 
 How = Literal["each", "all"]
@@ -38,9 +39,10 @@ class Stage:
     Attributes:
         name: unique in the plan; `folder` adds the key.
         kind: name of a `corpuskit.core.kinds.StageKind`, which says what runs it and what it publishes; in the key.
-        spec: what the body is told and the key is made of.
+        spec: what the body is told and the key is made of, as JSON; `corpuskit.core.kinds.spec_of` gives it with types.
         run: what the body is told besides: paths and other things without identity.
         needs: by label.
+        made: what spec and run were made of, or what `spec_of` has made of them.
     """
 
     name: str
@@ -50,6 +52,12 @@ class Stage:
     needs: dict[str, Need]
     key: str = ""
     units: list[Unit] = field(default_factory=list)
+    made: Spec | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, name: str, kind: str, spec: Spec, needs: dict[str, Need]) -> Self:
+        """A stage that is told `spec`, which the kind of that name takes."""
+        return cls(name, kind, spec.identity(), spec.aside(), needs, made=spec)
 
     @property
     def folder(self) -> str:
@@ -78,7 +86,10 @@ class Plan:
 
     def dump(self) -> str:
         """The plan as JSON; workers of all engines read it."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+        data = dataclasses.asdict(self)
+        for stage in data["stages"].values():
+            del stage["made"]
+        return json.dumps(data, indent=1, sort_keys=True)
 
     @classmethod
     def parse(cls, text: str) -> Plan:

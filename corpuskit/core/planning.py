@@ -20,12 +20,12 @@ class Decision:
     Attributes:
         label: under which the segment finds the stage.
         need: the stage.
-        spec: for `corpuskit.documents.decisions`.
+        told: what `corpuskit.documents.decisions` is told of it; `barrier` names the step.
     """
 
     label: str
     need: Need
-    spec: dict[str, Any]
+    told: dict[str, Any]
 
 
 class Planner(Protocol):

@@ -1,7 +1,7 @@
 """What the body of a unit sees: its parameters, the parts of the stages it needs, and where to put its own.
 
-A body is a function `(work: Work) -> None`. It must write the same bytes for the same key: no time, no random number
-without a seed, no path of the root, no dependence on `memory` or `batch_bytes` in what it writes.
+A body is a function `(work: Work[ItsSpec]) -> None`. It must write the same bytes for the same key: no time, no random
+number without a seed, no path of the root, no dependence on `memory` or `batch_bytes` in what it writes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
+from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
 
 HISTORY = ("scored",)
@@ -109,13 +110,16 @@ class Receipt:
         return self.content or self.key
 
 
+T_co = TypeVar("T_co", bound=Spec, covariant=True)
+
+
 @dataclass
-class Work:
+class Work(Generic[T_co]):
     """One unit at work.
 
     Attributes:
         store: what keeps the run; bodies read it through receipts and parts, and write with `put` and `memo`.
-        spec: the stage's parameters: JSON, exactly what its key was made of; `run`: paths and the like, not in the key.
+        spec: what the stage is told.
         unit: this unit's number in its stage, from 0; `units`: how many the stage has.
         key: hex digits of what this unit's parts depend on: its content key, or without one the unit's key. Name
             published parts by it. origin: identity of the raw input it descends from.
@@ -128,7 +132,7 @@ class Work:
 
     store: Store
     stage: str
-    spec: dict[str, Any]
+    spec: T_co
     unit: int
     units: int
     key: str
@@ -139,7 +143,6 @@ class Work:
     receipts_of: Callable[[str], list[Receipt]]
     receipt_of: Callable[[str, int], Receipt | None] | None = None
     origin: str = ""
-    run: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, str] = field(default_factory=dict)
     books: dict[str, Counter[str]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)

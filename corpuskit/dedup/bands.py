@@ -19,6 +19,7 @@ from corpuskit.core.work import Work
 from corpuskit.dedup.exact import copy_bits
 from corpuskit.dedup.files import ArrayWriter
 from corpuskit.dedup.index import I64, Index
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.sort import Sorter, pack
 from corpuskit.steps.lsh import Minhash
 
@@ -35,13 +36,13 @@ MEMBER_BLOCK = 512
 """Members of a large bucket whose signatures are compared at a time."""
 
 
-def bands(work: Work) -> None:
+def bands(work: Work[Compared]) -> None:
     """Find the candidate pairs of the buckets whose hash is in this unit's partition.
 
     Parts: pairs uint64, sorted and distinct: the rank of the document of lower priority in the upper half, the other
     in the lower; large_member uint32 and large_offset int64: the ranks of the members of large buckets, rising.
     """
-    params = Minhash.parse(work.spec["minhash"])
+    params = work.spec.params
     index = Index(work)
     copies = copy_bits(work.receipts("exact"), index.documents)
     sorter = Sorter(work.scratch / "sort", work.memory // 4)

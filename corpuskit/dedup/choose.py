@@ -24,14 +24,14 @@ from corpuskit.dedup.examine import Examination
 from corpuskit.dedup.files import ArrayFile, ArrayWriter
 from corpuskit.dedup.finished import PARAMETERS
 from corpuskit.dedup.index import Index
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.known import Known
 from corpuskit.dedup.removed import write_removed
 from corpuskit.dedup.sort import Run, merge
 from corpuskit.dedup.verify import Verifier
-from corpuskit.steps.lsh import Minhash
 
 
-def choose(work: Work) -> None:
+def choose(work: Work[Compared]) -> None:
     """Choose among all documents, and write which are removed.
 
     Parts: `removed`, `removed_docs`, `removed_exact`, as `write_removed` says.
@@ -39,7 +39,7 @@ def choose(work: Work) -> None:
     Facts: candidates = ruled_out + compared (distinct pairs, all rounds); similar, of the compared; precision, similar
     / candidates or null; bands, rows; rounds; by_domain and clusters as `write_removed` says.
     """
-    params = Minhash.parse(work.spec["minhash"])
+    params = work.spec.params
     if not params.bands:  # exact copies only
         work.facts |= write_removed(work, Index(work), None)
         return
@@ -78,7 +78,7 @@ def choose(work: Work) -> None:
     work.facts |= write_removed(work, verifier.index, choice)
 
 
-def _together(work: Work, edges: list[Run]) -> Run:
+def _together(work: Work[Compared], edges: list[Run]) -> Run:
     """One file of all pairs: the rounds search it again and again."""
     paths = work.scratch / "pair-0.npy", work.scratch / "jaccard-0.npy"
     with ArrayWriter(paths[0], np.uint64) as pairs_out, ArrayWriter(paths[1], np.float64) as jaccard_out:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from corpuskit.core.batch import PartReader
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.documents.lookup import Lookup, mapped
 
 
-def decide(work: Work) -> None:
+def decide(work: Work[Spec]) -> None:
     """Body: what the choice of `minhash` says of the documents of one unit.
 
     Needs `docs` one to one and `choose`. Parts: removed_docs, uint64, sorted; removed_exact, uint8, whether each is an

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from corpuskit.core.batch import ParquetPart, PartReader
 from corpuskit.core.work import Receipt, Work
+from corpuskit.dedup.kinds import Evidence
 
 
-def duplicates(work: Work) -> None:
+def duplicates(work: Work[Evidence]) -> None:
     """Body: publish the witness of every removed document, and the rule by which it left afterwards, if it did.
 
     Part `duplicates`, sorted by doc: the columns of `removed`, and kept_dropped_by: the rule by which the witness left
@@ -24,7 +25,7 @@ def duplicates(work: Work) -> None:
     with duckdb.connect(str(work.scratch / "duplicates.duckdb"), config=settings) as database:
         database.execute("CREATE TABLE later (doc UBIGINT, rule VARCHAR)")
         schema = _removed(work, database)
-        for name in work.spec["segments"]:
+        for name in work.spec.segments:
             for receipt in work.receipts(name):
                 _left(receipt, database)
         query = (
@@ -38,16 +39,16 @@ def duplicates(work: Work) -> None:
     work.rows("duplicates", part.rows)
 
 
-def _removed(work: Work, database: duckdb.DuckDBPyConnection) -> pa.Schema:
+def _removed(work: Work[Evidence], database: duckdb.DuckDBPyConnection) -> pa.Schema:
     """Fill the table `removed` from all choices; those of a later one are `later` for an earlier."""
-    for number, name in enumerate(work.spec["choices"]):
+    for number, name in enumerate(work.spec.choices):
         reader = PartReader(work.receipts(name)[0].parts["removed"].local())
         batches = pa.RecordBatchReader.from_batches(reader.schema, reader)
         create = "INSERT INTO removed" if number else "CREATE TABLE removed AS"
         database.register("batches", batches)
         database.execute(f"{create} SELECT *, {number} AS choice FROM batches")
         database.unregister("batches")
-    last = "exact" if work.spec["choices"][-1].startswith("exact-") else "minhash"
+    last = "exact" if work.spec.choices[-1].startswith("exact-") else "minhash"
     database.execute(f"INSERT INTO later SELECT doc, '{last}' FROM removed WHERE choice > 0")
     return reader.schema
 

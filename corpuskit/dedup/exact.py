@@ -10,13 +10,14 @@ import numpy.typing as npt
 from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import Index, set_bits
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.sort import Sorter, pack, upper
 
 BLOCK = 1 << 20
 """Pairs read at a time."""
 
 
-def exact(work: Work) -> None:
+def exact(work: Work[Compared]) -> None:
     """Find the exact copies whose hash is in this unit's partition.
 
     Part `copies`: uint64, sorted: the copy's rank in the upper half, the rank of the one that stays in the lower.

@@ -14,6 +14,7 @@ from corpuskit.core.work import Work
 from corpuskit.dedup.bands import edge_matches, matches
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, set_bits
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.prefix import PrefixFilter
 from corpuskit.dedup.sort import U64, Sorter, pack
 from corpuskit.dedup.verify import Verifier
@@ -38,7 +39,7 @@ class Examination:
         known: files of the pairs compared before, each sorted.
     """
 
-    def __init__(self, work: Work, verifier: Verifier, witness: ArrayFile, known: list[ArrayFile]) -> None:
+    def __init__(self, work: Work[Compared], verifier: Verifier, witness: ArrayFile, known: list[ArrayFile]) -> None:
         self._work, self._verifier, self._index = work, verifier, verifier.index
         self._least, self._sure = edge_matches(verifier.params)
         self._witness, self._known = witness, known

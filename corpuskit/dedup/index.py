@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from numba import njit
 
 from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.signatures import LEADING_BITS
 from corpuskit.errors import CorpuskitError
 from corpuskit.kernels.radix import radix_sort_with
@@ -33,22 +33,6 @@ ENTRY_BYTES = 48
 
 CACHED = 1 << 18
 """Entries of a partition that are worked on at a time, where keys allow."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A source as stages see it.
-
-    Attributes:
-        source, domain: names.
-        priority: 0 for a finished corpus, else one more than the domain's place in the user's `keep` list.
-        root: of the finished corpus, as the recipe names it; None for documents of this build.
-    """
-
-    source: str
-    domain: str
-    priority: int
-    root: str | None = None
 
 
 class Signed:
@@ -67,8 +51,8 @@ class Signed:
         CorpuskitError: more than 2^32 - 1 documents.
     """
 
-    def __init__(self, work: Work) -> None:
-        self.sources = [Source(**source) for source in work.spec["sources"]]
+    def __init__(self, work: Work[Compared]) -> None:
+        self.sources = work.spec.sources
         self._receipts: list[Receipt] = []
         owners: list[int] = []
         for i, source in enumerate(self.sources):
@@ -107,7 +91,7 @@ class Index(Signed):
         finished: ranks below this are documents of a finished corpus, which are never removed.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work[Compared]) -> None:
         super().__init__(work)
         parts = work.receipts("rank")[0].parts
         self._rank, self._number = ArrayFile(parts["rank"].local()), ArrayFile(parts["number"].local())

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from corpuskit.core.kinds import DOCUMENT, Flow, StageKind
+from corpuskit.core.kinds import DOCUMENT, Barrier, Flow, StageKind, spec_of
 from corpuskit.core.plan import Stage
+from corpuskit.core.spec import ASIDE, Spec
+from corpuskit.documents.kinds import Reading
+from corpuskit.steps.lsh import Minhash
 
 LINE = 200
 """Bytes of text for each line that `lines` hashes, on average."""
@@ -14,17 +19,110 @@ CUT = 0.3
 """Share of these lines that is cut."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sketched(Reading):
+    """What `signatures` is told.
+
+    Attributes:
+        minhash: as the step returned it, without what is done with pairs.
+    """
+
+    version: ClassVar[int] = 2
+    minhash: dict[str, Any]
+    apply: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def params(self) -> Minhash:
+        """With any values for what is done with pairs, which plays no part in a signature."""
+        return Minhash.parse({"threshold": 1.0, "verify": "none", "choose": "priority"} | self.minhash)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source as stages see it.
+
+    Attributes:
+        source, domain: names.
+        priority: 0 for a finished corpus, else one more than the domain's place in the user's `keep` list.
+        root: of the finished corpus, as the recipe names it; None for documents of this build.
+    """
+
+    source: str
+    domain: str
+    priority: int
+    root: str | None = None
+
+
+@dataclass(frozen=True)
+class Compared(Spec):
+    """What the stages over all documents are told.
+
+    Attributes:
+        minhash: as the step returned it. sources: in the order in which their documents are numbered.
+        finished: the files of each source that is a finished corpus.
+    """
+
+    version: ClassVar[int] = 2
+    minhash: dict[str, Any]
+    sources: tuple[Source, ...]
+    finished: dict[str, list[str]] = field(metadata=ASIDE, default_factory=dict)
+
+    @property
+    def params(self) -> Minhash:
+        """The parameters that results depend on."""
+        return Minhash.parse(self.minhash)
+
+
+@dataclass(frozen=True)
+class Evidence(Spec):
+    """What `duplicates` is told: the stages that chose, in the order of the steps, and the segments behind them."""
+
+    version: ClassVar[int] = 2
+    choices: list[str]
+    segments: list[str]
+
+
+@dataclass(frozen=True)
+class Hashed(Spec):
+    """What `lines` is told: what is hashed, and the domain if lines are compared within it alone."""
+
+    unit: Any
+    min_chars: int
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Repeated(Spec):
+    """What `repeated` is told.
+
+    Attributes:
+        documents: in how many a line must be, and `keep`: how many keep it. sources: labels of the stages `lines`.
+    """
+
+    documents: int
+    keep: int
+    sources: list[str]
+
+
+@dataclass(frozen=True)
+class Repeats(Spec):
+    """What `repeats` is told: the label under which `repeated` knows its source."""
+
+    lines: str
+
+
 def _signatures(stage: Stage, flow: Flow) -> float:
     # id, lengths, hash and the entry of `exact`: 44; an entry of 12 for each band
-    params = stage.spec["minhash"]
-    return flow.through(stage) / DOCUMENT * float(44 + 4 * params["permutations"] + 12 * params["bands"])
+    params = spec_of(stage, Sketched).params
+    return flow.through(stage) / DOCUMENT * float(44 + 4 * params.permutations + 12 * params.bands)
 
 
 def _compared(bytes_: int) -> Callable[[Stage, Flow], float]:
     """So many bytes for a document that dedup sees: as if half of them went, and each had one candidate."""
 
     def disk(stage: Stage, flow: Flow) -> float:
-        seen = flow.compared if stage.run.get("finished") else flow.text / DOCUMENT
+        finished = isinstance(spec := spec_of(stage, Spec), Compared) and spec.finished
+        seen = flow.compared if finished else flow.text / DOCUMENT
         return seen * bytes_
 
     return disk
@@ -48,27 +146,23 @@ def _repeats(stage: Stage, flow: Flow) -> float:
 
 
 KINDS = (
-    StageKind("signatures", "corpuskit.dedup.signatures:signatures", disk=_signatures),
-    StageKind("rank", "corpuskit.dedup.rank:rank", disk=_compared(8)),
-    StageKind("exact", "corpuskit.dedup.exact:exact", disk=_compared(4)),
-    StageKind("bands", "corpuskit.dedup.bands:bands", disk=_compared(8)),
-    StageKind("verify", "corpuskit.dedup.verify:verify", disk=_compared(32)),
-    StageKind("choose", "corpuskit.dedup.choose:choose", disk=_compared(18)),
-    StageKind(
-        "decide",
-        "corpuskit.dedup.decide:decide",
-        disk=_decide,
-        barriers=("exact", "minhash"),
-        applied="corpuskit.dedup.applied:Removed",
-    ),
-    StageKind("duplicates", "corpuskit.dedup.evidence:duplicates", disk=_compared(6)),
-    StageKind("lines", "corpuskit.dedup.lines:lines", disk=_lines),
-    StageKind("repeated", "corpuskit.dedup.lines:repeated", disk=_repeated),
-    StageKind(
-        "repeats",
-        "corpuskit.dedup.lines:repeats",
-        disk=_repeats,
-        barriers=("lines",),
-        applied="corpuskit.dedup.lines:Cut",
-    ),
+    StageKind("signatures", "corpuskit.dedup.signatures:signatures", disk=_signatures, spec=Sketched),
+    StageKind("rank", "corpuskit.dedup.rank:rank", disk=_compared(8), spec=Compared),
+    StageKind("exact", "corpuskit.dedup.exact:exact", disk=_compared(4), spec=Compared),
+    StageKind("bands", "corpuskit.dedup.bands:bands", disk=_compared(8), spec=Compared),
+    StageKind("verify", "corpuskit.dedup.verify:verify", disk=_compared(32), spec=Compared),
+    StageKind("choose", "corpuskit.dedup.choose:choose", disk=_compared(18), spec=Compared),
+    StageKind("decide", "corpuskit.dedup.decide:decide", disk=_decide),
+    StageKind("duplicates", "corpuskit.dedup.evidence:duplicates", disk=_compared(6), spec=Evidence),
+    StageKind("lines", "corpuskit.dedup.lines:lines", disk=_lines, spec=Hashed),
+    StageKind("repeated", "corpuskit.dedup.lines:repeated", disk=_repeated, spec=Repeated),
+    StageKind("repeats", "corpuskit.dedup.lines:repeats", disk=_repeats, spec=Repeats),
+)
+
+PLANNING, REMOVED = "corpuskit.dedup.planning:deduplicate", "corpuskit.dedup.applied:Removed"
+
+BARRIERS = (
+    Barrier("exact", PLANNING, REMOVED, only_removes=True),
+    Barrier("minhash", PLANNING, REMOVED, only_removes=True),
+    Barrier("lines", "corpuskit.dedup.lines_planning:lines", "corpuskit.dedup.lines:Cut"),
 )

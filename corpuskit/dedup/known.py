@@ -16,15 +16,16 @@ from numba import njit
 
 from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.sort import U64, Sorter
 from corpuskit.kernels.hashing import mix
 
 F64 = npt.NDArray[np.float64]
 
 
-def _folder(work: Work) -> str:
-    shingle = work.spec["minhash"]
-    return f"index/edges/{shingle['unit']}-{shingle['n']}"
+def _folder(work: Work[Compared]) -> str:
+    params = work.spec.params
+    return f"index/edges/{params.unit}-{params.n}"
 
 
 @njit(nogil=True, cache=True)
@@ -39,7 +40,7 @@ def pair_key(one: U64, two: U64) -> U64:
 class Known:
     """What `index/edges` of the work's root holds for its shingles."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work[Compared]) -> None:
         self._files: list[tuple[ArrayFile, ArrayFile]] = []
         for path in work.memo(_folder(work)).files():
             if not path.name.endswith("-key.npy"):
@@ -72,7 +73,7 @@ class Known:
     class Writer:
         """Collects what a unit computed, and publishes it for later runs."""
 
-        def __init__(self, work: Work) -> None:
+        def __init__(self, work: Work[Compared]) -> None:
             self._work = work
             self._sorter = Sorter(work.scratch / "known", work.memory // 16, np.float64)
 

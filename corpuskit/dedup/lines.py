@@ -24,7 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpuskit.core.batch import Batch, PartReader, set_column
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Receipt, Work
+from corpuskit.dedup.kinds import Hashed, Repeated, Repeats
 from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.lookup import mapped
 from corpuskit.kernels.lines import Lines, Unit, cut_lines, hash_lines
@@ -47,18 +49,18 @@ ROW = np.uint64(32)
 # -- runs ----------------------------------------------------------------------------------------------------------
 
 
-def lines(work: Work) -> None:
+def lines(work: Work[Hashed]) -> None:
     """Body: the lines of the documents of one unit, as sorted runs.
 
     Needs `docs` one to one. Parts, all of them plain little-endian numbers: high, low: the hash of each line, two
     uint64[m]; place: uint64[m], see `kernels.lines.Lines`, rows counted over the unit; runs: int64[r + 1], where each
     run begins, in which lines are sorted by high half, then place; doc: uint64[n], the id of each row.
     """
-    domain = work.spec.get("domain")
+    domain = work.spec.domain
     seed = 0 if domain is None else int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "little")
     with RunWriter(work) as runs:
         for batch in PartReader(work.receipt("docs").parts["docs"].local(), ["doc", "text"]):
-            found = hash_lines(batch.column("text"), work.spec["unit"], work.spec["min_chars"], seed)
+            found = hash_lines(batch.column("text"), work.spec.unit, work.spec.min_chars, seed)
             runs.add(batch.column("doc").to_numpy(), found)
     work.facts["lines"] = runs.borders[-1]
 
@@ -66,7 +68,7 @@ def lines(work: Work) -> None:
 class RunWriter:
     """Collects the lines of one unit and writes them run by run; a document's lines are all in one run."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work[Spec]) -> None:
         self._work = work
         self._files = {name: work.put(name, ".u64").open("wb") for name in ("high", "low", "place", "doc")}
         self._waiting: list[Lines] = []
@@ -159,7 +161,7 @@ def _bytes(span: Span) -> int:
 # -- what recurs ---------------------------------------------------------------------------------------------------
 
 
-def repeated(work: Work) -> None:
+def repeated(work: Work[Repeated]) -> None:
     """Body: whether each line in this unit's range of hashes is cut from its document.
 
     Needs all units of `lines` of each source. Parts: bits: uint8, one bit for each line in the range, lowest first,
@@ -170,7 +172,7 @@ def repeated(work: Work) -> None:
     runs: list[Run] = []
     begins = []
     size = 0
-    for source in work.spec["sources"]:
+    for source in work.spec.sources:
         index = [size]
         for receipt in work.receipts(source):
             for run in runs_of(receipt):
@@ -183,7 +185,7 @@ def repeated(work: Work) -> None:
     path = work.put("bits", ".u8", rows=size)
     path.touch()
     bits = np.memmap(path, "u1", "w+", shape=size) if size else np.zeros(0, np.uint8)
-    search = Search(runs, begins, bits, work.spec["documents"], work.spec["keep"], max(1, work.memory // BYTES))
+    search = Search(runs, begins, bits, work.spec.documents, work.spec.keep, max(1, work.memory // BYTES))
     search.within(first, end)
     if isinstance(bits, np.memmap):
         bits.flush()
@@ -332,14 +334,14 @@ def _occurrences(run: Run, span: Span, low: np.uint64, room: int) -> Iterator[tu
 # -- what a unit's documents lose ----------------------------------------------------------------------------------
 
 
-def repeats(work: Work) -> None:
+def repeats(work: Work[Repeats]) -> None:
     """Body: the lines to cut from the documents of one unit.
 
     Needs `lines` one to one and all units of `repeated`. Part `cut`: uint64, sorted: see `kernels.lines.Lines.place`.
     """
     ranges = []
     for part, receipt in enumerate(work.receipts("repeated")):
-        index = mapped(receipt.parts[index_name(work.spec["lines"])].local(), "<i8")
+        index = mapped(receipt.parts[index_name(work.spec.lines)].local(), "<i8")
         ranges.append(
             [hash_range(part, len(work.receipts("repeated"))), receipt.parts["bits"].local(), index[work.unit]]
         )
@@ -370,7 +372,7 @@ class Cut:
         decision: what the plan says of the step. dropped: for documents of which nothing is left.
     """
 
-    def __init__(self, work: Work, decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
+    def __init__(self, work: Work[Spec], decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
         assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
         self._work, self._dropped = work, dropped
         self._unit: Unit = decision["unit"]

@@ -8,7 +8,10 @@ from typing import Any
 from corpuskit.core.calls import Source, StepCall
 from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Decision, Planner
+from corpuskit.core.spec import Spec
 from corpuskit.dedup.finished import finished_files
+from corpuskit.dedup.kinds import Compared, Evidence, Sketched
+from corpuskit.dedup.kinds import Source as Compares
 from corpuskit.errors import UsageError
 
 
@@ -29,18 +32,16 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
     listed, finished = _finished(planner, call, params, shared, prefix)
     for source in sources:
         place = keep.index(source.domain) if source.domain in keep else len(keep)
-        listed.append({"source": source.name, "domain": source.domain, "priority": 1 + place})
+        listed.append(Compares(source.name, source.domain, 1 + place))
     docs = {f"docs:{source.name}": Need(planner.holding(source.name), "all") for source in sources}
     for source in sources:
         name, upstream = f"{prefix}signatures-{source.name}", planner.holding(source.name)
-        spec = {"version": 2, "minhash": shared, "domain": source.domain}
         decisions = planner.decisions[source.name]
-        if decisions:
-            spec["apply"] = [decision.spec for decision in decisions]
+        sketched = Sketched(minhash=shared, domain=source.domain, apply=[decision.told for decision in decisions])
         needed = {"docs": Need(upstream, "each")} | {decision.label: decision.need for decision in decisions}
-        planner.add(Stage(name, "signatures", spec, {}, needed), like=upstream)
-    needs = {f"signatures:{one['source']}": Need(f"{prefix}signatures-{one['source']}", "all") for one in listed}
-    spec = {"version": 2, "minhash": params, "sources": listed}
+        planner.add(Stage.of(name, "signatures", sketched, needed), like=upstream)
+    needs = {f"signatures:{one.source}": Need(f"{prefix}signatures-{one.source}", "all") for one in listed}
+    spec = Compared(params, tuple(listed), finished)
     many = planner.partitions()
     bodies = {"rank": 1, "exact": many, "bands": many, "verify": many, "choose": 1}
     for body, units in bodies.items():
@@ -49,19 +50,19 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
         if body in ("verify", "choose"):
             needs |= docs
         name = f"{prefix}{body}"
-        planner.add(Stage(name, body, spec, {"finished": finished}, dict(needs)), count=units)
+        planner.add(Stage.of(name, body, spec, dict(needs)), count=units)
         needs[body] = Need(name, "all")
     for source in sources:
         # each unit's slice of the choice: a choice that moves elsewhere leaves the unit's documents as they are
         name, upstream = f"{prefix}decide-{source.name}", planner.holding(source.name)
         slices = {"docs": Need(upstream, "each"), "choose": needs["choose"]}
-        planner.add(Stage(name, "decide", {"version": 1}, {}, slices), like=upstream)
+        planner.add(Stage.of(name, "decide", Spec(), slices), like=upstream)
         planner.decisions[source.name].append(Decision(f"decide:{step}", Need(name, "each"), {"barrier": step}))
 
 
 def _finished(
     planner: Planner, call: StepCall, params: dict[str, Any], shared: dict[str, Any], prefix: str
-) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+) -> tuple[list[Compares], dict[str, list[str]]]:
     """Add the signatures of finished corpora; their sources, highest priority, and the files of each."""
     listed, files = [], {}
     for number, root in enumerate(params.get("against", ())):
@@ -72,9 +73,9 @@ def _finished(
             raise UsageError(f"{at}: {error.message}", error.hint) from None
         for domain, units in by_domain.items():
             source = f"against-{number}-{domain}"
-            spec = {"version": 2, "minhash": shared, "domain": domain}
-            planner.add(Stage(f"{prefix}signatures-{source}", "signatures", spec, {}, {}), raw=units)
-            listed.append({"source": source, "domain": domain, "priority": 0, "root": root})
+            stage = Stage.of(f"{prefix}signatures-{source}", "signatures", Sketched(minhash=shared, domain=domain), {})
+            planner.add(stage, raw=units)
+            listed.append(Compares(source, domain, 0, root))
             files[source] = [unit.inputs[0]["path"] for unit in units]
     return listed, files
 
@@ -87,8 +88,7 @@ def evidence(planner: Planner) -> None:
     needs = {name: Need(name, "all") for name in chosen}
     segments = sorted({name for source in planner.sources for name in _after(planner, source, chosen)})
     needs |= {name: Need(name, "all") for name in segments}
-    spec = {"version": 2, "choices": chosen, "segments": segments}
-    planner.add(Stage("duplicates", "duplicates", spec, {}, needs), count=1)
+    planner.add(Stage.of("duplicates", "duplicates", Evidence(chosen, segments), needs), count=1)
 
 
 def _after(planner: Planner, source: str, chosen: list[str]) -> list[str]:

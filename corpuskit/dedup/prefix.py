@@ -19,6 +19,7 @@ from numba import njit
 from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, get_bits
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.sort import U64, Sorter
 from corpuskit.dedup.verify import Verifier
 
@@ -46,7 +47,7 @@ class PrefixFilter:
 
     def __init__(
         self,
-        work: Work,
+        work: Work[Compared],
         verifier: Verifier,
         wide: npt.NDArray[np.uint8],
         witness: ArrayFile,

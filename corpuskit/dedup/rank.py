@@ -13,6 +13,7 @@ import numpy.typing as npt
 from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayWriter, Scatter
 from corpuskit.dedup.index import I64, Signed
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.sort import U64
 
 ENTRY_BYTES = 96
@@ -22,7 +23,7 @@ SAMPLE = 4096
 """Documents looked at to cut the order into ranges that fit in memory; the result does not depend on it."""
 
 
-def rank(work: Work) -> None:
+def rank(work: Work[Compared]) -> None:
     """Rank the documents of all units of `signatures`, which are numbered in the order of sources, units and rows.
 
     Parts: rank uint32[n] of each number; number uint32[n] of each rank.

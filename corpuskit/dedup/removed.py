@@ -14,6 +14,7 @@ from corpuskit.core.work import Work
 from corpuskit.dedup.choice import Choice
 from corpuskit.dedup.exact import copies_of
 from corpuskit.dedup.index import Index
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.sort import U64, lower, upper
 
 ROWS = 1 << 16
@@ -32,7 +33,7 @@ SCHEMA = pa.schema(
 )
 
 
-def write_removed(work: Work, index: Index, choice: Choice | None) -> dict[str, Any]:
+def write_removed(work: Work[Compared], index: Index, choice: Choice | None) -> dict[str, Any]:
     """Write part `removed` (`SCHEMA`, sorted by doc) from the last choice and the exact copies.
 
     Parts `removed_docs` (uint64) and `removed_exact` (uint8) hold two of its columns as they are, to be searched by
@@ -61,7 +62,7 @@ def write_removed(work: Work, index: Index, choice: Choice | None) -> dict[str, 
         return _counts(index, database)
 
 
-def _insert_all(work: Work, index: Index, choice: Choice | None, database: duckdb.DuckDBPyConnection) -> None:
+def _insert_all(work: Work[Compared], index: Index, choice: Choice | None, database: duckdb.DuckDBPyConnection) -> None:
     if choice is not None:
         for at in range(0, len(choice.removed), ROWS):
             end = min(len(choice.removed), at + ROWS)
@@ -101,7 +102,7 @@ def _insert(
         database.unregister("rows")
 
 
-def _write(work: Work, index: Index, database: duckdb.DuckDBPyConnection) -> None:
+def _write(work: Work[Compared], index: Index, database: duckdb.DuckDBPyConnection) -> None:
     domains = pa.array([source.domain for source in index.sources], pa.string())
     roots = pa.array([source.root for source in index.sources], pa.string())
     kinds = pa.array(["near", "exact"])

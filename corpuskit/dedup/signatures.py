@@ -18,18 +18,18 @@ from numba import njit
 from corpuskit.core.batch import Batch, text_bytes
 from corpuskit.core.work import Work
 from corpuskit.dedup import reference
+from corpuskit.dedup.kinds import Sketched
 from corpuskit.dedup.sort import U64
 from corpuskit.dedup.texts import Texts
 from corpuskit.documents.decisions import Decisions
 from corpuskit.kernels.hashing import hash_bytes, mix
 from corpuskit.kernels.minhash import sketch
-from corpuskit.steps.lsh import Minhash
 
 LEADING_BITS = 10
 """Entries are grouped by this many leading bits of their key: the finest partition that needs no further look."""
 
 
-def signatures(work: Work) -> None:
+def signatures(work: Work[Sketched]) -> None:
     """Sketch the documents of the unit of the same number of `docs`.
 
     Parts: doc uint64[n]; bytes uint32[n], of UTF-8; shingles uint32[n], with repetitions; hash uint64[n], of the
@@ -37,9 +37,8 @@ def signatures(work: Work) -> None:
     exact_key uint64[m, 2], exact_row uint32[m], exact_start int64[1025]; band_key uint64[m * bands], band_row,
     band_start likewise.
     """
-    # what is done with pairs plays no part here
-    params = Minhash.parse({**work.spec["minhash"], "threshold": 1.0, "verify": "none", "choose": "priority"})
-    seed = domain_seed(work.spec["domain"]) if params.scope == "domain" else 0
+    params = work.spec.params
+    seed = domain_seed(work.spec.domain) if params.scope == "domain" else 0
     texts = Texts.of(work)
     ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.each(["doc"])]
     doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
@@ -79,9 +78,9 @@ def signatures(work: Work) -> None:
     work.facts["empty"] = (len(doc) if left is None else int(left.sum())) - len(rows_alive)
 
 
-def _left(work: Work, doc: U64) -> npt.NDArray[np.bool_] | None:
+def _left(work: Work[Sketched], doc: U64) -> npt.NDArray[np.bool_] | None:
     """Which documents earlier dedup has left, bool[n]; None where there was none. A removed one counts as no text."""
-    if not work.spec.get("apply"):
+    if not work.spec.apply:
         return None
     left = Decisions(work, None)(pa.record_batch([pa.array(doc)], names=["doc"]), _nowhere)
     return np.isin(doc, left.column("doc").to_numpy())
@@ -91,12 +90,12 @@ def _nowhere(_batch: Batch) -> None:
     raise AssertionError("documents are held out after dedup")
 
 
-def _save(work: Work, name: str, values: npt.NDArray[np.generic]) -> None:
-    publish = f"index/signatures/{work.key}-doc.npy" if name == "doc" and work.spec["minhash"]["bands"] else None
+def _save(work: Work[Sketched], name: str, values: npt.NDArray[np.generic]) -> None:
+    publish = f"index/signatures/{work.key}-doc.npy" if name == "doc" and work.spec.params.bands else None
     np.save(work.put(name, ".npy", rows=len(values), publish=publish), values)
 
 
-def _save_entries(work: Work, name: str, keys: U64, rows: npt.NDArray[np.int64], each: int) -> None:
+def _save_entries(work: Work[Sketched], name: str, keys: U64, rows: npt.NDArray[np.int64], each: int) -> None:
     """Save entries (key, row); row i has `each` keys in succession."""
     found, found_rows, starts = grouped(keys, rows, each, LEADING_BITS)
     _save(work, f"{name}_key", found.reshape(-1) if keys.shape[1] == 1 else found)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpuskit.core.batch import Batch, PartReader
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Part, Work
 
 
@@ -27,7 +28,7 @@ class Texts:
         self._parquet = pq.ParquetFile(source) if isinstance(source, Path) else None
 
     @classmethod
-    def of(cls, work: Work) -> Texts:
+    def of(cls, work: Work[Spec]) -> Texts:
         """The documents that a unit of `signatures` is about."""
         return cls(Path(work.inputs[0]["path"]) if work.inputs else work.receipt("docs").parts["docs"])
 

@@ -20,11 +20,11 @@ from corpuskit.core.work import Part, Work
 from corpuskit.dedup.bands import edge_matches, matches
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.index import I64, Index
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.known import Known, pair_key
 from corpuskit.dedup.sort import U64, Sorter, lower, merge, pack, upper
 from corpuskit.dedup.texts import Texts
 from corpuskit.kernels.shingle import shingle_sets
-from corpuskit.steps.lsh import Minhash
 
 F64 = npt.NDArray[np.float64]
 Sets = tuple[npt.NDArray[np.uint64], I64]
@@ -33,7 +33,7 @@ SHINGLE_BYTES = 8
 """Bytes of a shingle's hash."""
 
 
-def verify(work: Work) -> None:
+def verify(work: Work[Compared]) -> None:
     """Decide the candidate pairs whose document of lower priority is in this unit's range of numbers.
 
     Parts: pair uint64, sorted, and jaccard float64: every pair that was compared exactly, whatever its similarity; with
@@ -70,9 +70,9 @@ class Verifier:
         work: a unit that needs `docs:SOURCE` and `signatures:SOURCE` of all sources, and `rank`.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work[Compared]) -> None:
         self.index = Index(work)
-        self.params = Minhash.parse(work.spec["minhash"])
+        self.params = work.spec.params
         self.memory = work.memory
         self._known = Known(work)
         self._docs: list[Part | Path] = []
@@ -80,7 +80,7 @@ class Verifier:
             if source.root is None:
                 self._docs += [receipt.parts["docs"] for receipt in work.receipts(f"docs:{source.source}")]
             else:
-                self._docs += [Path(path) for path in work.run["finished"][source.source]]
+                self._docs += [Path(path) for path in work.spec.finished[source.source]]
 
     def similar(self, jaccard: F64) -> npt.NDArray[np.bool_]:
         """Which compared pairs are edges."""

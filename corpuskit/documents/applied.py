@@ -14,10 +14,12 @@ import pyarrow.compute as pc
 from corpuskit.core import step as steps_module
 from corpuskit.core.batch import Batch, set_column
 from corpuskit.core.keys import canonical
+from corpuskit.core.spec import Spec
 from corpuskit.core.state import load_state
 from corpuskit.core.step import Kind, Step
 from corpuskit.core.work import Work
 from corpuskit.documents.columns import ColumnStore
+from corpuskit.documents.kinds import StepCall
 from corpuskit.errors import CorpuskitError, InputError, UsageError
 
 STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit")
@@ -26,19 +28,19 @@ STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit")
 class AppliedStep:
     """A step of the recipe, made again from its reference in the process that runs it."""
 
-    def __init__(self, described: dict[str, Any], base: Path, work: Work | None = None) -> None:
-        self.step: Step = steps_module.resolve(described["reference"], STEP_KINDS, base)
-        self.params = self.step.validate(described["params"])
-        self.name: str = described["name"]
-        self.identity: dict[str, Any] = described["identity"]
-        self.hidden = frozenset(described["hidden"])
+    def __init__(self, call: StepCall, base: Path, work: Work[Spec] | None = None) -> None:
+        self.step: Step = steps_module.resolve(call.reference, STEP_KINDS, base)
+        self.params = self.step.validate(call.params)
+        self.name = call.name
+        self.identity = call.identity
+        self.hidden = frozenset(call.hidden)
         self.check_identity()
         self.store: ColumnStore | None = None
-        if work is not None and described["signal"] is not None:
-            self.store = ColumnStore(work, self.step.name, described["signal"])
+        if work is not None and call.signal is not None:
+            self.store = ColumnStore(work, self.step.name, call.signal)
         self.arguments = dict(self.params)
-        if work is not None and described["state"] is not None:
-            parts = work.receipts(described["state"])[0].parts
+        if work is not None and call.state is not None:
+            parts = work.receipts(call.state)[0].parts
             self.arguments["state"] = parts["model"].local() if "model" in parts else load_state(parts["state"].local())
 
     def columns(self, batch: Batch) -> dict[str, pa.Array]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpuskit.core.batch import Batch, PartReader, PartWriter
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.errors import UsageError
 
@@ -27,7 +28,7 @@ class ColumnStore:
         name, key: of the signal: its name, and the hash of all that its values depend on.
     """
 
-    def __init__(self, work: Work, name: str, key: str) -> None:
+    def __init__(self, work: Work[Spec], name: str, key: str) -> None:
         self._work = work
         self._memo = work.memo(f"stages/signal-{name.replace(':', '-')}-{key}/columns/{work.origin}")
         tables = [_read(path) for path in self._memo.files() if path.suffix == ".arrow"]

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from corpuskit.core.batch import Batch, ParquetPart, PartReader, PartWriter
 from corpuskit.core.work import Work
+from corpuskit.documents.kinds import Reading
 
 TEXT_LIMIT = 2000
 """Characters of a sampled text that are kept (with `keep_dropped` the whole text)."""
@@ -28,7 +29,7 @@ class DroppedWriter:
         every: one in this many documents, by hash of its id, keeps its text; 1 keeps all texts whole.
     """
 
-    def __init__(self, work: Work, every: int) -> None:
+    def __init__(self, work: Work[Reading], every: int) -> None:
         self.work = work
         self.every = every
         self._spools: dict[int, PartWriter] = {}
@@ -45,7 +46,7 @@ class DroppedWriter:
             return
         places = sorted(self._spools)
         schema = pa.unify_schemas([self._spools[place].schema for place in places], promote_options="default")
-        publish = f"dropped/domain={self.work.spec['domain']}/{self.work.key}.parquet"
+        publish = f"dropped/domain={self.work.spec.domain}/{self.work.key}.parquet"
         with ParquetPart(self.work.put("dropped", ".parquet", publish=publish), schema) as part:
             for place in places:
                 for batch in PartReader(self._path(place)):
@@ -82,7 +83,7 @@ class DroppedWriter:
         columns |= {name: gone.column(name) for name in gone.schema.names if name not in (*columns, "domain")}
         self._spool(place, pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
         for rule in sorted(set(rules[out])):
-            self.work.count(self.work.spec["domain"], rule, int((rules[out] == rule).sum()))
+            self.work.count(self.work.spec.domain, rule, int((rules[out] == rule).sum()))
 
     def write_unread(self, docs: list[int], rules: list[str], reasons: list[str | None]) -> None:
         """Add raw records that never became documents."""

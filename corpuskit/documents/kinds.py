@@ -2,8 +2,111 @@
 
 from __future__ import annotations
 
-from corpuskit.core.kinds import STORED, Flow, StageKind
+from dataclasses import dataclass, field
+from typing import Any
+
+from corpuskit.core.kinds import STORED, Flow, StageKind, spec_of
 from corpuskit.core.plan import Stage
+from corpuskit.core.spec import ASIDE, Spec
+
+
+@dataclass(frozen=True)
+class Call:
+    """A reader or step, as it is made again where it runs: its reference, and its parameters as JSON."""
+
+    reference: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StepCall(Call):
+    """A step that a segment applies.
+
+    Attributes:
+        name: of the rule. identity: its fingerprint, which it must still have where it runs.
+        hidden: signal columns that it is not shown.
+        signal: the key that a signal's columns are stored under.
+        state: label of the stage whose state or model it gets.
+    """
+
+    name: str
+    identity: dict[str, Any]
+    hidden: list[str] = field(default_factory=list)
+    signal: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Spec):
+    """What a stage is told that reads documents of a source.
+
+    Attributes:
+        apply: what barriers above decided of them, see `corpuskit.documents.decisions`.
+    """
+
+    domain: str
+    apply: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(Reading):
+    """What a stretch of steps is told.
+
+    Attributes:
+        steps: identity and rule of each step; `calls`: the steps themselves.
+        reader: identity of the reader of the source, and `read` the reader; None if documents come from a stage `docs`.
+        keep_dropped: whether the text of every dropped document is kept, and not of a sample.
+        final: whether what is left is the corpus.
+        base: the folder that references start from.
+    """
+
+    source: str
+    steps: list[dict[str, Any]]
+    keep_dropped: bool
+    base: str = field(metadata=ASIDE)
+    on_error: str = field(metadata=ASIDE)
+    calls: tuple[StepCall, ...] = field(metadata=ASIDE)
+    reader: dict[str, Any] | None = None
+    read: Call | None = field(metadata=ASIDE, default=None)
+    final: bool = False
+
+    @property
+    def hidden(self) -> list[list[str]]:
+        """Which columns are signals shows in no document, but steps are not shown them."""
+        return [call.hidden for call in self.calls]
+
+    @property
+    def reads(self) -> bool:
+        """The first segment of a source reads its files."""
+        return self.read is not None
+
+    @property
+    def strict(self) -> bool:
+        """A unit with unreadable records stands under `on_error: drop` only."""
+        return self.on_error == "fail"
+
+
+@dataclass(frozen=True)
+class Seen(Spec):
+    """What a stage is told that runs code of a step: its identity, and the step."""
+
+    step: dict[str, Any]
+    base: str = field(metadata=ASIDE)
+    call: Call = field(metadata=ASIDE)
+
+
+@dataclass(frozen=True)
+class State(Seen):
+    """What merges summaries: labels of the stages that made them."""
+
+    sources: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Model(Seen):
+    """What makes a model of files: its least size."""
+
+    bytes: int = field(metadata=ASIDE, default=0)
 
 
 def _segment(stage: Stage, flow: Flow) -> float:
@@ -11,14 +114,14 @@ def _segment(stage: Stage, flow: Flow) -> float:
 
 
 def _model(stage: Stage, _flow: Flow) -> float:
-    return float(stage.run["bytes"])
+    return float(spec_of(stage, Model).bytes)
 
 
 SUMMARIES = "corpuskit.documents.summaries"
 
 KINDS = (
-    StageKind("segment", "corpuskit.documents.segment:segment", disk=_segment),
-    StageKind("summary", f"{SUMMARIES}:summary"),
-    StageKind("state", f"{SUMMARIES}:state"),
-    StageKind("model", f"{SUMMARIES}:model", disk=_model),
+    StageKind("segment", "corpuskit.documents.segment:segment", disk=_segment, spec=Segment),
+    StageKind("summary", f"{SUMMARIES}:summary", spec=Seen),
+    StageKind("state", f"{SUMMARIES}:state", spec=State),
+    StageKind("model", f"{SUMMARIES}:model", disk=_model, spec=Model),
 )

@@ -18,6 +18,7 @@ from corpuskit.core.keys import block_hash, canonical
 from corpuskit.core.step import Bad, Skip, Step
 from corpuskit.core.work import Work
 from corpuskit.documents.dropped import DroppedWriter
+from corpuskit.documents.kinds import Segment
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import BatchedFile
 
@@ -41,19 +42,21 @@ MAY_BE_SPACE = np.zeros(256, np.bool_)
 MAY_BE_SPACE[list({chr(code).encode()[0] for code in range(0x3001) if chr(code).isspace()})] = True
 
 
-def read_documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
+def read_documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
     """Batches of the documents of one unit's raw files, in file order; see `step.source` for what readers yield.
 
     Raises:
         InputError: after everything readable was read, if a record was unreadable and `on_error` is `fail`.
     """
-    reference = work.run["reader"]
-    reader = steps_module.resolve(reference["reference"], ("source",), base)
-    params = reader.validate(reference["params"])
+    call, described = work.spec.read, work.spec.reader
+    assert call is not None, "a segment that documents come to reads no files"
+    assert described is not None
+    reader = steps_module.resolve(call.reference, ("source",), base)
+    params = reader.validate(call.params)
     identity = reader.fingerprint(params)
-    if canonical({**work.spec["reader"], **identity}) != canonical(work.spec["reader"]):
+    if canonical({**described, **identity}) != canonical(described):
         raise InputError(f"the code of the reader `{reader.name}` changed since the plan was made", "run again")
-    limit = work.spec["reader"]["max_doc_bytes"]
+    limit = described["max_doc_bytes"]
     faults = Faults()
     for entry in work.inputs:
         file = BatchedFile(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
@@ -61,12 +64,12 @@ def read_documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[B
         yield from _Reading(work, dropped, reader, params, numbering, faults).batches(file)
         work.read.append({**entry, "blocks": numbering.blocks, "records": numbering.records, "digest": file.digest})
     work.facts["unreadable"] = faults.count
-    if faults.count and work.run["on_error"] == "fail":
+    if faults.count and work.spec.strict:
         shown = "\n".join(f"    {fault}" for fault in faults.first)
         more = f"\n    and {faults.count - SHOWN_FAULTS} more" if faults.count > SHOWN_FAULTS else ""
         raise InputError(
-            f"{faults.count} unreadable record(s) in source `{work.spec['source']}`:\n{shown}{more}",
-            f"fix the file, or set `on_error: drop` at the source `{work.spec['source']}` to count and leave them out",
+            f"{faults.count} unreadable record(s) in source `{work.spec.source}`:\n{shown}{more}",
+            f"fix the file, or set `on_error: drop` at the source `{work.spec.source}` to count and leave them out",
         )
 
 
@@ -87,8 +90,9 @@ class Faults:
 class Numbering:
     """Gives document ids: 44 bits of the hash of (source, path, block), 20 bits of the record within the block."""
 
-    def __init__(self, work: Work, entry: dict[str, Any]) -> None:
-        self._place = work.spec["reader"]["salt"], work.spec["source"], entry["relative"]
+    def __init__(self, work: Work[Segment], entry: dict[str, Any]) -> None:
+        assert work.spec.reader is not None
+        self._place = work.spec.reader["salt"], work.spec.source, entry["relative"]
         self._first = entry["block"]
         self.records = 0
         self.blocks: list[int] = []
@@ -124,7 +128,7 @@ class _Reading:
 
     def __init__(
         self,
-        work: Work,
+        work: Work[Segment],
         dropped: DroppedWriter,
         reader: Step,
         params: dict[str, Any],
@@ -133,7 +137,7 @@ class _Reading:
     ) -> None:
         self.work, self.dropped, self.reader, self.params = work, dropped, reader, params
         self.numbering, self.faults = numbering, faults
-        self.domain: str = work.spec["domain"]
+        self.domain = work.spec.domain
         self.columns = reader.output_columns(params)
         self.rows: list[dict[str, Any]] = []  # the latest documents; those before them are in `pieces`
         self.pieces: list[Batch] = []

@@ -22,17 +22,18 @@ from corpuskit.core.work import Work
 from corpuskit.documents.applied import AppliedStep
 from corpuskit.documents.decisions import Decisions
 from corpuskit.documents.dropped import DroppedWriter
+from corpuskit.documents.kinds import Segment
 from corpuskit.documents.reading import read_documents
 
 SAMPLE_OF_DROPPED = 64
 """One in this many dropped documents, by hash of its id, keeps its text in `dropped/` (all with `keep_dropped`)."""
 
 
-def segment(work: Work) -> None:
+def segment(work: Work[Segment]) -> None:
     """Body: documents of one unit through a stretch of steps; the last stretch writes the corpus."""
-    base = Path(work.run["base"])
-    applied = [AppliedStep(described, base, work) for described in work.run["steps"]]
-    with DroppedWriter(work, every=1 if work.spec["keep_dropped"] else SAMPLE_OF_DROPPED) as dropped:
+    base = Path(work.spec.base)
+    applied = [AppliedStep(call, base, work) for call in work.spec.calls]
+    with DroppedWriter(work, every=1 if work.spec.keep_dropped else SAMPLE_OF_DROPPED) as dropped:
         decide = Decisions(work, dropped)
         with Output(work) as write:
             for whole in _documents(work, base, dropped):
@@ -51,8 +52,8 @@ def segment(work: Work) -> None:
             work.facts.setdefault("scored", {})[one.name] = scored
 
 
-def _documents(work: Work, base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
-    if "reader" in work.spec:
+def _documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> Iterator[Batch]:
+    if work.spec.read is not None:
         yield from read_documents(work, base, dropped)
     else:
         yield from PartReader(work.receipt("docs").parts["docs"].local())
@@ -92,9 +93,9 @@ def _unknown(reasons: pa.Array) -> npt.NDArray[np.bool_]:
 class Output:
     """Where the documents of a segment go: one Arrow part, or, in the last segment, Parquet for the corpus."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work[Segment]) -> None:
         self.work = work
-        self.final = bool(work.spec.get("final"))
+        self.final = work.spec.final
         self.writers: dict[str, PartWriter | ParquetPart] = {}
 
     def __enter__(self) -> Self:
@@ -115,7 +116,7 @@ class Output:
         if not self.final:
             self._writer("docs", batch.schema).write(batch)
         else:
-            self.work.count(self.work.spec["domain"], "kept", batch.num_rows)
+            self.work.count(self.work.spec.domain, "kept", batch.num_rows)
             self._publish("corpus", batch)
 
     def held_out(self, batch: Batch) -> None:
@@ -126,7 +127,7 @@ class Output:
         # the domain is the folder's name, as Hive partitioning has it; a column of that name would clash with it
         if batch.num_rows:
             batch = batch.drop_columns(["domain"])
-            batch = set_column(batch, "source", pa.array([self.work.spec["source"]] * batch.num_rows))
+            batch = set_column(batch, "source", pa.array([self.work.spec.source] * batch.num_rows))
             self._writer(name, batch.schema).write(batch)
 
     def _writer(self, name: str, schema: pa.Schema) -> PartWriter | ParquetPart:
@@ -134,6 +135,6 @@ class Output:
             if name == "docs":
                 self.writers[name] = PartWriter(self.work.put("docs", ".arrow"), schema)
             else:
-                publish = f"{name}/domain={self.work.spec['domain']}/{self.work.key}.parquet"
+                publish = f"{name}/domain={self.work.spec.domain}/{self.work.key}.parquet"
                 self.writers[name] = ParquetPart(self.work.put(name, ".parquet", publish=publish), schema)
         return self.writers[name]

@@ -11,10 +11,11 @@ from corpuskit.core.keys import canonical
 from corpuskit.core.state import load_state, save_state
 from corpuskit.core.work import Work
 from corpuskit.documents.applied import STEP_KINDS
+from corpuskit.documents.kinds import Model, Seen, State
 from corpuskit.errors import InputError, UsageError
 
 
-def summary(work: Work) -> None:
+def summary(work: Work[Seen]) -> None:
     """Body: `summarize` of a step over the documents of one unit; the state is merged batch by batch."""
     step, params = _summarized(work)
     state = None
@@ -24,11 +25,11 @@ def summary(work: Work) -> None:
     save_state(state, work.put("state", ".pickle"))
 
 
-def state(work: Work) -> None:
+def state(work: Work[State]) -> None:
     """Body: merge the states of all units, in the order of their sources and numbers."""
     step, _ = _summarized(work)
     merged = None
-    for source in work.spec["sources"]:
+    for source in work.spec.sources:
         for receipt in work.receipts(source):
             one = load_state(receipt.parts["state"].local())
             if one is not None:
@@ -36,21 +37,21 @@ def state(work: Work) -> None:
     save_state(merged, work.put("state", ".pickle"))
 
 
-def _summarized(work: Work) -> tuple[Any, dict[str, Any]]:
-    step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
+def _summarized(work: Work[Seen]) -> tuple[Any, dict[str, Any]]:
+    step = steps_module.resolve(work.spec.call.reference, STEP_KINDS, Path(work.spec.base))
     if step.merge_function is None:
         raise UsageError(f"`{step.name}` has `summarize` but no `merge`", f"add @{step.name}.merge")
-    params = step.summarized(step.validate(work.run["params"]))
-    if canonical(step.fingerprint(params)) != canonical(work.spec["step"]):
+    params = step.summarized(step.validate(work.spec.call.params))
+    if canonical(step.fingerprint(params)) != canonical(work.spec.step):
         raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
     return step, params
 
 
-def model(work: Work) -> None:
+def model(work: Work[Model]) -> None:
     """Body: `train` of a step. Part `model`: what it wrote; the facts say what it was made of."""
-    step = steps_module.resolve(work.run["reference"], STEP_KINDS, Path(work.run["base"]))
-    params, identity = step.trained(step.validate(work.run["params"]))
-    if canonical(identity) != canonical(work.spec["step"]):
+    step = steps_module.resolve(work.spec.call.reference, STEP_KINDS, Path(work.spec.base))
+    params, identity = step.trained(step.validate(work.spec.call.params))
+    if canonical(identity) != canonical(work.spec.step):
         raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
     assert step.train_function is not None
     work.facts["trained"] = dict(step.train_function(work.put("model", ".bin"), **params))

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import size
+from corpuskit.dedup.kinds import Compared
+from corpuskit.documents.kinds import Segment
 from corpuskit.steps.lsh import Minhash
 from corpuskit.store.root import Root
 
@@ -91,8 +94,8 @@ def choices(root: Root, plan: Plan) -> list[Choice]:
     found = []
     for stage in stages(plan):
         for receipt in root.complete(stage):
-            params = Minhash.parse(stage.spec["minhash"])
-            against = [source["root"] for source in stage.spec["sources"] if source.get("root") is not None]
+            spec = spec_of(stage, Compared)
+            params, against = spec.params, [source.root for source in spec.sources if source.root is not None]
             step = "minhash" if params.bands else "exact"
             found.append(Choice(step, params, list(dict.fromkeys(against)), receipt.facts))
     return found
@@ -127,8 +130,10 @@ def cut_lines(root: Root, plan: Plan) -> list[str]:
     found: dict[str, Counter[str]] = {}
     units: dict[str, str] = {}
     for stage in plan.stages.values():
-        units |= {one["name"]: one["unit"] for one in stage.spec.get("apply", ()) if one["barrier"] == "lines"}
-        for receipt in root.complete(stage) if stage.kind == "segment" else ():
+        if stage.kind != "segment":
+            continue
+        units |= {one["name"]: one["unit"] for one in spec_of(stage, Segment).apply if one["barrier"] == "lines"}
+        for receipt in root.complete(stage):
             for name, counts in receipt.facts.get("lines", {}).items():
                 found.setdefault(name, Counter()).update(counts)
     return [

@@ -14,6 +14,7 @@ from corpuskit.core.calls import Source, StepCall
 from corpuskit.core.keys import block_hash, plain
 from corpuskit.core.step import Bad, Skip
 from corpuskit.documents.applied import AppliedStep
+from corpuskit.documents.kinds import StepCall as AppliedCall
 from corpuskit.documents.reading import RECORD_BITS, record_batch
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.recipe import Recipe
@@ -66,17 +67,10 @@ def _steps(recipe: Recipe, source: Source, batch: pa.RecordBatch) -> list[str]:
             continue
         needs = _needs(call, missing)
         if needs is None:
-            described = {
-                "reference": call.reference,
-                "params": plain(call.params),
-                "name": call.name,
-                "identity": call.step.fingerprint(call.params),
-                "hidden": [] if call.step.reads else sorted(signals),
-                "signal": None,
-                "state": None,
-            }
+            hidden, identity = [] if call.step.reads else sorted(signals), call.step.fingerprint(call.params)
+            again = AppliedCall(call.reference, plain(call.params), call.name, identity, hidden)
             try:
-                batch, shown, kept = _applied(AppliedStep(described, recipe.base), batch)
+                batch, shown, kept = _applied(AppliedStep(again, recipe.base), batch)
             except CorpuskitError as error:
                 needs = _unfound(error, missing)
                 if needs is None:

@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Receipt
+from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.explore.evidence import BARRIERS
+from corpuskit.shards.kinds import Tokens
 from corpuskit.store.root import Root
 
 RULE = "rule: "
@@ -92,7 +96,8 @@ def domain_table(root: Root, plan: Plan) -> list[DomainStats]:
     after = {name for name in plan.stages if _after_dedup(plan, name)}
     for stage in plan.stages.values():
         # of this corpus: signatures of a finished one that it is compared with have their domains, too
-        domain = stage.spec["domain"] if stage.kind in ("segment", "tokens") else None
+        spec = spec_of(stage, Spec)
+        domain = spec.domain if isinstance(spec, Segment | Tokens) else None
         if domain is not None:
             books.setdefault(domain, Counter())
             sizes.setdefault(domain, Counter())
@@ -108,7 +113,7 @@ def domain_table(root: Root, plan: Plan) -> list[DomainStats]:
 
 def _sizes(stage: Stage, receipt: Receipt) -> Counter[str]:
     found: Counter[str] = Counter()
-    if stage.spec.get("final") and "corpus" in receipt.facts:
+    if stage.kind == "segment" and spec_of(stage, Segment).final and "corpus" in receipt.facts:
         found["bytes"] = receipt.facts["corpus"]["bytes"]
     if stage.kind == "tokens":
         found["tokens"] = receipt.facts["train"]["tokens"]
@@ -156,7 +161,7 @@ def _after_dedup(plan: Plan, name: str) -> bool:
     """Whether a document stage stands at the first choice of dedup or behind it: its books count what dedup saw."""
     if plan.stages[name].kind != "segment":
         return False
-    applied = (decision for stage in chain(plan, name) for decision in stage.spec["apply"])
+    applied = (decision for stage in chain(plan, name) for decision in spec_of(stage, Segment).apply)
     return any(decision["barrier"] in BARRIERS for decision in applied)
 
 
@@ -164,11 +169,11 @@ def rules(plan: Plan) -> dict[str, list[str]]:
     """The filters of the recipe by name, in order, each with the domains that it applies to, sorted."""
     found: dict[str, set[str]] = {}
     for name, last in plan.stages.items():
-        if last.spec.get("final"):
-            steps = [step for stage in reversed(list(chain(plan, name))) for step in stage.spec["steps"]]
-            for step in steps:
+        if last.kind == "segment" and spec_of(last, Segment).final:
+            above = [spec_of(stage, Segment) for stage in reversed(list(chain(plan, name)))]
+            for step in (step for spec in above for step in spec.steps):
                 if step["kind"] == "filter":
-                    found.setdefault(step["rule"], set()).add(last.spec["domain"])
+                    found.setdefault(step["rule"], set()).add(above[-1].domain)
     return {rule: sorted(domains) for rule, domains in found.items()}
 
 

@@ -11,15 +11,16 @@ import pyarrow as pa
 from corpuskit.core.batch import Batch
 from corpuskit.core.work import Work
 from corpuskit.documents.dropped import DroppedWriter
+from corpuskit.documents.kinds import Reading
 from corpuskit.documents.lookup import Lookup
 
 
 class HeldOut:
     """Hands held-out documents over, and drops those that overlap with them."""
 
-    def __init__(self, work: Work, _decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
+    def __init__(self, work: Work[Reading], _decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
         parts = work.receipt("decide:holdout").parts
-        self._work, self._dropped, self._domain = work, dropped, work.spec["domain"]
+        self._work, self._dropped, self._domain = work, dropped, work.spec.domain
         self._chosen, self._contaminated = Lookup(parts["chosen"].local()), Lookup(parts["contaminated"].local())
 
     def __call__(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from corpuskit.core.kinds import StageKind
+from dataclasses import dataclass
+from typing import Any
+
+from corpuskit.core.kinds import Barrier, StageKind
+from corpuskit.core.spec import Spec
+from corpuskit.documents.kinds import Reading
 
 STAGES = "corpuskit.holdout.stages"
 
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates(Reading):
+    """What `candidates` is told: the step's parameters."""
+
+    holdout: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen(Spec):
+    """What `holdout` is told: the step's parameters, and the domain of each source."""
+
+    holdout: dict[str, Any]
+    sources: dict[str, str]
+
+
 KINDS = (
-    StageKind("candidates", f"{STAGES}:candidates"),
-    StageKind("holdout", f"{STAGES}:holdout"),
-    StageKind(
-        "decide_holdout",
-        f"{STAGES}:decide_holdout",
-        barriers=("holdout",),
-        applied="corpuskit.holdout.applied:HeldOut",
-    ),
+    StageKind("candidates", f"{STAGES}:candidates", spec=Candidates),
+    StageKind("holdout", f"{STAGES}:holdout", spec=Chosen),
+    StageKind("decide_holdout", f"{STAGES}:decide_holdout", spec=Reading),
 )
+
+BARRIERS = (Barrier("holdout", "corpuskit.holdout.planning:hold_out", "corpuskit.holdout.applied:HeldOut"),)

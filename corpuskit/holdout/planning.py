@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from corpuskit.core.calls import Source, StepCall
 from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Decision, Planner
+from corpuskit.documents.kinds import Reading
+from corpuskit.holdout.kinds import Candidates, Chosen
 
 
 def hold_out(planner: Planner, call: StepCall, sources: list[Source]) -> None:
@@ -22,20 +22,18 @@ def hold_out(planner: Planner, call: StepCall, sources: list[Source]) -> None:
         decisions = planner.decisions[source.name]
         each: dict[str, Need] = {"docs": Need(upstream, "each")}
         each |= {decision.label: decision.need for decision in decisions}
-        spec: dict[str, Any] = {"version": 1, "holdout": params, "domain": source.domain}
-        spec["apply"] = [decision.spec for decision in decisions]
-        planner.add(Stage(name, "candidates", spec, {}, each), like=upstream)
+        spec = Candidates(holdout=params, domain=source.domain, apply=[decision.told for decision in decisions])
+        planner.add(Stage.of(name, "candidates", spec, each), like=upstream)
         needs[f"candidates:{source.name}"] = Need(name, "all")
         needs[f"docs:{source.name}"] = Need(upstream, "all")
     domains = {source.name: source.domain for source in sources}
-    spec = {"version": 1, "holdout": params, "sources": domains}
-    planner.add(Stage("holdout", "holdout", spec, {}, needs), count=1)
+    planner.add(Stage.of("holdout", "holdout", Chosen(params, domains), needs), count=1)
     for source in sources:
         # each unit's slice, as of minhash: a held-out document elsewhere leaves the unit's documents as they are
         name, upstream = f"decide-holdout-{source.name}", planner.holding(source.name)
         decisions = planner.decisions[source.name]
         slices = {decision.label: decision.need for decision in decisions}
         slices |= {"docs": Need(upstream, "each"), "holdout": Need("holdout", "all")}
-        spec = {"version": 1, "domain": source.domain, "apply": [decision.spec for decision in decisions]}
-        planner.add(Stage(name, "decide_holdout", spec, {}, slices), like=upstream)
+        decided = Reading(domain=source.domain, apply=[decision.told for decision in decisions])
+        planner.add(Stage.of(name, "decide_holdout", decided, slices), like=upstream)
         decisions.append(Decision("decide:holdout", Need(name, "each"), {"barrier": "holdout"}))

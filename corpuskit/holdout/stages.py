@@ -13,18 +13,20 @@ from corpuskit.core.batch import Batch, PartReader
 from corpuskit.core.state import load_state, save_state
 from corpuskit.core.work import Work
 from corpuskit.documents.decisions import Decisions
+from corpuskit.documents.kinds import Reading
 from corpuskit.documents.lookup import Lookup
+from corpuskit.holdout.kinds import Candidates, Chosen
 from corpuskit.steps import holdout as method
 
 
-def candidates(work: Work) -> None:
+def candidates(work: Work[Candidates]) -> None:
     """Body: the documents of one unit that may be held out, by keyed hash of the normalized text."""
     decide = Decisions(work, None)
     found = None
     for batch in PartReader(work.receipt("docs").parts["docs"].local()):
         left = decide(batch, _nowhere)
         if left.num_rows:
-            one = method.select(left.column("doc"), left.column("text"), **_selection(work.spec["holdout"]))
+            one = method.select(left.column("doc"), left.column("text"), **_selection(work.spec.holdout))
             found = one if found is None else method.merge(found, one)
     save_state(found, work.put("state", ".pickle"))
 
@@ -37,10 +39,10 @@ def _selection(params: dict[str, Any]) -> dict[str, Any]:
     return {"tokens": params["tokens"], "seed": params["seed"]}
 
 
-def holdout(work: Work) -> None:
+def holdout(work: Work[Chosen]) -> None:
     """Body: choose the held-out documents of each domain; index their shingles for `dedup_train`."""
     by_domain: dict[str, Any] = {}
-    for source, domain in sorted(work.spec["sources"].items()):
+    for source, domain in sorted(work.spec.sources.items()):
         for receipt in work.receipts(f"candidates:{source}"):
             one = load_state(receipt.parts["state"].local())
             if one is not None:
@@ -54,11 +56,11 @@ def holdout(work: Work) -> None:
     docs = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.uint64)
     work.put("chosen", ".u64", rows=len(docs)).write_bytes(docs.astype("<u8").tobytes())
     work.facts["warnings"] = warnings
-    if work.spec["holdout"]["dedup_train"]:
+    if work.spec.holdout["dedup_train"]:
         save_state(method.build_index(_texts(work, docs)), work.put("index", ".pickle"))
 
 
-def decide_holdout(work: Work) -> None:
+def decide_holdout(work: Work[Reading]) -> None:
     """Body: which documents of one unit are held out, and which are then left out because they overlap with those.
 
     Needs `docs` one to one, `holdout`, and what earlier barriers decided. Parts: chosen, contaminated; uint64, sorted.
@@ -82,11 +84,11 @@ def decide_holdout(work: Work) -> None:
         work.put(name, ".u64", rows=len(found_docs)).write_bytes(found_docs.astype("<u8").tobytes())
 
 
-def _texts(work: Work, docs: npt.NDArray[np.uint64]) -> pa.Array:
+def _texts(work: Work[Chosen], docs: npt.NDArray[np.uint64]) -> pa.Array:
     """Texts of the chosen documents, in the order of sources, units and rows."""
     wanted = pa.array(docs, pa.uint64())
     found = []
-    for source in sorted(work.spec["sources"]):
+    for source in sorted(work.spec.sources):
         for receipt in work.receipts(f"docs:{source}"):
             reader = PartReader(receipt.parts["docs"].local(), ["doc", "text"])
             found += [batch.filter(pc.is_in(batch.column("doc"), wanted)).column("text") for batch in reader]

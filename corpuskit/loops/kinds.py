@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 from corpuskit.core.kinds import StageKind
+from corpuskit.core.spec import ASIDE, Spec
+from corpuskit.shards.kinds import OverSources
 
 PROXIES = "corpuskit.loops.proxies"
 
+
+@dataclass(frozen=True, kw_only=True)
+class Swarm(OverSources):
+    """What draws a mixture for each proxy run is told.
+
+    Attributes:
+        mix: {seq_len, packing}. swarm: as in the recipe.
+        ratios: path of the user's own table of mixtures; its digest is in `swarm`.
+    """
+
+    mix: dict[str, Any]
+    swarm: dict[str, Any]
+    ratios: str | None = field(metadata=ASIDE, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy(OverSources):
+    """What trains on one mixture of the swarm is told.
+
+    Attributes:
+        torch: its version; None where it is not installed. train: as the trainer's configuration.
+        mix: {tokens, max_epochs, seq_len, seed, packing}.
+    """
+
+    torch: str | None
+    train: dict[str, Any]
+    mix: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Training(Spec):
+    """What trains on the shards is told: the version of torch, and the trainer's configuration."""
+
+    torch: str | None
+    train: dict[str, Any]
+
+
 KINDS = (
-    StageKind("swarm", f"{PROXIES}:swarm", None),
-    StageKind("proxy", f"{PROXIES}:proxy", None, packages=("torch",), keeps=True),
+    StageKind("swarm", f"{PROXIES}:swarm", None, spec=Swarm),
+    StageKind("proxy", f"{PROXIES}:proxy", None, spec=Proxy, packages=("torch",), keeps=True),
     StageKind("losses", f"{PROXIES}:losses", "swarm", keeps=True),
-    StageKind("train", "corpuskit.loops.training:train", None, packages=("torch",), keeps=True),
+    StageKind("train", "corpuskit.loops.training:train", None, spec=Training, packages=("torch",), keeps=True),
 )

@@ -10,7 +10,9 @@ from typing import Any
 from corpuskit.core.keys import plain
 from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Planner
+from corpuskit.core.spec import Spec
 from corpuskit.core.step import file_digest
+from corpuskit.loops.kinds import Proxy, Swarm, Training
 from corpuskit.loops.settings import Train
 from corpuskit.mix.runs import read_ratios
 from corpuskit.shards.planning import listed, packing
@@ -28,32 +30,32 @@ def swarm(planner: Planner, asked: Mix, blocks: dict[str, Need]) -> Need:
     """
     runs = asked.swarm
     assert runs is not None
-    cut: dict[str, Any] = {"mix": packing(asked), "sources": listed(planner)}
+    sources = listed(planner)
     names = ("tokens", "max_epochs", "draw", "temperature", "strength", "seed")
     drawn = {name: plain(getattr(runs, name)) for name in names}
     drawn["numpy"] = importlib.metadata.version("numpy")  # whose random streams may change with a version
-    run, count = {}, runs.runs
+    count = runs.runs
     if runs.ratios is not None:
-        drawn, run = {name: drawn[name] for name in ("tokens", "max_epochs")}, {"ratios": runs.ratios}
+        drawn = {name: drawn[name] for name in ("tokens", "max_epochs")}
         drawn["ratios"] = file_digest(Path(runs.ratios))
         count = len(read_ratios(Path(runs.ratios)).runs)
-    planner.add(Stage("swarm", "swarm", {"version": 1, **cut, "swarm": drawn}, run, dict(blocks)), count=count)
+    drawing = Swarm(mix=packing(asked), sources=sources, swarm=drawn, ratios=runs.ratios)
+    planner.add(Stage.of("swarm", "swarm", drawing, dict(blocks)), count=count)
     # all that its shards hold, which are the `tokens` below
     trained = {name: plain(getattr(runs, name)) for name in ("model", "batch_tokens", "lr", "seed")}
     # one thread: the same sums on any machine, and as many runs beside each other as there are cores
     trained |= {"validation_sequences": runs.validation_sequences, "threads": 1}
-    mixed = cut["mix"] | {"seed": asked.shards.seed, "tokens": runs.tokens, "max_epochs": runs.max_epochs}
-    spec = {"version": 1, "torch": _torch(), "train": trained, **cut, "mix": mixed}
-    planner.add(Stage("proxies", "proxy", spec, {}, {**blocks, "swarm": Need("swarm", "each")}), like="swarm")
-    planner.add(Stage("losses", "losses", {"version": 1}, {}, {"proxies": Need("proxies", "all")}), count=1)
+    mixed = packing(asked) | {"seed": asked.shards.seed, "tokens": runs.tokens, "max_epochs": runs.max_epochs}
+    spec = Proxy(torch=_torch(), train=trained, mix=mixed, sources=sources)
+    planner.add(Stage.of("proxies", "proxy", spec, {**blocks, "swarm": Need("swarm", "each")}), like="swarm")
+    planner.add(Stage.of("losses", "losses", Spec(), {"proxies": Need("proxies", "all")}), count=1)
     return Need("losses", "all")
 
 
 def train(planner: Planner, asked: Train) -> None:
     """Add the training on the shards."""
-    spec = {"version": 1, "torch": _torch(), "train": train_parameters(asked)}
     needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
-    planner.add(Stage("train", "train", spec, {}, needs), count=1)
+    planner.add(Stage.of("train", "train", Training(_torch(), train_parameters(asked)), needs), count=1)
 
 
 def train_parameters(asked: Train) -> dict[str, Any]:

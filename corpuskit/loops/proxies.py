@@ -15,28 +15,29 @@ from typing import Any
 
 import numpy as np
 
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Receipt, Work
 from corpuskit.errors import CorpuskitError
+from corpuskit.loops.kinds import Proxy, Swarm
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Problem, largest_budget
 from corpuskit.mix.runs import Ratios, read_ratios, write_metrics, write_ratios
 from corpuskit.mix.sized import proportional
 from corpuskit.mix.swarm import halving_swarm
 from corpuskit.mix.swarm import swarm as dirichlet_swarm
 from corpuskit.shards.contents import readable
-from corpuskit.shards.stages import FILE_TOKENS, buckets, planned, write_train, write_validation
+from corpuskit.shards.stages import buckets, planned, write_train, write_validation
 
 
-def swarm(work: Work) -> None:
+def swarm(work: Work[Swarm]) -> None:
     """Body: the mixture of one proxy run, drawn around the mixture by size; or of a table of the user's own.
 
-    Spec: `swarm`, as in the recipe; `mix`: {seq_len, packing}; `sources`; `run.ratios`: path of the table. Needs
-    `tokenizer`, `blocks` and `tokens:<source>` of all sources. Part `ratios`: {domain: fraction of tokens}.
+    Needs `tokenizer`, `blocks` and `tokens:<source>` of all sources. Part `ratios`: {domain: fraction of tokens}.
     """
-    domains = buckets(work, work.spec["mix"])
-    if "ratios" in work.run:
-        drawn = given(Path(work.run["ratios"]), domains, work.spec["swarm"])
+    domains = buckets(work, work.spec.mix)
+    if work.spec.ratios is not None:
+        drawn = given(Path(work.spec.ratios), domains, work.spec.swarm)
     else:
-        drawn = draw(domains, work.units, work.spec["swarm"])
+        drawn = draw(domains, work.units, work.spec.swarm)
     ratios = dict(zip(drawn.domains, drawn.values[work.unit].tolist(), strict=True))
     work.put("ratios", ".json").write_bytes(readable(ratios))
 
@@ -91,16 +92,15 @@ def _over(domains: Sequence[Bucket], drawn: Ratios) -> Ratios:
     return Ratios(drawn.runs, names, values)
 
 
-def proxy(work: Work) -> None:
+def proxy(work: Work[Proxy]) -> None:
     """Body: train a small model on one mixture of the swarm, and keep its losses on held-out documents.
 
-    Spec: `train`, as the trainer's configuration; `mix`: {tokens, max_epochs, seq_len, seed, packing}; `sources`.
     Needs as `swarm`, and its unit of `swarm`. Parts: `ratios`, {domain: fraction of the tokens that were drawn}, which
     whole sequences make differ from what was asked; `losses`, {domain: nats a token}; `result`, as the trainer gave. A
     killed run goes on from its last checkpoint; a run that has its result keeps no checkpoint.
     """
     weights = json.loads(work.receipt("swarm").parts["ratios"].local().read_bytes())
-    plan, index = planned(work, work.spec["mix"] | {"weights": weights}, FILE_TOKENS)
+    plan, index = planned(work, work.spec.mix | {"weights": weights})
     out = _folder(work, work.key)
     out.mkdir(parents=True, exist_ok=True)
     with out.with_suffix(".lock").open("w") as lock:
@@ -121,12 +121,12 @@ def proxy(work: Work) -> None:
     work.put("result", ".json").write_bytes(readable(result))
 
 
-def _folder(work: Work, key: str) -> Path:
+def _folder(work: Work[Spec], key: str) -> Path:
     """Where the trainer of a proxy run works."""
     return work.store.kept(f"checkpoints/proxy-{key}")
 
 
-def _train(work: Work, plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
+def _train(work: Work[Proxy], plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
     """Write the shards of a plan beside the unit, and train on all of them."""
     from corpuskit.train.launch import launch
 
@@ -139,10 +139,10 @@ def _train(work: Work, plan: dict[str, Any], index: dict[str, Any], out: Path) -
 
     write_train(work, plan, index, range(plan["files"]), put)
     write_validation(work, index, put)
-    launch({**work.spec["train"], "shards": str(folder), "out": str(out)}, processes=1, quiet=True)
+    launch({**work.spec.train, "shards": str(folder), "out": str(out)}, processes=1, quiet=True)
 
 
-def losses(work: Work) -> None:
+def losses(work: Work[Spec]) -> None:
     """Body: the tables of the swarm: ratios.csv, what runs were trained on, and metrics.csv, their losses by domain.
 
     Needs `proxies`. Parts `ratios` and `metrics`, published in `swarm/`.

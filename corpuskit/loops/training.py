@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 
 from corpuskit.core.work import Work
+from corpuskit.loops.kinds import Training
 from corpuskit.store.files import link_or_copy
 
 
-def train(work: Work) -> None:
+def train(work: Work[Training]) -> None:
     """Body: train on the shards; a killed trainer resumes from its last checkpoint."""
     from corpuskit.train.launch import launch
 
@@ -26,7 +27,7 @@ def train(work: Work) -> None:
                     link_or_copy(part.local(), shards / Path(part.publish).name)
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
     out = work.store.kept(f"checkpoints/{work.key}")
-    config = {**work.spec["train"], "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
+    config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
     launch(config, processes=config.pop("processes"))
     result = json.loads((out / "result.json").read_text())
     del result["config"]  # it names this machine's folders

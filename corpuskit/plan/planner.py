@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from corpuskit.core.calls import Source, StepCall
-from corpuskit.core.keys import block_hash, digest, plain
+from corpuskit.core.keys import block_hash, digest, plain, safe_name
+from corpuskit.core.kinds import barriers, load
 from corpuskit.core.plan import Need, Plan, Stage, Unit
 from corpuskit.core.planning import PARTITION_BYTES, Decision
 from corpuskit.core.step import File
-from corpuskit.dedup.lines_planning import lines
-from corpuskit.dedup.planning import deduplicate, evidence
+from corpuskit.dedup.planning import evidence
+from corpuskit.documents.kinds import Call, Model, Seen, Segment, State
+from corpuskit.documents.kinds import StepCall as AppliedCall
 from corpuskit.errors import UsageError
-from corpuskit.holdout.planning import hold_out
 from corpuskit.loops.planning import swarm, train
 from corpuskit.mix.methods import is_method
 from corpuskit.plan.grouping import group, sampled
 from corpuskit.recipe import Recipe
-from corpuskit.recipe.calls import DEDUP
 from corpuskit.shards.planning import cut, mixed
 
 
@@ -149,44 +149,36 @@ class _Planner:
         calls, self.pending[source.name] = self.pending[source.name], []
         decisions, self.decisions[source.name] = self.decisions[source.name], []
         needs: dict[str, Need] = {}
-        spec: dict[str, Any] = {"version": 1, "domain": source.domain, "source": source.name}
-        run: dict[str, Any] = {"base": str(recipe.base), "on_error": source.on_error}
-        if upstream is None:
-            spec["reader"] = self.chain[source.name][0]
-            run["reader"] = {"reference": source.read, "params": plain(source.params)}
-        else:
-            needs["docs"] = Need(upstream, "each")
-        for decision in decisions:
-            needs[decision.label] = decision.need
-        spec["apply"] = [decision.spec for decision in decisions]
-        described = []
-        run["steps"] = []
-        for call in calls:
-            identity = call.step.fingerprint(call.params)
-            described.append({"rule": call.name, **identity})
-            run["steps"].append(
-                {
-                    "reference": call.reference,
-                    "params": plain(call.params),
-                    "name": call.name,
-                    "identity": identity,
-                    "hidden": [] if call.step.reads else list(self.signals[source.name]),
-                    "signal": self._signal_key(source, call, identity),
-                    "state": self.state_of.get((source.name, call.name)),
-                }
-            )
-            state = self.state_of.get((source.name, call.name))
-            if state is not None:
-                needs[state] = Need(state, "all")
-        spec["steps"] = described
-        if final:
-            spec["final"] = True
         if not (final or calls or decisions or upstream is None):
             return  # nothing to do: the documents stand in the stage above
-        spec["keep_dropped"] = recipe.keep_dropped
+        if upstream is not None:
+            needs["docs"] = Need(upstream, "each")
+        needs |= {decision.label: decision.need for decision in decisions}
+        made = []
+        for call in calls:
+            identity = call.step.fingerprint(call.params)
+            hidden = [] if call.step.reads else list(self.signals[source.name])
+            signal, state = self._signal_key(source, call, identity), self.state_of.get((source.name, call.name))
+            made.append(AppliedCall(call.reference, plain(call.params), call.name, identity, hidden, signal, state))
+            if state is not None:
+                needs[state] = Need(state, "all")
+        first = upstream is None
+        spec = Segment(
+            domain=source.domain,
+            source=source.name,
+            apply=[decision.told for decision in decisions],
+            steps=[{"rule": call.name, **call.identity} for call in made],
+            keep_dropped=recipe.keep_dropped,
+            base=str(recipe.base),
+            on_error=source.on_error,
+            calls=tuple(made),
+            reader=self.chain[source.name][0] if first else None,
+            read=Call(source.read, plain(source.params)) if first else None,
+            final=final,
+        )
         self.docs[source.name] = name
-        units = self.raw_units[source.name] if upstream is None else None
-        self.add(Stage(name, "segment", spec, run, needs), like=upstream, raw=units)
+        raw = self.raw_units[source.name] if first else None
+        self.add(Stage.of(name, "segment", spec, needs), like=upstream, raw=raw)
 
     def _signal_key(self, source: Source, call: StepCall, identity: dict[str, Any]) -> str | None:
         """The key under which a signal's columns are stored: the reader and the edits above it, never filters."""
@@ -232,46 +224,40 @@ class _Planner:
     # -- barriers --------------------------------------------------------------------------------------------------
 
     def _barrier(self, call: StepCall, sources: list[Source]) -> None:
-        if call.step.name in DEDUP:
-            deduplicate(self, call, sources)
-        elif call.step.name == "lines":
-            decided = self.stages[lines(self, call, sources, _safe(call.name))]
+        decides = load(barriers()[call.step.name].plan)(self, call, sources)
+        if decides is not None:
+            # texts, and signals of them, now depend on the whole corpus
+            state = digest([unit.key for unit in self.stages[decides].units])
             for source in sources:
-                # texts, and signals of them, now depend on the whole corpus
-                identity = {**call.step.fingerprint(call.params), "state": digest([u.key for u in decided.units])}
-                self.chain[source.name].append(identity)
-        else:
-            hold_out(self, call, sources)
+                self.chain[source.name].append({**call.step.fingerprint(call.params), "state": state})
 
     def _to_write(self, source: str) -> bool:
         """Whether what is pending for a source changes texts or needs its documents read."""
-        more = any(decision.spec["barrier"] not in DEDUP for decision in self.decisions[source])
+        more = any(not barriers()[decision.told["barrier"]].only_removes for decision in self.decisions[source])
         return more or bool(self.pending[source]) or self.docs[source] is None
 
     def _summary(self, call: StepCall, sources: list[Source]) -> None:
         """Two stages before a step that needs to have seen everything: summarize unit by unit, merge once."""
-        label = _safe(call.name)
+        label = safe_name(call.name)
         self.flush(sources, label)
         needs: dict[str, Need] = {}
-        spec = {"version": 1, "step": call.step.fingerprint(call.step.summarized(call.params))}
-        run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
+        step, base = call.step.fingerprint(call.step.summarized(call.params)), str(self.recipe.base)
+        again = Call(call.reference, plain(call.params))
         for source in sources:
             name, upstream = f"summary-{label}-{source.name}", self.holding(source.name)
-            stage = Stage(name, "summary", spec, run, {"docs": Need(upstream, "each")})
+            stage = Stage.of(name, "summary", Seen(step, base, again), {"docs": Need(upstream, "each")})
             self.add(stage, like=upstream)
             needs[source.name] = Need(name, "all")
         merged = f"state-{label}"
-        self.add(Stage(merged, "state", {**spec, "sources": sorted(needs)}, run, needs), count=1)
+        self.add(Stage.of(merged, "state", State(step, base, again, sorted(needs)), needs), count=1)
         for source in sources:
             self.state_of[source.name, call.name] = merged
 
     def _model(self, call: StepCall, sources: list[Source]) -> None:
         """A stage before any document: the model that a step makes of files."""
-        name = f"model-{_safe(call.name)}"
-        spec = {"version": 1, "step": call.step.trained(call.params)[1]}
-        run = {"base": str(self.recipe.base), "reference": call.reference, "params": plain(call.params)}
-        run["bytes"] = _model_bytes(call)
-        self.add(Stage(name, "model", spec, run, {}), count=1)
+        name, again = f"model-{safe_name(call.name)}", Call(call.reference, plain(call.params))
+        spec = Model(call.step.trained(call.params)[1], str(self.recipe.base), again, _model_bytes(call))
+        self.add(Stage.of(name, "model", spec, {}), count=1)
         for source in sources:
             self.state_of[source.name, call.name] = name
 
@@ -339,12 +325,6 @@ def _model_bytes(call: StepCall) -> int:
     if call.step.train_size is None or not call.step.trains(call.params):
         return 0
     return call.step.train_size(call.params)
-
-
-def _safe(name: str) -> str:
-    """A rule's name as part of a folder's name."""
-    clean = "".join(c if c.isalnum() or c in "._" else "_" for c in name)[:40]
-    return clean if clean == name else f"{clean}-{digest(name, 6)}"
 
 
 def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:

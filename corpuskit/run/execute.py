@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpuskit.core.kinds import kind_of, load
+from corpuskit.core.kinds import kind_of, load, spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.engines import Task
 from corpuskit.errors import InputError
@@ -43,8 +44,7 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
     work = Work(
         store=root.store,
         stage=stage.name,
-        spec=stage.spec,
-        run=stage.run,
+        spec=spec_of(stage, Spec),
         unit=task.unit,
         units=len(stage.units),
         key=content or unit.key,
@@ -76,7 +76,7 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _run_body(root: Root, stage: Stage, work: Work) -> None:
+def _run_body(root: Root, stage: Stage, work: Work[Spec]) -> None:
     _forget_peak()
     wall, cpu = time.monotonic(), _cpu_seconds()
     load(kind_of(stage).body)(work)
@@ -105,7 +105,7 @@ def _peak_bytes() -> int:
         return max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def _check_unchanged(work: Work) -> None:
+def _check_unchanged(work: Work[Spec]) -> None:
     if not work.inputs:
         return
     from corpuskit.sources.listing import identity

@@ -16,7 +16,9 @@ import contextlib
 import orjson
 
 from corpuskit.core.keys import digest
+from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import HISTORY, Receipt
 from corpuskit.store.root import Root
 
@@ -35,7 +37,7 @@ def content_key(plan: Plan, root: Root, stage: Stage, number: int) -> str | None
             assert receipt is not None, f"unit {number} of {upstream.name} is not complete"
             read[label] = _content(upstream, receipt)
     # which columns are signals shows in no document, but steps are not shown them
-    hidden = [step["hidden"] for step in stage.run.get("steps", ())]
+    hidden = spec_of(stage, Spec).hidden
     return digest({"stage": stage.name, "body": stage.kind, "spec": stage.spec, "hidden": hidden, "read": read})
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpuskit.core.keys import digest
-from corpuskit.core.kinds import kind_of
+from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.documents.kinds import Segment
 from corpuskit.errors import CorpuskitError
 from corpuskit.store.publish import publish
 from corpuskit.store.root import Root
@@ -100,11 +101,11 @@ def _write_files(root: Root, plan: Plan) -> None:
     }
     owners: dict[int, tuple[str, str]] = {}
     for stage in plan.stages.values():
-        if "reader" not in stage.spec:
+        if stage.kind != "segment" or not (spec := spec_of(stage, Segment)).reads:
             continue
         for receipt in root.receipts(stage):
             for entry in receipt.inputs:
-                place = (stage.spec["source"], f"{entry['relative']} {entry['start']}")
+                place = (spec.source, f"{entry['relative']} {entry['start']}")
                 for block in entry["blocks"]:
                     if owners.setdefault(block, place) != place:
                         raise CorpuskitError(
@@ -112,7 +113,7 @@ def _write_files(root: Root, plan: Plan) -> None:
                             "set another `salt:` in the recipe",
                         )
                 for name, column in rows.items():
-                    column.append({**entry, **stage.spec}.get(name))
+                    column.append({**entry, "source": spec.source, "domain": spec.domain}.get(name))
     schema = pa.schema(
         [(name, pa.string()) for name in ("source", "domain", "path", "relative")]
         + [("size", pa.int64()), ("identity", pa.string()), ("digest", pa.string()), ("records", pa.int64())]

@@ -2,10 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
 from corpuskit.core.kinds import TOKEN, Flow, StageKind
 from corpuskit.core.plan import Stage
+from corpuskit.core.spec import ASIDE, Spec
 
 STAGES = "corpuskit.shards.stages"
+
+FILE_TOKENS = 1 << 28
+"""The most tokens of a train file."""
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """A source and its domain, by name."""
+
+    source: str
+    domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverSources(Spec):
+    """What a stage over all sources is told; they are sorted."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer(OverSources):
+    """What `tokenizer` is told.
+
+    Attributes:
+        tokenizers: version of the library.
+        tokenizer: {train: {vocab_size}}, or a file, folder or hub name, or the digest of one; `wanted`: the same with
+            the path in place of the digest.
+    """
+
+    tokenizers: str
+    tokenizer: Any
+    wanted: Any = field(metadata=ASIDE)
+
+
+@dataclass(frozen=True)
+class Tokens(Spec):
+    """What `tokens` is told: the domain of its source."""
+
+    domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut(OverSources):
+    """What `blocks` is told: the length of a sequence, and how documents are packed into them."""
+
+    seq_len: int
+    packing: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed(OverSources):
+    """What `mixture` and `shards` are told.
+
+    Attributes:
+        mix: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing}, and, where the recipe has them,
+            `lower` and `upper` bounds, and in place of the weights `phases`: [{until, weights, seq_len}], whose largest
+            seq_len is that of `mix`.
+        file_tokens: the most of a train file.
+        weights: those of `mix`, or a list of those of its phases, with paths in place of the digests of files.
+    """
+
+    version: ClassVar[int] = 2
+    mix: dict[str, Any]
+    weights: Any = field(metadata=ASIDE, default=None)
+    file_tokens: int = FILE_TOKENS
 
 
 def _tokens(stage: Stage, flow: Flow) -> float:
@@ -17,9 +87,9 @@ def _shards(_stage: Stage, flow: Flow) -> float:
 
 
 KINDS = (
-    StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", packages=("tokenizers",)),
-    StageKind("tokens", f"{STAGES}:tokens", "shards", _tokens, packages=("tokenizers",)),
-    StageKind("blocks", f"{STAGES}:blocks", "shards"),
-    StageKind("mixture", f"{STAGES}:mixture", "shards"),
-    StageKind("shards", f"{STAGES}:shards", "shards", _shards),
+    StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", spec=Tokenizer, packages=("tokenizers",)),
+    StageKind("tokens", f"{STAGES}:tokens", "shards", _tokens, spec=Tokens, packages=("tokenizers",)),
+    StageKind("blocks", f"{STAGES}:blocks", "shards", spec=Cut),
+    StageKind("mixture", f"{STAGES}:mixture", "shards", spec=Mixed),
+    StageKind("shards", f"{STAGES}:shards", "shards", _shards, spec=Mixed),
 )

@@ -11,12 +11,13 @@ from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Planner
 from corpuskit.core.step import File, fingerprint_value
 from corpuskit.mix.methods import identity, learns_here
+from corpuskit.shards.kinds import Cut, Mixed, Source, Tokenizer, Tokens
 from corpuskit.shards.settings import Mix
 
 
-def listed(planner: Planner) -> list[dict[str, str]]:
-    """The sources in the order of their names, each with its domain: what `sources` is in the spec of these stages."""
-    return [{"source": source.name, "domain": source.domain} for _, source in sorted(planner.sources.items())]
+def listed(planner: Planner) -> tuple[Source, ...]:
+    """The sources in the order of their names, each with its domain."""
+    return tuple(Source(source.name, source.domain) for _, source in sorted(planner.sources.items()))
 
 
 def packing(asked: Mix) -> dict[str, Any]:
@@ -31,38 +32,37 @@ def cut(planner: Planner, asked: Mix) -> dict[str, Need]:
         What stages need that read the blocks.
     """
     needs = _tokens(planner, asked, listed(planner))
-    spec: dict[str, Any] = {"version": 1, **packing(asked), "sources": listed(planner)}
-    planner.add(Stage("blocks", "blocks", spec, {}, dict(needs)), count=1)
+    spec = Cut(**packing(asked), sources=listed(planner))
+    planner.add(Stage.of("blocks", "blocks", spec, dict(needs)), count=1)
     return {**needs, "blocks": Need("blocks", "all")}
 
 
 def mixed(planner: Planner, asked: Mix, blocks: dict[str, Need], losses: Need | None) -> None:
     """Add the mixture and its shards; `losses`: the stage with the tables of proxy runs, if there are any."""
-    sources, needs = listed(planner), dict(blocks)
+    needs = dict(blocks)
     if losses is not None and learns_from_swarm(asked):
         needs["losses"] = losses
-    spec: dict[str, Any] = {"version": 2, "mix": plain(mix_parameters(asked)), "sources": sources}
     # the key holds the digests of a method's files, and not their paths
-    run = {"weights": plain(asked.weights if asked.phases is None else asked.weighings)}
-    planner.add(Stage("mixture", "mixture", spec, run, needs), count=1)
+    weights = plain(asked.weights if asked.phases is None else asked.weighings)
+    spec = Mixed(mix=plain(mix_parameters(asked)), sources=listed(planner), weights=weights)
+    planner.add(Stage.of("mixture", "mixture", spec, needs), count=1)
     above = {**blocks, "mixture": Need("mixture", "all")}
-    planner.add(Stage("shards", "shards", spec, {}, above), count=planner.partitions())
+    planner.add(Stage.of("shards", "shards", spec, above), count=planner.partitions())
 
 
-def _tokens(planner: Planner, asked: Mix, sources: list[dict[str, str]]) -> dict[str, Need]:
+def _tokens(planner: Planner, asked: Mix, sources: tuple[Source, ...]) -> dict[str, Need]:
     """Add the tokenizer, and the tokens of each source; what later stages need of them."""
     docs = {source: stage for source, stage in planner.docs.items() if stage is not None}
     corpus = {f"corpus:{source}": Need(stage, "all") for source, stage in sorted(docs.items())}
     chosen = tokenizer(asked.tokenizer)
     library = importlib.metadata.version("tokenizers")
-    spec = {"version": 1, "tokenizers": library, "tokenizer": fingerprint_value(chosen), "sources": sources}
-    planner.add(Stage("tokenizer", "tokenizer", spec, {"tokenizer": plain(chosen)}, corpus), count=1)
+    spec = Tokenizer(tokenizers=library, tokenizer=fingerprint_value(chosen), sources=sources, wanted=plain(chosen))
+    planner.add(Stage.of("tokenizer", "tokenizer", spec, corpus), count=1)
     needs = {}
     for source in planner.sources.values():
         name, upstream = f"tokens-{source.name}", docs[source.name]
         above = {"corpus": Need(upstream, "each"), "tokenizer": Need("tokenizer", "all")}
-        spec = {"version": 1, "domain": source.domain}
-        planner.add(Stage(name, "tokens", spec, {}, above), like=upstream)
+        planner.add(Stage.of(name, "tokens", Tokens(source.domain), above), like=upstream)
         needs[f"tokens:{source.name}"] = Need(name, "all")
     return {**needs, "tokenizer": Need("tokenizer", "all")}
 

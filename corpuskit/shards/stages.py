@@ -25,6 +25,7 @@ from corpuskit.mix.methods import learns_here
 from corpuskit.mix.problem import Bucket
 from corpuskit.shards import megatron
 from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total
+from corpuskit.shards.kinds import FILE_TOKENS, Cut, Mixed, OverSources, Tokenizer, Tokens
 from corpuskit.shards.pack import PIECE, Blocks, write_best_fit
 from corpuskit.shards.plan import Indices, Plan, train_files
 from corpuskit.shards.sample import SAMPLE_BYTES, Sample
@@ -32,23 +33,18 @@ from corpuskit.shards.stream import Domain, TokenPart, write_documents
 from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load, train
 from corpuskit.shards.write import write_shard
 
-FILE_TOKENS = 1 << 28
 ROWS = 256
 """Documents read from Parquet at a time."""
 ENCODE_BYTES = 1 << 20
 """Text encoded at a time: the library's objects take about 110 bytes for each byte of text."""
 
-Source = dict[str, str]
 
-
-def tokenizer(work: Work) -> None:
+def tokenizer(work: Work[Tokenizer]) -> None:
     """Train or load the tokenizer.
 
-    Spec: `tokenizer`: {train: {vocab_size}}, or a file, folder or hub name; `run.tokenizer` stands for it where the key
-    holds a digest and not the path. `sources`: [{source, domain}].
     Needs `corpus:<source>` of all sources. Part `tokenizer`; facts: identity and vocabulary.
     """
-    wanted = work.run.get("tokenizer", work.spec["tokenizer"])
+    wanted = work.spec.wanted
     if isinstance(wanted, str):
         name, loaded = Path(wanted).name if Path(wanted).exists() else wanted, load(wanted)
     else:
@@ -61,16 +57,16 @@ def tokenizer(work: Work) -> None:
         "eos": loaded.eos,
         "eos_token": loaded.end,
         "dtype": megatron.token_dtype(loaded.vocab_size),
-        "library": work.spec.get("tokenizers"),  # another version may encode otherwise with the same vocabulary
+        "library": work.spec.tokenizers,  # another version may encode otherwise with the same vocabulary
     }
 
 
-def _sample(work: Work) -> Iterator[str]:
+def _sample(work: Work[Tokenizer]) -> Iterator[str]:
     """Documents to train on: `SAMPLE_BYTES` of text, shared among domains by their stored text."""
     files: dict[str, list[Path]] = {}
-    for source in _sorted(work.spec["sources"]):
-        parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source['source']}")]
-        files.setdefault(source["domain"], []).extend(part.local() for part in parts if part is not None)
+    for source in sorted(work.spec.sources):
+        parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source.source}")]
+        files.setdefault(source.domain, []).extend(part.local() for part in parts if part is not None)
     sizes = {domain: sum(_stored_text(path) for path in paths) for domain, paths in files.items()}
     total = sum(sizes.values())
     if not total:
@@ -96,10 +92,10 @@ def _stored_text(path: Path) -> int:
     return sum(group.column(column).total_uncompressed_size for group in groups)
 
 
-def tokens(work: Work) -> None:
+def tokens(work: Work[Tokens]) -> None:
     """Encode the documents of one corpus unit: Megatron `.bin` and `.idx`, and a table of documents, per split.
 
-    Spec: `domain`. Needs `corpus` one to one (parts `corpus` and `holdout`) and `tokenizer`. Parts: bin, idx, docs;
+    Needs `corpus` one to one (parts `corpus` and `holdout`) and `tokenizer`. Parts: bin, idx, docs;
     validation_bin, validation_idx, validation_docs; those of a split without documents are absent. Facts: documents,
     tokens and UTF-8 bytes by split.
     """
@@ -112,8 +108,8 @@ def tokens(work: Work) -> None:
             work.facts[split] = _encode_split(work, loaded, corpus[part].local(), split, prefix)
 
 
-def _encode_split(work: Work, loaded: LoadedTokenizer, path: Path, split: str, prefix: str) -> dict[str, int]:
-    published = f"tokens/split={split}/domain={work.spec['domain']}/{work.key}"
+def _encode_split(work: Work[Tokens], loaded: LoadedTokenizer, path: Path, split: str, prefix: str) -> dict[str, int]:
+    published = f"tokens/split={split}/domain={work.spec.domain}/{work.key}"
     dtype = megatron.token_dtype(loaded.vocab_size)
     ids, sizes, lengths = [], [], []
     with work.put(f"{prefix}bin", ".bin", publish=f"{published}.bin").open("wb") as stream:
@@ -136,7 +132,7 @@ def _encode_split(work: Work, loaded: LoadedTokenizer, path: Path, split: str, p
     return {"documents": rows, "tokens": int(counts.sum(dtype=np.int64)), "bytes": total_bytes}
 
 
-def blocks(work: Work) -> None:
+def blocks(work: Work[Cut]) -> None:
     """Cut each domain into blocks of one sequence, once for all mixtures; and the manifest of the tokens.
 
     Spec: `seq_len`; `packing`: concat | best_fit; `sources`. Needs `tokenizer`, and `tokens:<source>` of all sources.
@@ -153,23 +149,19 @@ def blocks(work: Work) -> None:
     work.facts["fingerprint"] = manifest["fingerprint"]
 
 
-def mixture(work: Work) -> None:
+def mixture(work: Work[Mixed]) -> None:
     """Fix weights, budget and order: the plan of the shards, and their index.
 
-    Spec: `mix`: {weights, tokens (a number, or "max"), max_epochs, seq_len, seed, packing}, and, where the recipe has
-    them, `lower` and `upper` bounds, and in place of the weights `phases`: [{until, weights, seq_len}], whose largest
-    seq_len is that of `mix`; `run.weights` stands for the weights (a list: of the phases) where the key holds the
-    digests of a method's files and not their paths;
-    `sources`; `file_tokens`: most tokens of a train file. Needs `tokenizer`, `blocks`, and `tokens:<source>` of all
+    Needs `tokenizer`, `blocks`, and `tokens:<source>` of all
     sources. Parts: plan, index.
 
     Raises:
         Infeasible: the budget or the weights cannot be drawn from the corpus.
     """
-    mix = with_weights(work.spec["mix"], work.run.get("weights"))
+    mix = with_weights(work.spec.mix, work.spec.weights)
     if "losses" in work.needs:  # a method that learns from the swarm of the recipe
         mix = taught(mix, work.receipts("losses")[0])
-    plan, index = planned(work, mix, work.spec.get("file_tokens", FILE_TOKENS))
+    plan, index = planned(work, mix, work.spec.file_tokens)
     work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
     work.put("index", ".json", publish="shards/index.json").write_bytes(readable(index))
     work.facts |= {name: plan[name] for name in ("tokens", "sequences", "files")}
@@ -199,7 +191,9 @@ def with_weights(mix: dict[str, Any], weights: Any) -> dict[str, Any]:
     return mix | {"phases": [phase | {"weights": given} for phase, given in pairs]}
 
 
-def planned(work: Work, mix: dict[str, Any], file_tokens: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def planned(
+    work: Work[OverSources], mix: dict[str, Any], file_tokens: int = FILE_TOKENS
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Contents of plan.json and index.json for a mixture of what the unit needs (as `mixture` does)."""
     receipts = token_receipts(work)
     chosen = work.receipts("tokenizer")[0].facts
@@ -210,7 +204,7 @@ def planned(work: Work, mix: dict[str, Any], file_tokens: int) -> tuple[dict[str
     return plan, make_index(receipts, plan, chosen, cut.facts["fingerprint"])
 
 
-def buckets(work: Work, mix: dict[str, Any]) -> list[Bucket]:
+def buckets(work: Work[OverSources], mix: dict[str, Any]) -> list[Bucket]:
     """The domains with the tokens that one epoch predicts; `mix`: {seq_len, packing}. Needs as `mixture`."""
     cut = work.receipts("blocks")[0]
     return [
@@ -219,7 +213,7 @@ def buckets(work: Work, mix: dict[str, Any]) -> list[Bucket]:
     ]
 
 
-def shards(work: Work) -> None:
+def shards(work: Work[OverSources]) -> None:
     """Write a contiguous share of the train files; unit 0 also writes the validation files.
 
     Needs `mixture`, `blocks` and `tokens:<source>` of all sources; what a file holds depends on the plan alone, not on
@@ -249,7 +243,7 @@ Put = Callable[[str, int], tuple[Path, Path]]
 
 
 def write_train(
-    work: Work, plan: dict[str, Any], index: dict[str, Any], files: Iterable[int], put: Put
+    work: Work[OverSources], plan: dict[str, Any], index: dict[str, Any], files: Iterable[int], put: Put
 ) -> Counter[str]:
     """Write train files of a plan, by number; returns the tokens of documents written, by domain."""
     receipts, cut = token_receipts(work), work.receipts("blocks")[0]
@@ -275,7 +269,7 @@ def _located(order: Plan) -> Callable[[Indices], tuple[Indices, Indices]]:
     return locate
 
 
-def write_validation(work: Work, index: dict[str, Any], put: Put) -> None:
+def write_validation(work: Work[OverSources], index: dict[str, Any], put: Put) -> None:
     """Write the validation file of every domain that has held-out documents."""
     receipts, cut = token_receipts(work), work.receipts("blocks")[0]
     for name in index["validation"]:
@@ -285,18 +279,14 @@ def write_validation(work: Work, index: dict[str, Any], put: Put) -> None:
         write_shard(*paths, [held_out], lambda n: (np.zeros_like(n), n), whole, index["dtype"], index["pad"])
 
 
-def _sorted(sources: list[Source]) -> list[Source]:
-    return sorted(sources, key=lambda source: source["source"])
-
-
-def token_receipts(work: Work) -> Receipts:
+def token_receipts(work: Work[OverSources]) -> Receipts:
     """(source, receipt) of all token units by domain, sorted by domain; in stream order within one."""
-    found: dict[str, list[tuple[str, Receipt]]] = {source["domain"]: [] for source in work.spec["sources"]}
-    for source in _sorted(work.spec["sources"]):
-        name = source["source"]
+    found: dict[str, list[tuple[str, Receipt]]] = {source.domain: [] for source in work.spec.sources}
+    for source in sorted(work.spec.sources):
+        name = source.source
         # by the key that their files are named by: it is what the manifest says of them
         named = (dataclasses.replace(receipt, key=receipt.name) for receipt in work.receipts(f"tokens:{name}"))
-        found[source["domain"]] += [(name, receipt) for receipt in named]
+        found[source.domain] += [(name, receipt) for receipt in named]
     return dict(sorted(found.items()))
 
 
@@ -315,17 +305,17 @@ def _parts(group: list[tuple[str, Receipt]], split: str) -> list[TokenPart]:
     ]
 
 
-def _make_blocks(work: Work, name: str, group: list[tuple[str, Receipt]], dtype: str) -> None:
+def _make_blocks(work: Work[Cut], name: str, group: list[tuple[str, Receipt]], dtype: str) -> None:
     """Write the document indexes of a domain, and pack it."""
     held_out, documents = _parts(group, "validation"), total(group, "train", "documents")
     if held_out:
         write_documents(work.put(f"validation-{name}", ".idx"), held_out, dtype)
     path = work.put(f"train-{name}", ".idx", rows=documents)
     write_documents(path, _parts(group, "train"), dtype)
-    if work.spec["packing"] == "best_fit":
+    if work.spec.packing == "best_fit":
         first, pieces = work.put(f"blocks-{name}", ".idx"), work.put(f"pieces-{name}", ".idx")
         starts = np.memmap(path, "<i8", "r", 0, (documents + 1,))
-        write_best_fit(starts, work.spec["seq_len"] + 1, first, pieces)
+        write_best_fit(starts, work.spec.seq_len + 1, first, pieces)
 
 
 def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any], slices: int = 1) -> Blocks:

@@ -18,8 +18,9 @@ from typing import Any
 
 import orjson
 
-from corpuskit.core.kinds import kind_of
+from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
 from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import UsageError
@@ -89,7 +90,7 @@ class Root:
 
     def _stands(self, found: Receipt, stage: Stage) -> bool:
         """Whether a unit is as its receipt says."""
-        if stage.run.get("on_error") == "fail" and found.facts.get("unreadable"):
+        if spec_of(stage, Spec).strict and found.facts.get("unreadable"):
             return False  # it stands under `on_error: drop` only
         if "checkpoint" in found.facts and not self.store.kept(found.facts["checkpoint"]).exists():
             return False
@@ -132,7 +133,7 @@ class Root:
         """Receipts of the units of a stage that are complete, in unit order."""
         return [receipt for receipt in self._look(stage) if receipt is not None]
 
-    def commit(self, stage: Stage, work: Work, seconds: float, cpu_seconds: float, peak: int) -> None:
+    def commit(self, stage: Stage, work: Work[Spec], seconds: float, cpu_seconds: float, peak: int) -> None:
         """Put the parts of a unit, then its receipt."""
         unit = stage.units[work.unit]
         stands = self.receipt(stage, work.unit) is not None

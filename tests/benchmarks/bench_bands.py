@@ -24,6 +24,7 @@ from numba import njit
 
 from corpuskit.core.kinds import kinds, load
 from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.dedup.kinds import Compared, Source
 from corpuskit.dedup.signatures import LEADING_BITS, band_keys, grouped
 from corpuskit.store.local import LocalStore
 
@@ -62,13 +63,11 @@ class Bench:
         self.folder, self.options = folder, options
         self.memory = options.memory << 20
         self.receipts = {"signatures:s": []}
-        self.spec = {
-            "sources": [{"source": "s", "domain": "s", "priority": 1}],
-            "minhash": {
-                "unit": "word", "n": 13, "permutations": PERMUTATIONS, "threshold": 0.8, "bands": options.bands,
-                "rows": options.rows, "scope": "global", "hash": "corpuskit", "verify": "sketch", "choose": "priority",
-            },
+        params = {
+            "unit": "word", "n": 13, "permutations": PERMUTATIONS, "threshold": 0.8, "bands": options.bands,
+            "rows": options.rows, "scope": "global", "hash": "corpuskit", "verify": "sketch", "choose": "priority",
         }  # fmt: skip
+        self.spec = Compared(params, (Source("s", "s", 1),))
 
     def signatures(self):
         """Write the parts; CPU seconds to hash and group the bands."""
@@ -105,7 +104,7 @@ class Bench:
             scratch = self.folder / name / str(unit)
             scratch.mkdir(parents=True)
             work = Work(
-                root=self.folder, stage=name, spec=self.spec, unit=unit, units=units, key=f"{name}{unit}", inputs=[],
+                store=LocalStore(self.folder), stage=name, spec=self.spec, unit=unit, units=units, key=f"{name}{unit}", inputs=[],
                 memory=self.memory, batch_bytes=1 << 20, scratch=scratch, receipts_of=self.receipts.__getitem__,
                 needs={need: need for need in ("signatures:s", *needs)},
             )  # fmt: skip
@@ -141,7 +140,7 @@ def measure(options, report):
     """All stages on one set of signatures."""
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     bench = Bench(folder, options)
-    bench.spec["minhash"]["verify"] = "sketch"
+    bench.spec.minhash["verify"] = "sketch"
     # the documents' part is only named: nothing reads texts
     try:
         seconds = {"hash bands": bench.signatures()}

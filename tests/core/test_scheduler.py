@@ -9,7 +9,7 @@ from corpuskit.run.scheduler import Queue
 
 def stage(name: str, needs: dict[str, str], units: int = 3) -> Stage:
     made = [Unit(f"{name}-{number}", "", [], "", bytes=units - number) for number in range(units)]
-    return Stage(name, "segment", {}, {}, {need: Need(need, how) for need, how in needs.items()}, units=made)
+    return Stage(name, "decide", {}, {}, {need: Need(need, how) for need, how in needs.items()}, units=made)
 
 
 def plan(*stages: Stage) -> Plan:

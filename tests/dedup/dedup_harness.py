@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from corpuskit.core.batch import PartReader, PartWriter
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup import reference
 from corpuskit.dedup.bands import bands
 from corpuskit.dedup.choose import choose
 from corpuskit.dedup.exact import exact
+from corpuskit.dedup.kinds import Compared, Sketched, Source
 from corpuskit.dedup.rank import rank
 from corpuskit.dedup.signatures import signatures as sign
 from corpuskit.dedup.verify import verify
@@ -80,15 +82,15 @@ class Harness:
         """The removed documents as a list of rows, and the facts of `choose`."""
         keep = params["keep"]
         listed = [
-            {"source": name, "domain": domain, "priority": 1 + (keep.index(domain) if domain in keep else len(keep))}
+            Source(name, domain, 1 + (keep.index(domain) if domain in keep else len(keep)))
             for name, (domain, _) in corpus.sources.items()
         ]
         for source in listed:
-            name, units = source["source"], corpus.sources[source["source"]][1]
-            self.stage(f"docs:{name}", self.docs(units), {}, len(units), [])
+            name, units = source.source, corpus.sources[source.source][1]
+            self.stage(f"docs:{name}", self.docs(units), Spec(), len(units), [])
             self.receipts["docs"] = self.receipts[f"docs:{name}"]
-            self.stage(f"signatures:{name}", sign, {"minhash": params} | source, len(units), ["docs"])
-        spec = {"minhash": params, "sources": listed}
+            self.stage(f"signatures:{name}", sign, Sketched(minhash=params, domain=source.domain), len(units), ["docs"])
+        spec = Compared(params, tuple(listed))
         signed = [f"signatures:{name}" for name in corpus.sources]
         docs = [f"docs:{name}" for name in corpus.sources]
         signed.append("rank")

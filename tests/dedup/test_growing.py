@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpuskit.core.work import Work
+from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.known import Known
 from corpuskit.dedup.sort import lower, upper
 from corpuskit.dedup.verify import Verifier
+from corpuskit.steps.minhash import minhash
 from corpuskit.store.local import LocalStore
 from tests.core.test_reuse import build, copies, inodes, own_unit, texts, write
 
@@ -214,7 +216,7 @@ def test_known_similarities_whose_files_are_damaged_are_not_known(tmp_path: Path
 
 
 def known(root: Path) -> Known:
-    about = {"stage": "verify", "spec": {"minhash": {"unit": "word", "n": 3}}, "unit": 0, "units": 1, "key": ""}
+    about = {"stage": "verify", "spec": Compared(minhash(n=3), ()), "unit": 0, "units": 1, "key": ""}
     sizes = {"memory": 1 << 28, "batch_bytes": 1 << 20}
     return Known(Work(store=LocalStore(root), **about, inputs=[], **sizes, scratch=root, receipts_of=lambda _stage: []))
 

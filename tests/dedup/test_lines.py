@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 
 from corpuskit.cli import main
 from corpuskit.core.batch import PartReader
+from corpuskit.core.spec import Spec
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup import lines as stages
+from corpuskit.dedup.kinds import Hashed, Repeated, Repeats
 from corpuskit.documents import segment as pipeline
+from corpuskit.documents.kinds import Segment
 from corpuskit.kernels.lines import cut_lines, hash_lines
 from corpuskit.steps.lines import lines
 from corpuskit.store.local import LocalStore
@@ -96,7 +99,7 @@ class Harness:
         self.partitions, self.rows = partitions, rows
         self.receipts = {}
 
-    def stage(self, name, body, units, spec, needs=(), run=None):
+    def stage(self, name, body, units, spec, needs=()):
         self.receipts[name] = done = []
         for unit in range(units):
             scratch = self.root / name.replace(":", "-") / str(unit)
@@ -104,7 +107,7 @@ class Harness:
             work = Work(
                 store=LocalStore(self.root), stage=name, spec=spec, unit=unit, units=units,
                 key=f"{name}{unit}", inputs=[],
-                memory=self.memory, batch_bytes=self.batch_bytes, scratch=scratch, run=run or {},
+                memory=self.memory, batch_bytes=self.batch_bytes, scratch=scratch,
                 receipts_of=self.receipts.__getitem__, needs=dict(needs),
             )  # fmt: skip
             body(work)
@@ -126,20 +129,22 @@ class Harness:
 
     def build(self, sources, unit="line", documents=2, keep=1, min_chars=30, scope="global"):
         for name, (domain, units) in sources.items():
-            self.stage(f"docs:{name}", self.docs(units, domain), len(units), {})
-            spec = {"unit": unit, "min_chars": min_chars} | ({"domain": domain} if scope == "domain" else {})
+            self.stage(f"docs:{name}", self.docs(units, domain), len(units), Spec())
+            spec = Hashed(unit, min_chars, domain if scope == "domain" else None)
             self.stage(f"lines:{name}", stages.lines, len(units), spec, {"docs": f"docs:{name}"})
         labels = sorted(f"lines:{name}" for name in sources)
-        spec = {"documents": documents, "keep": keep, "sources": labels}
+        spec = Repeated(documents, keep, labels)
         self.stage("repeated", stages.repeated, self.partitions, spec, {label: label for label in labels})
         for name, (domain, units) in sources.items():
             needs = {"lines": f"lines:{name}", "repeated": "repeated"}
-            self.stage(f"repeats:{name}", stages.repeats, len(units), {"lines": f"lines:{name}"}, needs)
+            self.stage(f"repeats:{name}", stages.repeats, len(units), Repeats(f"lines:{name}"), needs)
             applied = {"barrier": "lines", "unit": unit, "repeats": "repeats:lines", "name": "lines"}
-            spec = {"domain": domain, "source": name, "apply": [applied], "keep_dropped": True}
+            spec = Segment(
+                domain=domain, source=name, apply=[applied], steps=[], keep_dropped=True,
+                base=str(self.root), on_error="fail", calls=(),
+            )  # fmt: skip
             needs = {"docs": f"docs:{name}", "repeats:lines": f"repeats:{name}"}
-            run = {"base": str(self.root), "steps": []}
-            self.stage(f"after:{name}", pipeline.segment, len(units), spec, needs, run)
+            self.stage(f"after:{name}", pipeline.segment, len(units), spec, needs)
         return self.result(sources)
 
     def result(self, sources):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.shards import stages
+from corpuskit.shards.kinds import Cut, Mixed, Source, Tokenizer, Tokens
 from corpuskit.store.local import LocalStore
 
 SCHEMA = pa.schema([("doc", pa.uint64()), ("text", pa.large_string()), ("domain", pa.string())])
@@ -29,7 +30,7 @@ class Corpus:
 
     def __post_init__(self):
         self.root.mkdir(parents=True, exist_ok=True)
-        self.sources = [{"source": name, "domain": domain} for name, (domain, _) in self.content.items()]
+        self.sources = tuple(Source(name, domain) for name, (domain, _) in self.content.items())
         for name, (domain, units) in self.content.items():
             for number, unit in enumerate(units):
                 work = self._work(f"corpus-{name}", number, len(units), {})
@@ -45,7 +46,7 @@ class Corpus:
         table = pa.table([ids, list(texts), [domain] * len(ids)], schema=SCHEMA)
         pq.write_table(table, work.put(split, ".parquet"), row_group_size=100)
 
-    def _work(self, stage, unit, units, spec, needs=None, run=None):
+    def _work(self, stage, unit, units, spec, needs=None):
         key = hashlib.sha256(f"{stage}/{unit}".encode()).hexdigest()[:12]
         scratch = self.root / "scratch" / f"{stage}-{unit}"
         scratch.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,6 @@ class Corpus:
             scratch=scratch,
             receipts_of=self.receipts.__getitem__,
             needs=needs or {},
-            run=run or {},
         )
 
     def _commit(self, work):
@@ -90,10 +90,10 @@ class Corpus:
         self.receipts.setdefault(work.stage, []).append(receipt)
         return receipt
 
-    def run(self, stage, body, spec, needs, *, units=1, run=None):
+    def run(self, stage, body, spec, needs, *, units=1):
         """Run a stage; returns its receipts."""
         for unit in range(units):
-            work = self._work(stage, unit, units, spec, needs, run)
+            work = self._work(stage, unit, units, spec, needs)
             body(work)
             self._commit(work)
         return self.receipts[stage]
@@ -101,20 +101,25 @@ class Corpus:
     def tokenize(self, tokenizer):
         """The stages `tokenizer` and `tokens`."""
         corpus = {f"corpus:{name}": f"corpus-{name}" for name in self.content}
-        self.run("tokenizer", stages.tokenizer, {"tokenizer": tokenizer, "sources": self.sources}, corpus)
+        self.run(
+            "tokenizer",
+            stages.tokenizer,
+            Tokenizer(sources=self.sources, tokenizers="", tokenizer="", wanted=tokenizer),
+            corpus,
+        )
         for name, (domain, units) in self.content.items():
             needs = {"corpus": f"corpus-{name}", "tokenizer": "tokenizer"}
-            self.run(f"tokens-{name}", stages.tokens, {"domain": domain}, needs, units=len(units))
+            self.run(f"tokens-{name}", stages.tokens, Tokens(domain), needs, units=len(units))
             self.receipts.setdefault(f"tokens-{name}", [])
         return self
 
     def mix(self, *, units=1, file_tokens=1 << 28, **mix):
         """The stages `blocks`, `mixture` and `shards`."""
         needs = {"tokenizer": "tokenizer", **{f"tokens:{name}": f"tokens-{name}" for name in self.content}}
-        spec = {"mix": MIX | mix, "sources": self.sources, "file_tokens": file_tokens}
-        cut = {name: spec["mix"][name] for name in ("seq_len", "packing")}
+        spec = Mixed(mix=MIX | mix, sources=self.sources, file_tokens=file_tokens)
+        cut = {name: spec.mix[name] for name in ("seq_len", "packing")}
         if "blocks" not in self.receipts:  # one cut does for all mixtures
-            self.run("blocks", stages.blocks, cut | {"sources": self.sources}, needs)
+            self.run("blocks", stages.blocks, Cut(**cut, sources=self.sources), needs)
         needs["blocks"] = "blocks"
         self.run("mixture", stages.mixture, spec, needs)
         self.run("shards", stages.shards, spec, {**needs, "mixture": "mixture"}, units=units)

@@ -1,5 +1,6 @@
 """Read in batches, JSON Lines are what they are line by line: documents, `meta`, faults, order and ids."""
 
+import dataclasses
 import gzip
 import itertools
 import random
@@ -17,6 +18,7 @@ from corpuskit.core.keys import block_hash
 from corpuskit.core.work import Work
 from corpuskit.documents import reading as documents
 from corpuskit.documents.dropped import DroppedWriter
+from corpuskit.documents.kinds import Call, Segment
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources import jsonl as reader
 from corpuskit.sources.base import BatchedFile, SourceFile
@@ -201,11 +203,10 @@ def work(folder, path, **params):
     return Work(
         store=LocalStore(folder), stage="s", unit=0, units=1, key="k", memory=1 << 30, batch_bytes=1000, scratch=folder,
         inputs=[{"path": str(path), "relative": "x", "start": None, "end": None, "block": 0}],
-        spec={
-            "reader": {**source.fingerprint(checked), "salt": "", "max_doc_bytes": 1 << 20},
-            "source": "s", "domain": "web", "keep_dropped": False,
-        },
-        run={"reader": {"reference": "jsonl", "params": params}, "on_error": "drop"},
+        spec=Segment(
+            reader={**source.fingerprint(checked), "salt": "", "max_doc_bytes": 1 << 20}, read=Call("jsonl", params),
+            source="s", domain="web", keep_dropped=False, on_error="drop", base="", apply=[], steps=[], calls=(),
+        ),
         receipts_of=dict.fromkeys(()).__getitem__,
     )  # fmt: skip
 
@@ -256,8 +257,8 @@ def own_reader(folder, body):
 
     found = resolve("./own.py:own", ("source",), folder)
     unit = work(folder / "unit", folder / "own.py")
-    unit.run["reader"] = {"reference": "./own.py:own", "params": {}}
-    unit.spec["reader"] = {**found.fingerprint({}), "salt": "", "max_doc_bytes": 1 << 20}
+    described = {**found.fingerprint({}), "salt": "", "max_doc_bytes": 1 << 20}
+    unit.spec = dataclasses.replace(unit.spec, read=Call("./own.py:own", {}), reader=described)
     with DroppedWriter(unit, 1) as dropped:
         return [batch for batch in documents.read_documents(unit, folder, dropped) if batch.num_rows], unit.books
 

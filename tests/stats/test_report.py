@@ -14,6 +14,7 @@ from corpuskit.core.work import Work
 from corpuskit.explore import report
 from corpuskit.explore.report import charts, sections
 from corpuskit.explore.report.page import page, paragraph, table
+from corpuskit.loops.kinds import Training
 from corpuskit.store.root import Root
 
 VOID = {"meta"}
@@ -106,7 +107,8 @@ def test_a_stopped_run_has_a_report_that_says_so(root: Root) -> None:
 def trained(root: Root, tmp_path: Path, domain: str) -> Plan:
     """Commit what the trainer hands over, two validations in, for a plan that trains."""
     plan = root.require_plan()
-    stage = Stage("train", "train", {}, {}, {"shards": Need("shards", "all")}, "0" * 16)
+    stage = Stage.of("train", "train", Training(None, {}), {"shards": Need("shards", "all")})
+    stage.key = "0" * 16
     stage.units = [Unit("1" * 16, "part 1 of 1", [], "", 1)]
     plan.stages["train"] = stage
     (tmp_path / "scratch").mkdir()
