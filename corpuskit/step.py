@@ -26,6 +26,7 @@ then gets the merged state as the keyword argument `state`. One that makes a mod
 gets the model's path as `state`.
 """
 
-from corpuskit.core.step import Bad, File, Skip, Step, barrier, edit, filter, preset, signal, source
+from corpuskit.core.identity import File
+from corpuskit.core.step import Bad, Skip, Step, barrier, edit, filter, preset, signal, source
 
 __all__ = ["Bad", "File", "Skip", "Step", "barrier", "edit", "filter", "preset", "signal", "source"]

@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import sys
-import types
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import pydantic
 
-from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.core.identity import fingerprint_value, source_digest
+from corpuskit.errors import UsageError
 
 NO_VALUE = "no value"
 """The reason of a row that a filter drops because what it decides by is missing: counted apart from what it refuses."""
 
-BUILT_IN = ("corpuskit.sources", "corpuskit.steps")
-"""The rooms of built-in steps, which register themselves when they are imported."""
-
 Kind = Literal["source", "signal", "filter", "edit", "preset", "barrier", "method"]
-
-
-class File(str):
-    """A parameter that names a file: resolved against the recipe's folder, its content digest enters the key."""
-
-    __slots__ = ()
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What of the file enters a key; a kind of file that is read by more than its content adds to it."""
-        return {"file": file_digest(Path(self))}
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
 
 
 @dataclass(frozen=True)
@@ -227,88 +205,8 @@ def _named_by(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[s
     return {parameter.name: params[parameter.name] for parameter in named if parameter.name in params}
 
 
-def fingerprint_value(value: Any) -> Any:
-    """Turn a parameter into JSON; a file becomes its digest; what cannot be hashed is an error."""
-    if isinstance(value, File):
-        return value.fingerprint()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, pydantic.BaseModel):
-        return {name: fingerprint_value(getattr(value, name)) for name in sorted(type(value).model_fields)}
-    if isinstance(value, Mapping):
-        return {str(key): fingerprint_value(item) for key, item in sorted(value.items(), key=lambda kv: str(kv[0]))}
-    if isinstance(value, list | tuple):
-        return [fingerprint_value(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((fingerprint_value(item) for item in value), key=repr)
-    msg = f"a parameter of type {type(value).__name__} has no identity that a key could hold: {value!r}"
-    raise UsageError(msg, "use numbers, strings, lists, tables or step.File")
-
-
-_digests: dict[tuple[str, int, int], str] = {}
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, remembered by (path, size, mtime) within the process."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}"
-        raise UsageError(msg) from None
-    key = (str(path), status.st_size, status.st_mtime_ns)
-    if key not in _digests:
-        with path.open("rb") as stream:
-            _digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _digests[key]
-
-
-def source_digest(path: Path) -> str:
-    """Digest of a user's Python file and the local modules it imports: their syntax trees, without docstrings."""
-    digest = hashlib.sha256()
-    for current, tree in _sources(path):
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        name = current.relative_to(path.parent) if current.is_relative_to(path.parent) else current.name
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()
-
-
-def _sources(path: Path) -> Iterator[tuple[Path, ast.Module]]:
-    """A Python file and, once each, the files beside it that it imports, with what those import."""
-    waiting, seen = [path], set()
-    while waiting:
-        current = waiting.pop(0)
-        if current in seen:
-            continue
-        seen.add(current)
-        tree = ast.parse(current.read_text(encoding="utf-8"), str(current))
-        yield current, tree
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                waiting += _local_modules([path.parent], [alias.name for alias in node.names])
-            elif isinstance(node, ast.ImportFrom):
-                base = [current.parents[node.level - 1]] if node.level else [path.parent]
-                names = [alias.name for alias in node.names]
-                package = [node.module] if node.module else []
-                waiting += _local_modules(base, package + [".".join([*package, name]) for name in names])
-
-
-def _local_modules(folders: Iterable[Path], names: Iterable[str]) -> list[Path]:
-    """Files of modules that lie below one of the folders, with the `__init__.py` of every package on the way."""
-    found = []
-    for folder in folders:
-        for name in names:
-            parts = name.split(".")
-            ways = [folder.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
-            found += [way / "__init__.py" for way in ways]
-            found.append(ways[-1].with_suffix(".py"))
-    return [path for path in found if path.is_file()]
-
-
-_registry: dict[str, Step] = {}
+registered: dict[str, Step] = {}
+"""Built-in steps by name."""
 
 
 def _decorator(kind: Kind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
@@ -316,7 +214,7 @@ def _decorator(kind: Kind, function: Callable[..., Any] | None, options: dict[st
         made = Step(target, kind, options.pop("name", None) or target.__name__, **options)
         made.__doc__ = target.__doc__
         if target.__module__.startswith("corpuskit."):
-            _registry[made.name] = made
+            registered[made.name] = made
         return made
 
     return wrap if function is None else wrap(function)
@@ -395,96 +293,3 @@ def barrier(**options: Any) -> Callable[[Callable[..., Any]], Step]:
         return _decorator("barrier", target, options)  # type: ignore[no-any-return]
 
     return wrap
-
-
-def builtin(kinds: Iterable[Kind]) -> dict[str, Step]:
-    """Steps of corpuskit itself, by name."""
-    for room in BUILT_IN:
-        importlib.import_module(room)
-    wanted = set(kinds)
-    return {name: found for name, found in sorted(_registry.items()) if found.kind in wanted}
-
-
-def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
-    """Find a step by a built-in name, `./file.py:function` (relative to `base`) or `datatrove:Class`.
-
-    Raises:
-        UsageError: unknown name (with the nearest one), missing file or function, or a step of another kind.
-    """
-    kinds = tuple(kinds)
-    known = builtin(kinds)
-    if reference in known:
-        return known[reference]
-    if reference.startswith("datatrove:"):
-        bridge = importlib.import_module("corpuskit.steps.datatrove").bridge
-        bridged: Step = bridge(reference.removeprefix("datatrove:"), kinds)
-        return bridged
-    if ".py:" in reference:
-        found = _from_file(reference, kinds, base)
-        if found.kind not in kinds:
-            msg = f"`{reference}` is a {found.kind}, not a {' or '.join(kinds)}"
-            raise UsageError(msg)
-        return found
-    elsewhere = _registry.get(reference)
-    if elsewhere is not None:
-        msg = f"`{reference}` is a {elsewhere.kind}, not a {' or '.join(kinds)}"
-        raise UsageError(msg)
-    msg = f"unknown {' or '.join(dict.fromkeys('reader' if k == 'source' else 'step' for k in kinds))} `{reference}`"
-    raise UsageError(msg, did_you_mean(reference, known) or f"known: {', '.join(known)}")
-
-
-def _refuse_clashes(reference: str, path: Path) -> None:
-    """Python knows one module of a name: two folders with a `common.py` each cannot both be imported."""
-    for local, _ in _sources(path):
-        known = sys.modules.get(local.parent.name if local.name == "__init__.py" else local.stem)
-        file = getattr(known, "__file__", None)
-        if local != path and file is not None and Path(file).resolve() != local.resolve():
-            msg = f"`{reference}` imports {local}, but another module of that name is loaded: {file}"
-            raise UsageError(msg, f"rename {local.name}")
-
-
-_files: dict[tuple[Path, str], types.ModuleType] = {}
-
-
-_DECORATORS: Mapping[Kind, str] = {"source": "@step.source", "method": "@method of corpuskit.mix.methods"}
-
-
-def _from_file(reference: str, kinds: Sequence[Kind], base: Path) -> Step:
-    file, _, name = reference.rpartition(":")
-    path = (base / file).resolve()
-    if not path.is_file():
-        msg = f"`{reference}`: there is no file {path}"
-        raise UsageError(msg)
-    key = (path, source_digest(path))
-    if key not in _files:
-        label = f"corpuskit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-        spec = importlib.util.spec_from_file_location(label, path)
-        if spec is None or spec.loader is None:
-            msg = f"`{reference}`: {path} is not a Python file"
-            raise UsageError(msg)
-        _refuse_clashes(reference, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[label] = module
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))  # stays: a function may import its neighbours when it is called
-        try:
-            spec.loader.exec_module(module)
-        except UsageError as error:  # of a decorator
-            raise UsageError(f"{path}: {error.message}", error.hint) from error
-        except Exception as error:
-            msg = f"`{reference}`: importing {path} failed: {type(error).__name__}: {error}"
-            raise UsageError(msg) from error
-        _files[key] = module
-    found = getattr(_files[key], name, None)
-    if not isinstance(found, Step):
-        steps = [label for label, value in vars(_files[key]).items() if isinstance(value, Step)]
-        decorator = _DECORATORS.get(kinds[0], "@step.filter, say")
-        sort = "step" if len(kinds) > 1 else kinds[0]
-        what = f"is not a {sort} (decorate it with {decorator})" if found is not None else "is not defined there"
-        msg = f"`{reference}`: `{name}` {what}"
-        raise UsageError(msg, did_you_mean(name, steps) or (f"defined there: {', '.join(steps)}" if steps else None))
-    if found.kind == "barrier":
-        msg = f"`{reference}` is corpuskit's own `{found.name}`"
-        raise UsageError(msg, f"write `{found.name}: {{...}}`")
-    found.origin = path
-    return found

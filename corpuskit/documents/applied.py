@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpuskit.core import step as steps_module
+from corpuskit.core import registry
 from corpuskit.core.batch import Batch, set_column
 from corpuskit.core.keys import canonical
 from corpuskit.core.spec import Spec
@@ -29,7 +29,7 @@ class AppliedStep:
     """A step of the recipe, made again from its reference in the process that runs it."""
 
     def __init__(self, call: StepCall, base: Path, work: Work[Spec] | None = None) -> None:
-        self.step: Step = steps_module.resolve(call.reference, STEP_KINDS, base)
+        self.step: Step = registry.resolve(call.reference, STEP_KINDS, base)
         self.params = self.step.validate(call.params)
         self.name = call.name
         self.identity = call.identity

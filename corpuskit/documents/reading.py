@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from corpuskit.core import step as steps_module
+from corpuskit.core import registry
 from corpuskit.core.batch import Batch, text_bytes, utf8
 from corpuskit.core.keys import block_hash, canonical
 from corpuskit.core.step import Bad, Skip, Step
@@ -51,7 +51,7 @@ def read_documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> I
     call, described = work.spec.read, work.spec.reader
     assert call is not None, "a segment that documents come to reads no files"
     assert described is not None
-    reader = steps_module.resolve(call.reference, ("source",), base)
+    reader = registry.resolve(call.reference, ("source",), base)
     params = reader.validate(call.params)
     identity = reader.fingerprint(params)
     if canonical({**described, **identity}) != canonical(described):

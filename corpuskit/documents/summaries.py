@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpuskit.core import step as steps_module
+from corpuskit.core import registry
 from corpuskit.core.batch import PartReader
 from corpuskit.core.keys import canonical
 from corpuskit.core.state import load_state, save_state
@@ -38,7 +38,7 @@ def state(work: Work[State]) -> None:
 
 
 def _summarized(work: Work[Seen]) -> tuple[Any, dict[str, Any]]:
-    step = steps_module.resolve(work.spec.call.reference, STEP_KINDS, Path(work.spec.base))
+    step = registry.resolve(work.spec.call.reference, STEP_KINDS, Path(work.spec.base))
     if step.merge_function is None:
         raise UsageError(f"`{step.name}` has `summarize` but no `merge`", f"add @{step.name}.merge")
     params = step.summarized(step.validate(work.spec.call.params))
@@ -49,7 +49,7 @@ def _summarized(work: Work[Seen]) -> tuple[Any, dict[str, Any]]:
 
 def model(work: Work[Model]) -> None:
     """Body: `train` of a step. Part `model`: what it wrote; the facts say what it was made of."""
-    step = steps_module.resolve(work.spec.call.reference, STEP_KINDS, Path(work.spec.base))
+    step = registry.resolve(work.spec.call.reference, STEP_KINDS, Path(work.spec.base))
     params, identity = step.trained(step.validate(work.spec.call.params))
     if canonical(identity) != canonical(work.spec.step):
         raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")

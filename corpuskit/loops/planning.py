@@ -7,11 +7,11 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.identity import file_digest
 from corpuskit.core.keys import plain
 from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Planner
 from corpuskit.core.spec import Spec
-from corpuskit.core.step import file_digest
 from corpuskit.loops.kinds import Proxy, Swarm, Training
 from corpuskit.loops.settings import Train
 from corpuskit.mix.runs import read_ratios

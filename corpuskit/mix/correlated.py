@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpuskit.core.step import File
+from corpuskit.core.identity import File
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix.correlations import perplexity_correlations as estimates_of
 from corpuskit.mix.methods import method

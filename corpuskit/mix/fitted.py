@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from corpuskit.core.step import File
+from corpuskit.core.identity import File
 from corpuskit.errors import UsageError
 from corpuskit.mix.held_out import fit_laws, require_better_than_mean
 from corpuskit.mix.laws import LightGBM, LogLinear, mean_loss

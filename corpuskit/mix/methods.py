@@ -25,7 +25,7 @@ from typing import Any, overload
 
 import pydantic
 
-from corpuskit.core import step
+from corpuskit.core import registry
 from corpuskit.core.step import Step
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 from corpuskit.mix.problem import Mixture, Problem
@@ -143,7 +143,7 @@ def resolve(reference: str, base: Path) -> Method:
     if reference in known:
         return known[reference]
     if ".py:" in reference:
-        found = step.resolve(reference, ("method",), base)
+        found = registry.resolve(reference, ("method",), base)
         assert isinstance(found, Method)
         return found
     hint = did_you_mean(reference, known) or f"known: {', '.join(known)}"

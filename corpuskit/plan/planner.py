@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from corpuskit.core.calls import Source, StepCall
+from corpuskit.core.identity import File
 from corpuskit.core.keys import block_hash, digest, plain, safe_name
 from corpuskit.core.kinds import barriers, load
 from corpuskit.core.plan import Need, Plan, Stage, Unit
 from corpuskit.core.planning import PARTITION_BYTES, Decision
-from corpuskit.core.step import File
 from corpuskit.dedup.planning import evidence
 from corpuskit.documents.kinds import Call, Model, Seen, Segment, State
 from corpuskit.documents.kinds import StepCall as AppliedCall

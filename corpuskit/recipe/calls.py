@@ -10,9 +10,10 @@ from typing import Any
 
 import pydantic
 
-from corpuskit.core import step as steps_module
+from corpuskit.core import registry
 from corpuskit.core.calls import StepCall
-from corpuskit.core.step import File, Kind, Step
+from corpuskit.core.identity import File
+from corpuskit.core.step import Kind, Step
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
 from corpuskit.mix.presets import check_budget
@@ -234,7 +235,7 @@ def placed_reference(reference: str, span: Span, base: Path) -> str:
 def find(reference: str, kinds: tuple[Kind, ...], span: Span, base: Path, faults: Faults) -> Step | None:
     """The step or reader of a reference, or None and a fault."""
     try:
-        return steps_module.resolve(placed_reference(reference, span, base), kinds, base)
+        return registry.resolve(placed_reference(reference, span, base), kinds, base)
     except UsageError as error:
         if reference in NOT_YET:
             faults.add(span, f"`{reference}` is not in this version yet")

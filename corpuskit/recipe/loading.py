@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from corpuskit.core.calls import Source
-from corpuskit.core.step import File, Step
+from corpuskit.core.identity import File
+from corpuskit.core.step import Step
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
 from corpuskit.mix.presets import check_weights

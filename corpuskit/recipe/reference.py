@@ -16,10 +16,11 @@ import annotated_types
 import pydantic
 from pydantic.fields import FieldInfo
 
-from corpuskit.core import step as steps_module
+from corpuskit.core import registry
+from corpuskit.core.identity import File
 from corpuskit.core.numbers import Bytes
 from corpuskit.core.settings import Keys
-from corpuskit.core.step import File, Kind, Step
+from corpuskit.core.step import Kind, Step
 from corpuskit.loops.settings import Train
 from corpuskit.mix import methods
 from corpuskit.recipe.expect import FUNCTIONS
@@ -76,11 +77,11 @@ def reference() -> str:
     """The whole reference as Markdown."""
     parts = [_HEAD, "## Keys\n", _keys(Settings)]
     parts += ["## `sources`\n", f"{_first(SourceKeys.__doc__)}\n", _keys(SourceKeys)]
-    parts += [_step(found, "###") for found in steps_module.builtin(["source"]).values()]
+    parts += [_step(found, "###") for found in registry.builtin(["source"]).values()]
     parts.append(_STEPS)
     for kind, title in _KINDS.items():
         parts.append(f"### {title}\n")
-        parts += [_step(found, "####") for found in steps_module.builtin([kind]).values()]
+        parts += [_step(found, "####") for found in registry.builtin([kind]).values()]
     sections: dict[str, type[Keys]] = {
         "mix": Mix,
         "mix.tokenizer.train": TokenizerTraining,

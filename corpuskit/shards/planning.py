@@ -6,10 +6,10 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.identity import File, fingerprint_value
 from corpuskit.core.keys import plain
 from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Planner
-from corpuskit.core.step import File, fingerprint_value
 from corpuskit.mix.methods import identity, learns_here
 from corpuskit.shards.kinds import Cut, Mixed, Source, Tokenizer, Tokens
 from corpuskit.shards.settings import Mix

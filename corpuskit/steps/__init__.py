@@ -2,6 +2,7 @@
 
 from corpuskit.steps import (
     clean_chars,
+    datatrove,
     exact,
     heuristics,
     holdout,
@@ -18,6 +19,7 @@ from corpuskit.steps import (
 
 __all__ = [
     "clean_chars",
+    "datatrove",
     "exact",
     "heuristics",
     "holdout",

@@ -13,13 +13,14 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from corpuskit.core.batch import Batch
+from corpuskit.core.registry import bridges
 from corpuskit.core.step import NO_VALUE, Bad, Step
 from corpuskit.errors import CorpuskitError, InputError, UsageError, did_you_mean
 
@@ -40,7 +41,7 @@ _WORD_SPLITTERS = ("spacy", "stanza", "nltk", "kiwipiepy")
 _SCALARS = {int, float, str, bool, type(None)}
 
 
-def bridge(name: str, kinds: tuple[str, ...]) -> Step:
+def bridge(name: str, kinds: Iterable[str]) -> Step:
     """Make a step of a class of datatrove.
 
     Args:
@@ -265,3 +266,6 @@ class _warnings:  # noqa: N801  (a context manager, used like a function)
     def _collect(self, message: str) -> None:
         if not message.startswith("Found document without text"):
             self.records.append(Bad(message.strip()))
+
+
+bridges["datatrove"] = bridge

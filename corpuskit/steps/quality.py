@@ -16,6 +16,7 @@ import pydantic
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
+from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import InputError, UsageError, did_you_mean
 from corpuskit.mix.correlations import included, least_predictive, perplexity_correlations, predictive
 from corpuskit.mix.model_tables import read_model_losses
@@ -50,8 +51,8 @@ class Training(pydantic.BaseModel):
     positive: Texts | None = None
     negative: Texts | None = None
     pages: Texts | None = None
-    losses: step.File | None = None
-    errors: step.File | None = None
+    losses: File | None = None
+    errors: File | None = None
     benchmark: str | None = None
     method: Method | None = None
     keep: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
@@ -92,7 +93,7 @@ def _columns(as_: str, **_: Any) -> dict[str, str]:
 def quality(
     batch: Batch,
     *,
-    model: step.File | None = None,
+    model: File | None = None,
     label: str | None = None,
     train: Annotated[
         Training | None, pydantic.AfterValidator(_one_model), pydantic.Field(validate_default=True)
@@ -131,7 +132,7 @@ def quality(
     else:
         assert model is not None
         assert label is not None
-        classifier, wanted = load_classifier(Path(model), step.file_digest(Path(model))), label
+        classifier, wanted = load_classifier(Path(model), file_digest(Path(model))), label
     labels = classifier.predict("", k=-1)[0]
     if wanted not in labels:
         hint = did_you_mean(wanted, labels) or f"its labels: {', '.join(sorted(labels)[:10])}"

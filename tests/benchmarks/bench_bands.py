@@ -104,9 +104,9 @@ class Bench:
             scratch = self.folder / name / str(unit)
             scratch.mkdir(parents=True)
             work = Work(
-                store=LocalStore(self.folder), stage=name, spec=self.spec, unit=unit, units=units, key=f"{name}{unit}", inputs=[],
-                memory=self.memory, batch_bytes=1 << 20, scratch=scratch, receipts_of=self.receipts.__getitem__,
-                needs={need: need for need in ("signatures:s", *needs)},
+                store=LocalStore(self.folder), stage=name, spec=self.spec, unit=unit, units=units,
+                key=f"{name}{unit}", inputs=[], memory=self.memory, batch_bytes=1 << 20, scratch=scratch,
+                receipts_of=self.receipts.__getitem__, needs={need: need for need in ("signatures:s", *needs)},
             )  # fmt: skip
             work.needs["docs:s"] = "signatures:s"
             load(kinds()[name].body)(work)

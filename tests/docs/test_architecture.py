@@ -75,7 +75,7 @@ def test_a_stage(folder: Path) -> None:
     environment = {"PYTHONPATH": str(folder / "site"), "PATH": "/usr/bin:/bin"}
     subprocess.run(command, check=True, env=environment, cwd=folder, stderr=subprocess.PIPE)
     found = [json.loads(path.read_text()) for path in (folder / "root" / "corpus" / "lengths").iterdir()]
-    assert sorted(sum(found, [])) == [7] * 4
+    assert sorted(length for unit in found for length in unit) == [7] * 4
 
 
 def test_an_engine() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from corpuskit.core.step import Bad, Skip, builtin
+from corpuskit.core.registry import builtin
+from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 

@@ -253,7 +253,7 @@ def own_reader(folder, body):
         "@step.source(columns={'n': 'int64'})\n"
         f"def own(file):\n    {body}\n"
     )
-    from corpuskit.core.step import resolve
+    from corpuskit.core.registry import resolve
 
     found = resolve("./own.py:own", ("source",), folder)
     unit = work(folder / "unit", folder / "own.py")

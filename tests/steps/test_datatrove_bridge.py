@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pydantic
 import pytest
 
-from corpuskit.core import step
+from corpuskit.core import registry
 from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.sources.base import SourceFile
 from corpuskit.step import Bad
@@ -24,7 +24,7 @@ def batch(texts, **columns):
 
 
 def test_a_filter_is_found_by_name_and_decides():
-    found = step.resolve("datatrove:RegexFilter", KINDS, Path())
+    found = registry.resolve("datatrove:RegexFilter", KINDS, Path())
     params = found.validate({"regex_exp": "lorem"})
     mask, reasons = found(batch(["lorem ipsum", "fine", None]), **params)
     assert mask.to_pylist() == [False, True, False]

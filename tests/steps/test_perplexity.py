@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpuskit.cli import main
-from corpuskit.core import step
+from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import UsageError
 from corpuskit.steps.perplexity import _load, perplexity
 
@@ -42,7 +42,7 @@ ngram 2=1
 def tiny(tmp_path):
     path = tmp_path / "tiny.arpa"
     path.write_text(TINY, encoding="utf-8")
-    return step.File(path)
+    return File(path)
 
 
 def ppl(texts, model, **options):
@@ -79,7 +79,7 @@ def test_windows_together_are_the_document(lines, size):
         path = Path(folder) / "tiny.arpa"
         path.write_text(TINY, encoding="utf-8")
         text = "\n".join(" ".join(line) for line in lines)
-        (whole,), (found,) = ppl([text], step.File(path)), windows([text], step.File(path), size)
+        (whole,), (found,) = ppl([text], File(path)), windows([text], File(path), size)
     words = [place == len(line) for line in lines for place in range(1, len(line) + 1)]
     assert len(found) == -(-len(words) // size)
     tokens = [len(part) + sum(part) for part in (words[at : at + size] for at in range(0, len(words), size))]
@@ -128,12 +128,12 @@ def test_an_unreadable_model_is_named(tmp_path, content):
     path = tmp_path / "wrong.arpa"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=r"wrong\.arpa: not a language model that kenlm can read: \S"):
-        ppl(["a"], step.File(path))
+        ppl(["a"], File(path))
 
 
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"gone\.arpa: cannot be read: No such file"):
-        ppl(["a"], step.File(tmp_path / "gone.arpa"))
+        ppl(["a"], File(tmp_path / "gone.arpa"))
 
 
 @pytest.mark.parametrize("model", [{"train_on": "wikipedia", "order": 5}, "hf://edugp/kenlm/en.arpa.bin"])
@@ -150,7 +150,7 @@ def test_scores_are_those_of_kenlms_query(shared, tmp_path, name):
     with zstandard.open(shared / "lm" / f"{name}.scores.zst", "rt", encoding="utf-8") as recorded:
         rows = [re.fullmatch(r"(.*)=(\d+) (\d+) (\S+)", row.rstrip("\n")) for row in recorded]
     lines = (shared / "lm" / "heldout.txt").read_text(encoding="utf-8").splitlines()
-    model = _load(path, step.file_digest(path))
+    model = _load(path, file_digest(path))
     assert isinstance(model, kenlm.Model)
     tokens = [score for line in lines for score in model.full_scores(line)]
     assert len(tokens) == len(rows) == sum(len(line.split()) + 1 for line in lines)
@@ -159,4 +159,4 @@ def test_scores_are_those_of_kenlms_query(shared, tmp_path, name):
         assert token[1] == int(row[3])
         assert token[2] == (row[2] == "0")
     whole = 10 ** (-math.fsum(float(row[4]) for row in rows) / len(rows))
-    assert ppl(["\n".join(lines)], step.File(path)) == [pytest.approx(whole, rel=1e-4)]
+    assert ppl(["\n".join(lines)], File(path)) == [pytest.approx(whole, rel=1e-4)]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.cli import main
-from corpuskit.core.step import File, file_digest
+from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import InputError, UsageError
 from corpuskit.recipe import RecipeError, load
 from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, load_classifier, train

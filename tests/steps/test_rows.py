@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpuskit.core import step
+from corpuskit.core import registry
 from corpuskit.steps.datatrove import bridge
 from corpuskit.steps.language import _packaged
 
@@ -30,7 +30,7 @@ def parameters(tmp_path_factory):
 
 def row_steps():
     """Steps that need no state, at `PARAMETERS`; those that always do are tested on their own."""
-    steps = step.builtin(("signal", "filter", "edit")).values()
+    steps = registry.builtin(("signal", "filter", "edit")).values()
     free = [one for one in steps if one.summarize_function is None or one.summarize_when is not None]
     return [*free, *(bridge(name, ("filter",)) for name in ("RegexFilter", "C4ParagraphFilter"))]
 
