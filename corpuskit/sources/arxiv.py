@@ -13,6 +13,7 @@ from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError
 from corpuskit.sources.archives import Entry, archive_kind, entries, tar_entries
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.decoding import decode
 from corpuskit.sources.decompress import decompressed
 from corpuskit.sources.latex import document_text
 from corpuskit.sources.lines import too_large
@@ -87,13 +88,13 @@ def _sources(content: bytes, name: str, file: SourceFile) -> dict[str, str] | Ba
     if data.startswith(b"%!PS"):
         return Skip("PostScript only")
     if not _is_tar(data):
-        return {"main.tex": _decoded(data)}
+        return {"main.tex": decode(data)}
     files = {}
     for entry in tar_entries(io.BytesIO(data), inner):
         if entry.name.lower().endswith(_TEXT_SUFFIXES) and not entry.link:
             part = entry.content()
             if isinstance(part, bytes):
-                files[entry.name.removeprefix("./")] = _decoded(part)
+                files[entry.name.removeprefix("./")] = decode(part)
     return files or Skip("no TeX source")
 
 
@@ -105,10 +106,3 @@ def _is_tar(data: bytes) -> bool:
     except tarfile.HeaderError:
         return False
     return True
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

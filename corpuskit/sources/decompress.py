@@ -199,7 +199,7 @@ def _member(raw: RawStream, start: int, head: bytes, remembered: bytearray | Non
         try:
             held = inflater.decompress(data, OUT_BYTES)
         except zlib.error as error:
-            yield from (Member(start, out) for out in _salvage(before, data))
+            yield from (Member(start, out) for out in salvage(before, data))
             raise _BadMember(str(error)) from None
         crc, size = zlib.crc32(held, crc), size + len(held)
     rest = inflater.unused_data
@@ -229,7 +229,7 @@ def _skip_header(flags: int, take: Callable[[int], bytes]) -> None:
         take(2)
 
 
-def _salvage(inflater: Any, data: bytes) -> Iterator[bytes]:
+def salvage(inflater: Any, data: bytes) -> Iterator[bytes]:
     """What `data` still gives before it breaks: byte by byte, because an error takes a call's output with it."""
     for position in range(len(data)):
         try:

@@ -10,8 +10,8 @@ from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.archives import archive_kind, entries
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.decoding import decode
 from corpuskit.sources.lines import too_large
-from corpuskit.sources.warc import decode_html
 
 _START = re.compile(
     r"^[^\S\n]*\*{3}[^\S\n]*START[^\S\n]+OF[^\S\n]+(?:THE|THIS)[^\S\n]+PROJECT[^\S\n]+GUTENBERG[^\n*]*"
@@ -43,7 +43,7 @@ def gutenberg(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
 
     Project Gutenberg's header, licence and footer are cut off, of old releases too; books without them are read whole.
     HTML and TEI editions are counted and left out: they are editions of the same books, and plain text is complete.
-    UTF-8, else cp1252, which older releases use.
+    UTF-8, or what it looks like: older releases are windows-1252 and others.
 
     Raises:
         InputError: damaged compression or archive.
@@ -87,22 +87,9 @@ def _book(content: bytes | Bad | Skip, path: str) -> dict[str, Any] | Bad | Skip
         return Bad(content.reason, path)
     if isinstance(content, Skip):
         return content
-    text = decode_book(content).replace("\r\n", "\n").replace("\r", "\n")
+    text = decode(content).replace("\r\n", "\n").replace("\r", "\n")
     body, fields = split_book(text)
     return {"text": body, **fields, "path": path}
-
-
-def decode_book(content: bytes) -> str:
-    """UTF-8 or UTF-16 by its mark, else cp1252 (its five undefined bytes as Latin-1)."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return decode_html(content)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            return content.decode("cp1252")
-        except UnicodeDecodeError:
-            return content.decode("latin-1")
 
 
 def split_book(text: str) -> tuple[str, dict[str, str | None]]:

@@ -13,6 +13,7 @@ from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.archives import archive_kind, entries
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.decoding import decode
 from corpuskit.sources.languages import language_of
 from corpuskit.sources.licenses import classify_license, is_license_file, spdx_tag
 from corpuskit.sources.lines import too_large
@@ -125,6 +126,13 @@ def _nearest(licenses: dict[str, str], path: str) -> str | None:
     return next(iter(licenses.values())) if len(set(licenses.values())) == 1 else None
 
 
+BINARY_CHARACTERS = 8192
+MOST_CONTROL = 0.02
+"""The share of control characters, and of bytes that decode to nothing, beyond which a file is binary."""
+
+_CONTROL = re.compile(r"[^\t\n\r\f\b\x1b\x20-\x7e\u00a0-\ufffc\U00010000-\U0010ffff]")
+
+
 def _unwanted_path(path: str) -> str | None:
     if _HIDDEN.search(path):
         return "version control data"
@@ -136,8 +144,8 @@ def _unwanted_path(path: str) -> str | None:
 def _document(content: bytes, path: str, repository: str | None, license_: str | None) -> dict[str, Any] | Skip:
     if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Skip("binary")
-    text = _decoded(content)
-    if text is None:
+    text = decode(content)
+    if len(_CONTROL.findall(text, 0, BINARY_CHARACTERS)) > min(len(text), BINARY_CHARACTERS) * MOST_CONTROL:
         return Skip("binary")
     reason = _generated(text) or redpajama_rule(text)
     if reason is not None:
@@ -149,15 +157,6 @@ def _document(content: bytes, path: str, repository: str | None, license_: str |
         "programming_language": language_of(path, text),
         "license": spdx_tag(text) or license_,
     }
-
-
-def _decoded(content: bytes) -> str | None:
-    for encoding in ("utf-16",) if content.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return None
 
 
 def _generated(text: str) -> str | None:

@@ -13,21 +13,32 @@ from typing import Any
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.decoding import decode, decode_page
 from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
+from corpuskit.sources.http import fields, parse
 from corpuskit.sources.lines import too_large
 
 HEADER_BYTES = 1 << 20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
-_COLUMNS = {"url": "string", "date": "string", "record_id": "string", "content_language": "string", "status": "int64"}
+_COLUMNS = {
+    "url": "string",
+    "date": "string",
+    "record_id": "string",
+    "content_language": "string",
+    "status": "int64",
+    "truncated": "string",
+}
 _KNOWN = {"warcinfo", "request", "metadata", "revisit", "resource", "continuation"}
 
 
-@step.source(columns=_COLUMNS, extract=True, libraries=("resiliparse", "fastwarc"))
+@step.source(columns=_COLUMNS, extract=True, libraries=("resiliparse", "brotli", "zstandard"))
 def warc(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read WARC and WET, plain, per-record gzip, whole-file gzip or zstd.
 
     Kept: the main text (resiliparse) of `response` records with status 200 and HTML content, and `conversion` records.
-    All others are counted by their kind. A damaged record is `Bad`, with its number and raw offset.
+    All others are counted by their kind. A damaged record is `Bad`, with its number and raw offset. A body that is not
+    packed as its HTTP header says is taken as it is; of one that breaks off the beginning is kept, and `truncated` says
+    why, as it does where the crawler says that it cut the record.
 
     Raises:
         InputError: ARC files; damaged zstd.
@@ -46,7 +57,6 @@ def warc(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
 @dataclass(frozen=True)
 class _Record:
     where: str
-    head: bytes
     headers: dict[str, str]
     body: bytes
 
@@ -63,71 +73,44 @@ class _Record:
 
 
 def _response(record: _Record, limit: int) -> dict[str, Any] | Bad | Skip:
-    from fastwarc.warc import WarcRecord
-
-    content_type = record.headers.get("content-type", "").lower()
-    if not content_type.startswith("application/http"):
+    if not record.headers.get("content-type", "").lower().startswith("application/http"):
         return Skip("response without HTTP")
-    try:
-        parsed = WarcRecord.from_bytes(record.head + record.body)
-        parsed.parse_http(auto_decode="all")
-        http = parsed.http_headers
-        if http is None:
-            return Bad("the HTTP header cannot be read", record.where)
-        status, mime = http.status_code, (parsed.http_content_type or "").lower()
-        language = http.get("content-language")
-        if status != 200:
-            return Skip(f"HTTP status {status}" if status and 100 <= status < 600 else "HTTP status unknown")
-        if mime and not mime.startswith(HTML_TYPES):
-            return Skip("not HTML")
-        content = parsed.reader.read(limit + 1)
-    except (OSError, ValueError, EOFError, UnicodeError) as error:
-        return Bad(f"the HTTP message cannot be decoded: {error}", record.where)
-    if len(content) > limit:
-        return Bad(too_large(limit), record.where)
-    if not mime and not any(sign in content[:1024].lower() for sign in (b"<html", b"<!doctype html")):
+    http = parse(record.body, limit)
+    if http is None:
+        return Bad("the HTTP header cannot be read", record.where)
+    if http.status != 200:
+        return Skip(f"HTTP status {http.status}" if http.status and 100 <= http.status < 600 else "HTTP status unknown")
+    if http.mime and not http.mime.startswith(HTML_TYPES):
         return Skip("not HTML")
-    text = main_text(content, parsed.http_charset)
-    return {"text": text, **record.columns(), "content_language": language, "status": status}
+    if len(http.body) > limit:
+        return Bad(too_large(limit), record.where)
+    if http.cut and not http.body:
+        return Bad(f"{http.cut}: nothing of it can be read", record.where)
+    if not http.mime and not any(sign in http.body[:1024].lower() for sign in (b"<html", b"<!doctype html")):
+        return Skip("not HTML")
+    text = main_text(http.body, http.charset)
+    return {
+        "text": text,
+        **record.columns(),
+        "content_language": http.headers.get("content-language"),
+        "status": http.status,
+        "truncated": record.headers.get("warc-truncated") or http.cut,
+    }
 
 
 def main_text(content: bytes, charset: str | None) -> str:
-    """The main text of an HTML page, without navigation and the like.
-
-    The encoding is, in this order: a byte-order mark, UTF-8 if it decodes, what the HTTP header says, what the page
-    says, or what it looks like.
-    """
+    """The main text of an HTML page, without navigation and the like.; `charset` is what the HTTP header says."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    tree = HTMLTree.parse(decode_html(content, charset))
+    tree = HTMLTree.parse(decode_page(content, charset))
     text: str = extract_plain_text(tree, main_content=True, preserve_formatting=True, alt_texts=False)
     return text.encode("utf-8", "replace").decode()
 
 
-def decode_html(content: bytes, charset: str | None = None) -> str:
-    """Decode a page; see `main_text`."""
-    from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
-
-    if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            pass
-    named = map_encoding_to_html5(charset) if charset else None
-    if not named or named == "utf-8":  # it is not: see above
-        named = detect_encoding(content, from_html_meta=True)
-    text: str = bytes_to_str(content, named or "windows-1252")
-    return text
-
-
-def _conversion(record: _Record) -> dict[str, Any] | Bad:
-    try:
-        text = record.body.decode()
-    except UnicodeDecodeError as error:
-        return Bad(f"invalid UTF-8 at byte {error.start} of the record", record.where)
+def _conversion(record: _Record) -> dict[str, Any]:
     language = record.headers.get("warc-identified-content-language")
-    return {"text": text, **record.columns(), "content_language": language}
+    return {"text": decode(record.body, "utf-8"), **record.columns(), "content_language": language}
 
 
 def _records(file: SourceFile) -> Iterator[_Record | Bad]:
@@ -178,7 +161,7 @@ class _Framer:
                 raise self._file.damaged("an ARC file, the format before WARC", hint)
             self._resync()
             return Bad(f"no WARC header: {head[:40]!r}", where)
-        headers = _headers(head)
+        headers = fields(head.decode("utf-8", "replace").split("\n")[1:])
         length = headers.get("content-length", "")
         if not length.isdecimal():
             self._resync()
@@ -191,7 +174,7 @@ class _Framer:
         if after and after[:1] not in b"\r\n" and not b"WARC/".startswith(after):
             self._resync()
             return Bad("the record is longer than its Content-Length", where)
-        return _Record(where, head, headers, body)
+        return _Record(where, headers, body)
 
     def _fill(self) -> bool:
         """Get more data; False at the end of the file."""
@@ -267,17 +250,3 @@ class _Framer:
             if not self._fill():
                 self._at = len(self._data)
                 return
-
-
-def _headers(head: bytes) -> dict[str, str]:
-    """Named fields of a record's header, names in lower case; the first of a name counts; folded lines are joined."""
-    headers: dict[str, str] = {}
-    name = ""
-    for line in head.decode("utf-8", "replace").split("\n")[1:]:
-        if line[:1] in (" ", "\t") and name:
-            headers[name] += " " + line.strip()
-            continue
-        name, _, value = line.partition(":")
-        name = name.strip().lower()
-        headers.setdefault(name, value.strip())
-    return headers

@@ -216,7 +216,13 @@ def test_known_similarities_whose_files_are_damaged_are_not_known(tmp_path: Path
 
 
 def known(root: Path) -> Known:
-    about = {"stage": "verify", "spec": Compared(minhash(n=3), ()), "unit": 0, "units": 1, "key": ""}
+    about = {
+        "stage": "verify",
+        "spec": Compared(minhash(**minhash.validate({"shingle": {"unit": "word", "n": 3}})), ()),
+        "unit": 0,
+        "units": 1,
+        "key": "",
+    }
     sizes = {"memory": 1 << 28, "batch_bytes": 1 << 20}
     return Known(Work(store=LocalStore(root), **about, inputs=[], **sizes, scratch=root, receipts_of=lambda _stage: []))
 
