@@ -50,7 +50,7 @@ class Step:
     name: str
     version: int = 1
     columns: Mapping[str, str] | Callable[..., Mapping[str, str]] = field(default_factory=dict)
-    libraries: tuple[str, ...] = ()
+    libraries: tuple[str, ...] | Callable[..., tuple[str, ...]] = ()
     reads: bool = False
     extract: bool = False
     splittable: bool = False
@@ -182,8 +182,9 @@ class Step:
             "unicode": unicodedata.unidata_version,  # what is a letter or white space comes from the running Python
             "params": {name: fingerprint_value(value) for name, value in sorted(params.items())},
         }
-        if self.libraries:
-            described["libraries"] = {name: self._version_of(name) for name in sorted(self.libraries)}
+        libraries = self.libraries(**params) if callable(self.libraries) else self.libraries
+        if libraries:
+            described["libraries"] = {name: self._version_of(name) for name in sorted(libraries)}
         if self.origin is not None:
             described["code"] = source_digest(self.origin)
         return described

@@ -1,14 +1,12 @@
-"""One pass over the bytes of an HTML page: its blocks of text, and what their surroundings say of each.
+"""One pass over the bytes of an HTML page: its blocks of text, and the elements that they are in.
 
-A block is text that a browser would set as one piece: a paragraph, a heading, a list item, a cell. Inline markup does not
-divide it; a line break does not, two do. The tree is that of the block elements, with end tags implied as browsers imply
-them (https://html.spec.whatwg.org/multipage/parsing.html), in one loop without going back: no page takes longer than its
-length says.
+A block is text that a browser would set as one piece: a paragraph, a heading, a list item, a cell. Inline markup does
+not divide it; a line break does not, two do. The tree is that of the block elements, with end tags implied as browsers
+imply them (https://html.spec.whatwg.org/multipage/parsing.html), in one loop that never goes back: no page takes longer
+than its length says.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +15,20 @@ from numba import njit
 # -- names of elements ---------------------------------------------------------------------------------------------
 
 INLINE, BLOCK, SKIPPED, RAW, VOID, BREAK, LINK = range(7)
-"""What an element does: nothing; divides; hides what is in it; holds text that is no markup; has no end; ends a line."""
+"""What an element does: nothing; divides; hides what is in it; holds text that is no markup; has no end; ends a line;
+is a link."""
 
-P, LI, TD, DIV, H1, H2, DT, PRE, CAPTION, QUOTE, TR, TABLE, LIST, ARTICLE, MAIN, NAV, ASIDE, FOOTER, HEADER, FORM = range(
-    1, 21
-)
-FIGURE, SECTION, BODY, DD, ROWS, OTHER = range(21, 27)
+P, LI, TD, DIV, H1, H2, DT, PRE, CAPTION, QUOTE, TR, TABLE, LIST = range(1, 14)
+ARTICLE, MAIN, NAV, ASIDE, FOOTER, HEADER, FORM = range(14, 21)
+FIGURE, SECTION, BODY, DD, ROWS, OTHER, NUMBERED = range(21, 28)
 
 _ELEMENTS: dict[str, tuple[int, int]] = {
     "p": (BLOCK, P), "li": (BLOCK, LI), "td": (BLOCK, TD), "th": (BLOCK, TD), "div": (BLOCK, DIV), "h1": (BLOCK, H1),
     "h2": (BLOCK, H2), "h3": (BLOCK, H2), "h4": (BLOCK, H2), "h5": (BLOCK, H2), "h6": (BLOCK, H2), "dt": (BLOCK, DT),
     "dd": (BLOCK, DD), "pre": (BLOCK, PRE), "listing": (BLOCK, PRE), "figcaption": (BLOCK, CAPTION),
     "caption": (BLOCK, CAPTION), "blockquote": (BLOCK, QUOTE), "tr": (BLOCK, TR), "table": (BLOCK, TABLE),
-    "ul": (BLOCK, LIST), "ol": (BLOCK, LIST), "dl": (BLOCK, LIST), "menu": (BLOCK, NAV), "article": (BLOCK, ARTICLE),
+    "ul": (BLOCK, LIST), "ol": (BLOCK, NUMBERED), "dl": (BLOCK, LIST), "menu": (BLOCK, NAV),
+    "article": (BLOCK, ARTICLE),
     "main": (BLOCK, MAIN), "nav": (BLOCK, NAV), "aside": (BLOCK, ASIDE), "footer": (BLOCK, FOOTER),
     "header": (BLOCK, HEADER), "form": (BLOCK, FORM), "figure": (BLOCK, FIGURE), "section": (BLOCK, SECTION),
     "body": (BLOCK, BODY), "tbody": (BLOCK, ROWS), "thead": (BLOCK, ROWS), "tfoot": (BLOCK, ROWS),
@@ -47,36 +46,65 @@ _ELEMENTS: dict[str, tuple[int, int]] = {
 
 # -- words in class, id and role -----------------------------------------------------------------------------------
 
-_WORDS: tuple[tuple[str, str], ...] = (
-    ("comment", "comment* kommentar* comentari* commentaire* respond* disqus* repl* discuss* pingback* trackback* "
-     "livefyre* reviews reactions thread"),
-    ("nav", "nav* menu* bread* crumb* paginat* pager* paging* skip* sitemap* toolbar* topbar* prev previous next jump* tabs "
-     "navigation* directory dropdown* hamburger*"),
-    ("foot", "foot* colophon* copyright* impressum* imprint* legal* disclaimer* bottom* credits license*"),
-    ("side", "side* aside* widget* rail* secondary blogroll* archive* calendar* cloud* column complementary right left"),
-    ("share", "shar* social* addthis* facebook* twitter* tweet* pinterest* whatsapp* flattr* addtoany* sociable* bookmark* "
-     "follow* like likes rss feed feeds fb instagram* youtube* xing* linkedin* print* email mail"),
-    ("related", "relat* recommend* similar* tease* promo* popular* trending* outbrain* taboola* mostread* readmore* also "
-     "recent* latest* more top list* cards card suggest* zergnet* verwandt* relacionad*"),
-    ("ad", "ad ads advert* sponsor* banner* werbung* anzeige* publi* adsense* dfp* adslot* adbox* promo* affiliate* shop* "
-     "product* buy cta donat* spende*"),
-    ("meta", "byline* author* meta* date* time* dateline* posted* publish* timestamp* vcard* avatar* bio info* details "
-     "kicker* views rating* votes* stat* user* profile* submitted* post*meta"),
-    ("popup", "cookie* consent* gdpr* privacy* popup* modal* overlay* lightbox* newsletter* subscri* signup* login* regist* "
-     "paywall* toast* notice* alert* dialog* search* warning* message* error* form* captcha* premium*"),
-    ("header", "header* head masthead* logo* brand* title* headline* hero* intro* sub* lead* dek standfirst* heading*"),
-    ("hidden", "hid* invisible* noprint* screen* visually* offscreen* sr* collapse* d none"),
-    ("content", "content* main* text* body* inhalt* texte* contenu* contenido* prose* markdown* readable* page* wrap* "
-     "container* primary*"),
-    ("post", "article* post posts entry* story* hentry* blog* news* artikel* beitrag* noticia* single* node* field* rich* "
-     "articlebody* storybody* answer* question* doc* wiki*"),
-    ("tags", "tag tags tagged categor* topic* keyword* label* filed* cat cats schlagw*"),
-    ("caption", "caption* image* gallery* photo* foto* picture* media* video* slide* carousel* wp credit* embed* thumb*"),
-    ("toc", "toc* contents index* glossar* footnote* reference* bibliograph* source* note* citation* reflist*"),
-    ("navigation", "navigation banner contentinfo complementary search menubar tablist dialog alert"),
-    ("code", "code* highlight* syntax* source* example* snippet* console* terminal* listing*"),
-)  # fmt: skip
-KINDS = tuple(kind for kind, _ in _WORDS)
+_WORDS = {
+    "comment": (
+        "comment* kommentar* comentari* commentaire* respond* disqus* repl* discuss* pingback* trackback* "
+        "livefyre* reviews reactions thread"
+    ),
+    "nav": (
+        "nav* menu* bread* crumb* paginat* pager* paging* skip* sitemap* toolbar* topbar* prev previous next "
+        "jump* tabs navigation* directory dropdown* hamburger*"
+    ),
+    "foot": "foot* colophon* copyright* impressum* imprint* legal* disclaimer* bottom* credits license*",
+    "side": (
+        "side* aside* widget* rail* secondary blogroll* archive* calendar* cloud* column complementary right "
+        "left"
+    ),
+    "share": (
+        "shar* social* addthis* facebook* twitter* tweet* pinterest* whatsapp* flattr* addtoany* sociable* "
+        "bookmark* follow* like likes rss feed feeds fb instagram* youtube* xing* linkedin* print* email mail"
+    ),
+    "related": (
+        "relat* recommend* similar* tease* promo* popular* trending* outbrain* taboola* mostread* readmore* "
+        "also recent* latest* more top list* cards card suggest* zergnet* verwandt* relacionad*"
+    ),
+    "ad": (
+        "ad ads advert* sponsor* banner* werbung* anzeige* publi* adsense* dfp* adslot* adbox* promo* "
+        "affiliate* shop* product* buy cta donat* spende*"
+    ),
+    "meta": (
+        "byline* author* meta* date* time* dateline* posted* publish* timestamp* vcard* avatar* bio info* "
+        "details kicker* views rating* votes* stat* user* profile* submitted* post*meta"
+    ),
+    "popup": (
+        "cookie* consent* gdpr* privacy* popup* modal* overlay* lightbox* newsletter* subscri* signup* login* "
+        "regist* paywall* toast* notice* alert* dialog* search* warning* message* error* form* captcha* "
+        "premium*"
+    ),
+    "header": (
+        "header* head masthead* logo* brand* title* headline* hero* intro* sub* lead* dek standfirst* "
+        "heading*"
+    ),
+    "hidden": "hid* invisible* noprint* screen* visually* offscreen* sr* collapse* d none",
+    "content": (
+        "content* main* text* body* inhalt* texte* contenu* contenido* prose* markdown* readable* page* wrap* "
+        "container* primary*"
+    ),
+    "post": (
+        "article* post posts entry* story* hentry* blog* news* artikel* beitrag* noticia* single* node* "
+        "field* rich* articlebody* storybody* answer* question* doc* wiki*"
+    ),
+    "tags": "tag tags tagged categor* topic* keyword* label* filed* cat cats schlagw*",
+    "caption": (
+        "caption* image* gallery* photo* foto* picture* media* video* slide* carousel* wp credit* embed* "
+        "thumb*"
+    ),
+    "toc": "toc* contents index* glossar* footnote* reference* bibliograph* source* note* citation* reflist*",
+    "navigation": "navigation banner contentinfo complementary search menubar tablist dialog alert",
+    "code": "code* highlight* syntax* source* example* snippet* console* terminal* listing*",
+}  # fmt: skip
+"""What the words in the names of elements stand for; one that ends at a star may go on."""
+KINDS = tuple(_WORDS)
 _STRUCTURE = (ARTICLE, MAIN, NAV, ASIDE, FOOTER, HEADER, FORM, TABLE, LIST, FIGURE, QUOTE, SECTION, PRE)
 FLAGS = len(KINDS) + len(_STRUCTURE)
 
@@ -104,7 +132,7 @@ def _table(entries: dict[bytes, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArr
 
 def _words() -> dict[bytes, int]:
     found: dict[bytes, int] = {}
-    for number, (_, words) in enumerate(_WORDS):
+    for number, words in enumerate(_WORDS.values()):
         for word in words.split():
             # a word that ends at the star may go on
             key = word[:-1].replace("*", "").encode() + b"*" if word.endswith("*") else word.replace("*", "").encode()
@@ -117,6 +145,7 @@ WORD_KEYS, WORD_VALUES = _table(_words())
 STRUCTURE_FLAG = np.zeros(32, np.int64)
 for _number, _what in enumerate(_STRUCTURE):
     STRUCTURE_FLAG[_what] = 1 << (len(KINDS) + _number)
+STRUCTURE_FLAG[NUMBERED] = STRUCTURE_FLAG[LIST]
 _RAW_NAMES = [b"", b"script", b"style", b"textarea", b"title", b"iframe", b"xmp", b"noembed"]
 RAW_NAMES = np.zeros((8, 8), np.uint8)
 for _number, _name in enumerate(_RAW_NAMES):
@@ -124,10 +153,19 @@ for _number, _name in enumerate(_RAW_NAMES):
 
 _PRIME, _START, _STAR = np.uint64(1099511628211), np.uint64(1469598103934665603), np.uint64(ord("*"))
 DEPTH = 256
+"""Elements within one another that are told apart."""
+
+MOST_TAGS = 1 << 20
 
 
 @njit(nogil=True, cache=True)
-def _look(keys, values, key):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def is_list(what):  # type: ignore[no-untyped-def]
+    """Whether an element is a list."""
+    return what in (LIST, NUMBERED)
+
+
+@njit(nogil=True, cache=True)
+def _look(keys, values, key):  # type: ignore[no-untyped-def]
     slot = np.int64(key % np.uint64(SLOTS))
     while keys[slot] != 0:
         if keys[slot] == key:
@@ -137,7 +175,7 @@ def _look(keys, values, key):  # type: ignore[no-untyped-def] # noqa: ANN001, AN
 
 
 @njit(nogil=True, cache=True)
-def _kinds(data, start, end):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _kinds(data, start, end):  # type: ignore[no-untyped-def]
     """Bits of `KINDS` that the words of an attribute's value stand for."""
     found = 0
     key, letters, lower = _START, 0, False
@@ -159,22 +197,23 @@ def _kinds(data, start, end):  # type: ignore[no-untyped-def] # noqa: ANN001, AN
 
 
 @njit(nogil=True, cache=True)
-def _is(data, start, end, word):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _is(data, start, end, word):  # type: ignore[no-untyped-def]
     if end - start != len(word):
         return False
+    same = True
     for i in range(len(word)):
-        if (data[start + i] | 32) != word[i]:
-            return False
-    return True
+        same = same and (data[start + i] | 32) == word[i]
+    return same
 
 
 _CLASS, _ID, _ROLE, _ITEMPROP, _STYLE, _HIDDEN, _ARIA = (
-    np.frombuffer(name, np.uint8) for name in (b"class", b"id", b"role", b"itemprop", b"style", b"hidden", b"aria-hidden")
+    np.frombuffer(name, np.uint8)
+    for name in (b"class", b"id", b"role", b"itemprop", b"style", b"hidden", b"aria-hidden")
 )
 
 
 @njit(nogil=True, cache=True)
-def _hides(data, start, end):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _hides(data, start, end):  # type: ignore[no-untyped-def]
     """Whether a style says `display: none` or `visibility: hidden`."""
     for at in range(start, end - 10):
         if (data[at] | 32) == 100 and (data[at + 5] | 32) == 97 and (data[at + 6] | 32) == 121:  # display
@@ -193,7 +232,7 @@ def _hides(data, start, end):  # type: ignore[no-untyped-def] # noqa: ANN001, AN
 
 
 @njit(nogil=True, cache=True)
-def _attributes(data, at, want):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _attributes(data, at, want):  # type: ignore[no-untyped-def]
     """Read a tag from behind its name: (behind its end, bits of KINDS, whether it hides what is in it)."""
     size = len(data)
     kinds, hidden = 0, False
@@ -233,9 +272,9 @@ def _attributes(data, at, want):  # type: ignore[no-untyped-def] # noqa: ANN001,
             first = data[name] | 32
             if first == 99 and _is(data, name, name_end, _CLASS):
                 kinds |= _kinds(data, start, min(end, start + 400))
-            elif first == 105 and (_is(data, name, name_end, _ID) or _is(data, name, name_end, _ITEMPROP)):
-                kinds |= _kinds(data, start, min(end, start + 200))
-            elif first == 114 and _is(data, name, name_end, _ROLE):
+            elif (first == 105 and (_is(data, name, name_end, _ID) or _is(data, name, name_end, _ITEMPROP))) or (
+                first == 114 and _is(data, name, name_end, _ROLE)
+            ):
                 kinds |= _kinds(data, start, min(end, start + 200))
             elif first == 115 and _is(data, name, name_end, _STYLE):
                 hidden |= _hides(data, start, min(end, start + 400))
@@ -247,25 +286,25 @@ def _attributes(data, at, want):  # type: ignore[no-untyped-def] # noqa: ANN001,
 
 
 @njit(nogil=True, cache=True)
-def _closes(what, opened):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _closes(what, opened):  # type: ignore[no-untyped-def]
     """Whether an element that begins ends the innermost open one."""
     if opened == P:
         return True
     if what == LI:
         return opened == LI
-    if what == DT or what == DD:
-        return opened == DT or opened == DD
+    if what in (DT, DD):
+        return opened in (DT, DD)
     if what == TD:
         return opened == TD
     if what == TR:
-        return opened == TD or opened == TR
+        return opened in (TD, TR)
     if what == ROWS:
-        return opened == TD or opened == TR or opened == ROWS
-    return (what == H1 or what == H2) and (opened == H1 or opened == H2)
+        return opened in (TD, TR, ROWS)
+    return what in (H1, H2) and opened in (H1, H2)
 
 
 @njit(nogil=True, cache=True)
-def parse(data):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+def parse(data):  # type: ignore[no-untyped-def]
     """Cut a page into blocks.
 
     Args:
@@ -273,16 +312,21 @@ def parse(data):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 
     Returns:
         (nodes int64[m, 4]: parent, element, flags, depth; node 0 is the page;
-        pieces int64[k, 4]: of text, start, end, block, whether a line break is before it;
-        blocks int64[b, 2]: node, characters in links).
+        pieces int32[k, 4]: of text: start, end, block, line breaks before it;
+        blocks int32[b, 2]: node, characters in links;
+        bytes read: all, or those before the tag with which there are more than `MOST_TAGS`).
     """
     size = len(data)
     tags = 2
     for at in range(size):
-        tags += data[at] == 60
+        if data[at] == 60:
+            tags += 1
+            if tags > MOST_TAGS:
+                size = at
+                break
     nodes = np.zeros((tags, 4), np.int64)
-    pieces = np.zeros((tags, 4), np.int64)
-    blocks = np.zeros((tags, 2), np.int64)
+    pieces = np.zeros((tags, 4), np.int32)
+    blocks = np.zeros((tags, 2), np.int32)
     node_count, piece_count, block_count = 1, 0, 0
     nodes[0, 0] = -1
     stack = np.zeros(DEPTH, np.int64)
@@ -318,12 +362,10 @@ def parse(data):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
             at = end
             continue
         following = data[at + 1] if at + 1 < size else np.uint8(0)
-        if following == 33 or following == 63:  # comment, doctype, instruction
+        if following in (33, 63):  # comment, doctype, instruction
             if at + 3 < size and data[at + 2] == 45 and data[at + 3] == 45:
                 at += 4
-                while at < size and not (
-                    data[at] == 62 and data[at - 1] == 45 and data[at - 2] == 45
-                ):
+                while at < size and not (data[at] == 62 and data[at - 1] == 45 and data[at - 2] == 45):
                     at += 1
             else:
                 while at < size and data[at] != 62:
@@ -388,7 +430,7 @@ def parse(data):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
                 continue
             place = depth - 1
             while place > 0 and nodes[stack[place], 1] != what:
-                if nodes[stack[place], 1] == TD and what != TR and what != TABLE and what != ROWS:
+                if nodes[stack[place], 1] == TD and what not in (TR, TABLE, ROWS):
                     place = 0  # an end tag does not reach out of a cell
                     break
                 place -= 1
@@ -403,8 +445,7 @@ def parse(data):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
                 open_block, breaks = False, 0
             continue
         if what == BODY:
-            nodes[0, 2] |= 0  # what a body says of itself is said of everything
-            continue
+            continue  # what it says of itself is said of everything
         while depth > 1 and _closes(what, nodes[stack[depth - 1], 1]):
             depth -= 1
         if skipped_node >= 0 and depth <= nodes[skipped_node, 3]:
@@ -424,11 +465,11 @@ def parse(data):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         stack[depth] = node_count
         depth += 1
         node_count += 1
-    return nodes[:node_count], pieces[:piece_count], blocks[:block_count]
+    return nodes[:node_count], pieces[:piece_count], blocks[:block_count], size
 
 
 @njit(nogil=True, cache=True)
-def _raw_end(data, at, what):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _raw_end(data, at, what):  # type: ignore[no-untyped-def]
     """Behind the end tag of an element whose content is no markup."""
     size = len(data)
     length = 0
@@ -447,187 +488,3 @@ def _raw_end(data, at, what):  # type: ignore[no-untyped-def] # noqa: ANN001, AN
                 return at + 1
         at += 1
     return size
-
-
-# -- what is known of a block --------------------------------------------------------------------------------------
-
-LONG = 80
-"""Characters from which a block is prose, if few of them are in links."""
-
-NUMBERS = 64
-COLUMNS = 3 * FLAGS + NUMBERS
-
-
-@njit(nogil=True, cache=True)
-def measure(data, pieces, blocks):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """What the text of each block is like: int64[b, 8].
-
-    The columns: characters but for white space; words; ends of sentences; commas; digits; capitals; line breaks; whether
-    the block ends with the end of a sentence.
-    """
-    found = np.zeros((len(blocks), 8), np.int64)
-    last = -1
-    blank = True
-    for k in range(len(pieces)):
-        b = pieces[k, 2]
-        if b != last:
-            last, blank = b, True
-        found[b, 6] += pieces[k, 3]
-        start, end = pieces[k, 0], pieces[k, 1]
-        for at in range(start, end):
-            byte = data[at]
-            if byte <= 32:
-                blank = True
-                continue
-            if (byte & 0xC0) == 0x80:
-                continue
-            found[b, 0] += 1
-            found[b, 1] += blank
-            blank = False
-            stop = byte == 46 or byte == 33 or byte == 63
-            comma = byte == 44 or byte == 59
-            if byte == 0xE3 and at + 2 < end and data[at + 1] == 0x80:
-                stop = data[at + 2] == 0x82
-                comma = data[at + 2] == 0x81
-            elif byte == 0xEF and at + 2 < end and data[at + 1] == 0xBC:
-                stop = data[at + 2] == 0x81 or data[at + 2] == 0x9F
-                comma = data[at + 2] == 0x8C or data[at + 2] == 0x9B
-            elif byte == 0xE0 and at + 2 < end and data[at + 1] == 0xA5:
-                stop = data[at + 2] == 0xA4  # danda
-            elif byte == 0xD8 and at + 1 < end:
-                comma = data[at + 1] == 0x8C
-            found[b, 2] += stop
-            found[b, 3] += comma
-            found[b, 4] += 48 <= byte <= 57
-            found[b, 5] += 65 <= byte <= 90
-            found[b, 7] = stop or (found[b, 7] == 1 and (byte == 34 or byte == 41 or byte == 39))
-    return found
-
-
-@njit(nogil=True, cache=True)
-def surroundings(nodes, blocks, sizes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """What is known of each block, float32[b, COLUMNS].
-
-    Args:
-        sizes: as `measure` gives them.
-    """
-    m, count = len(nodes), len(blocks)
-    chars, links, prose, many = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(m)
-    is_prose = np.zeros(count, np.bool_)
-    for b in range(count):
-        node = blocks[b, 0]
-        chars[node] += sizes[b, 0]
-        links[node] += blocks[b, 1]
-        many[node] += 1
-        is_prose[b] = sizes[b, 0] >= LONG and 3 * blocks[b, 1] < sizes[b, 0] and sizes[b, 2] + sizes[b, 3] > 0
-        if is_prose[b]:
-            prose[node] += sizes[b, 0]
-    for node in range(m - 1, 0, -1):
-        up = nodes[node, 0]
-        chars[up] += chars[node]
-        links[up] += links[node]
-        prose[up] += prose[node]
-        many[up] += many[node]
-    total, total_prose = max(1.0, chars[0]), max(1.0, prose[0])
-    # the deepest elements that hold most of the prose
-    deepest = np.zeros(3, np.int64)
-    for node in range(1, m):
-        for i in range(3):
-            least = 0.85 if i == 0 else 0.6 if i == 1 else 0.35
-            if prose[node] >= least * total_prose and nodes[node, 3] > nodes[deepest[i], 3]:
-                deepest[i] = node
-    found = np.zeros((count, COLUMNS), np.float32)
-    # distance to prose before and after
-    distance = np.full(count, 99.0)
-    near = 99.0
-    for b in range(count):
-        near = 0.0 if is_prose[b] else near + 1
-        distance[b] = near
-    after = np.full(count, 99.0)
-    near = 99.0
-    for b in range(count - 1, -1, -1):
-        near = 0.0 if is_prose[b] else near + 1
-        after[b] = near
-    seen_chars = seen_prose = 0.0
-    headings = 0
-    since_heading = 99.0
-    for b in range(count):
-        node = blocks[b, 0]
-        size = max(1.0, float(sizes[b, 0]))
-        what = nodes[node, 1]
-        # flags of the block's own surroundings, of those that are a small part of the page, and of large ones
-        up, level = node, 0
-        inside0 = inside1 = inside2 = False
-        while up >= 0:
-            inside0 |= up == deepest[0]
-            inside1 |= up == deepest[1]
-            inside2 |= up == deepest[2]
-            flags = nodes[up, 2]
-            if flags:
-                share = chars[up] / total
-                group = 0 if level < 2 else 1 if share < 0.5 else 2
-                for i in range(FLAGS):
-                    if (flags >> i) & 1:
-                        found[b, group * FLAGS + i] = 1
-                        if group == 0 and share < 0.5:
-                            found[b, FLAGS + i] = 1
-            up = nodes[up, 0]
-            level += 1
-        row = found[b, 3 * FLAGS :]
-        row[0] = np.log1p(size)
-        row[1] = blocks[b, 1] / size
-        row[2] = sizes[b, 2] / size
-        row[3] = sizes[b, 3] / size
-        row[4] = sizes[b, 4] / size
-        row[5] = sizes[b, 5] / size
-        row[6] = sizes[b, 7]
-        row[7] = np.log1p(float(sizes[b, 1]))
-        row[8] = size / max(1.0, float(sizes[b, 1]))
-        row[9] = sizes[b, 6]
-        row[10] = what
-        up, place = node, 11
-        for _ in range(4):
-            up = nodes[up, 0] if up > 0 else 0
-            row[place] = np.log1p(chars[up])
-            row[place + 1] = links[up] / max(1.0, chars[up])
-            row[place + 2] = prose[up] / max(1.0, chars[up])
-            row[place + 3] = prose[up] / total_prose
-            row[place + 4] = nodes[up, 1]
-            place += 5
-        row[31] = b / count
-        row[32] = seen_chars / total
-        row[33] = seen_prose / total_prose
-        row[34] = distance[b]
-        row[35] = after[b]
-        row[36] = inside0
-        row[37] = inside1
-        row[38] = inside2
-        row[39] = np.log1p(total_prose)
-        row[40] = np.log1p(total)
-        row[41] = total_prose / total
-        row[42] = np.log1p(count)
-        row[43] = headings
-        row[44] = since_heading
-        row[45] = nodes[node, 3]
-        row[46] = nodes[node, 3] - nodes[deepest[1], 3]
-        place = 47
-        for step in (-2, -1, 1, 2):
-            other = b + step
-            if 0 <= other < count:
-                row[place] = np.log1p(float(sizes[other, 0]))
-                row[place + 1] = blocks[other, 1] / max(1.0, float(sizes[other, 0]))
-                row[place + 2] = nodes[blocks[other, 0], 1]
-                row[place + 3] = sizes[other, 7]
-            else:
-                row[place] = -1
-            place += 4
-        row[63] = many[nodes[node, 0]] if node > 0 else many[0]
-        seen_chars += sizes[b, 0]
-        if is_prose[b]:
-            seen_prose += sizes[b, 0]
-        if what == H1 or what == H2:
-            headings += 1
-            since_heading = 0
-        else:
-            since_heading += 1
-    return found

@@ -15,6 +15,7 @@ from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
+from corpuskit.sources.main_text import all_text
 from corpuskit.sources.runs import Key, SortedRuns
 
 QUESTION, ANSWER = "1", "2"
@@ -40,7 +41,7 @@ _COLUMNS = {
 _BEFORE_3, _BEFORE_4 = "2011-04-08", "2018-05-02"
 
 
-@step.source(columns=_COLUMNS, extract=True, libraries=("resiliparse",))
+@step.source(columns=_COLUMNS, version=2, extract=True)
 def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read `Posts.xml`, plain or compressed (7z archives must be repacked once; the error says how).
 
@@ -173,7 +174,7 @@ def _joined(runs: SortedRuns, site: str | None, limit: int) -> Iterator[dict[str
 def _document(posts: list[dict[str, str]], site: str | None) -> dict[str, Any]:
     question, *answers = posts
     title = question.get("Title", "").strip()
-    parts = [title, *(_text(post["Body"]) for post in posts)]
+    parts = [title, *(all_text(post["Body"]) for post in posts)]
     return {
         "text": "\n\n".join(part for part in parts if part),
         "title": title or None,
@@ -192,10 +193,3 @@ def _license(post: dict[str, str]) -> str:
         return said
     date = post.get("CreationDate", "")
     return f"CC BY-SA {'2.5' if date < _BEFORE_3 else '3.0' if date < _BEFORE_4 else '4.0'}"
-
-
-def _text(body: str) -> str:
-    from resiliparse.extract.html2text import extract_plain_text
-
-    text: str = extract_plain_text(body, preserve_formatting=True, main_content=False, alt_texts=False)
-    return text.strip().encode("utf-8", "replace").decode()
