@@ -152,6 +152,7 @@ for _number, _name in enumerate(_RAW_NAMES):
     RAW_NAMES[_number, : len(_name)] = list(_name)
 
 _PRIME, _START, _STAR = np.uint64(1099511628211), np.uint64(1469598103934665603), np.uint64(ord("*"))
+HEAD = np.uint64(_hash(b"head"))
 DEPTH = 256
 """Elements within one another that are told apart."""
 
@@ -192,7 +193,7 @@ def _kinds(data, start, end):  # type: ignore[no-untyped-def]
             letters += 1
             if 2 <= letters <= 12:
                 found |= _look(WORD_KEYS, WORD_VALUES, (key ^ _STAR) * _PRIME)
-        lower = letter and not upper
+        lower = bool(letter and not upper)
     return found
 
 
@@ -202,7 +203,7 @@ def _is(data, start, end, word):  # type: ignore[no-untyped-def]
         return False
     same = True
     for i in range(len(word)):
-        same = same and (data[start + i] | 32) == word[i]
+        same = bool(same and (data[start + i] | 32) == word[i])
     return same
 
 
@@ -325,8 +326,8 @@ def parse(data):  # type: ignore[no-untyped-def]
                 size = at
                 break
     nodes = np.zeros((tags, 4), np.int64)
-    pieces = np.zeros((tags, 4), np.int32)
-    blocks = np.zeros((tags, 2), np.int32)
+    pieces = np.zeros((2 * tags, 4), np.int32)  # a sign that is no tag, and what is behind it
+    blocks = np.zeros((2 * tags, 2), np.int32)
     node_count, piece_count, block_count = 1, 0, 0
     nodes[0, 0] = -1
     stack = np.zeros(DEPTH, np.int64)
@@ -394,13 +395,15 @@ def parse(data):  # type: ignore[no-untyped-def]
         found = _look(NAME_KEYS, NAME_VALUES, key)
         does, what = found >> 8, found & 255
         if skipped > 0:
+            again = at
             at, _, _ = _attributes(data, end, False)
             if key == skipped_name:
                 skipped += -1 if closing else 1
             elif does == RAW and not closing:
                 at = _raw_end(data, at, what)
-            elif what == BODY and does == BLOCK:
-                skipped = 0  # an element of the head was never closed
+            elif (what == BODY and does == BLOCK) or (skipped_name == HEAD and does in (INLINE, BLOCK, LINK, BREAK)):
+                skipped = 0  # the head was never closed
+                at = again
             if skipped != 0 or key == skipped_name:
                 continue
         else:

@@ -259,7 +259,7 @@ def complete(kept, likely, nodes, blocks, sizes):  # type: ignore[no-untyped-def
         end = b
         alike = b > 0 and kept[b - 1]
         while end < count and not kept[end]:
-            alike &= likely[end] >= 0.2 and nodes[blocks[end, 0], 0] == nodes[blocks[max(0, b - 1), 0], 0]
+            alike &= likely[end] >= 0.35 and nodes[blocks[end, 0], 0] == nodes[blocks[max(0, b - 1), 0], 0]
             end += 1
         few = alike and b < end < count and end - b <= 4
         if few and nodes[blocks[end, 0], 0] == nodes[blocks[b - 1, 0], 0]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
+from corpuskit.kernels.html import MOST_TAGS
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decoding import decode, decode_page
 from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
@@ -124,9 +125,11 @@ def _response(record: _Record, limit: int, extracted: Callable[[str], str]) -> d
         return Bad(f"{http.cut}: nothing of it can be read", record.where)
     if not http.mime and not any(sign in http.body[:1024].lower() for sign in (b"<html", b"<!doctype html")):
         return Skip("not HTML")
-    text = extracted(decode_page(http.body, http.charset))
+    page = decode_page(http.body, http.charset)
+    if page.count("<") > MOST_TAGS:
+        http.cut = f"more than {MOST_TAGS:,} tags"
     return {
-        "text": text,
+        "text": extracted(page),
         **record.columns(),
         "content_language": http.headers.get("content-language"),
         "status": http.status,

@@ -10,6 +10,8 @@ import pytest
 import zstandard
 from sources_reading import read
 
+from corpuskit.core.keys import canonical
+from corpuskit.core.registry import resolve
 from corpuskit.sources.base import SourceFile
 
 
@@ -192,6 +194,22 @@ def test_of_a_body_that_breaks_off_the_beginning_is_kept_and_told(header, damage
     pairs = zip(found["text"].partition("\n\n")[2], text, strict=False)
     assert sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)) > 100_000
     assert found["truncated"] is not None or "X-N" in header or damage == "changed"
+
+
+def test_another_extractor_may_be_chosen(tmp_path):
+    path = tmp_path / "x.warc"
+    path.write_bytes(pages(1)[0])
+    texts = [
+        read("warc", path, extract=name).documents[0]["text"] for name in ("corpuskit", "resiliparse", "trafilatura")
+    ]
+    assert all("This is page number 0." in text and "menu" not in text for text in texts)
+    source = resolve("warc", ("source",), tmp_path)
+    keys = [
+        source.fingerprint(source.validate({"extract": name})) for name in ("corpuskit", "resiliparse", "trafilatura")
+    ]
+    assert len({canonical(key) for key in keys}) == 3
+    assert "trafilatura" in keys[2]["libraries"]
+    assert "trafilatura" not in keys[0]["libraries"]
 
 
 def test_what_the_crawler_cut_is_told(tmp_path):
