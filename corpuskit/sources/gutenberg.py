@@ -13,35 +13,58 @@ from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decoding import decode
 from corpuskit.sources.lines import too_large
 
+_OF_GUTENBERG = r"[^\n*]{0,60}?\bPRO[JYG]E[CKT]?T\w*[^\S\n]+GUTENBERG"
+_BEGINS = r"(?:START|BEGIN|BEGINN|ANFANG|D[EÉ]BUT|INICIO|IN[IÍ]CIO|COMIENZO|INIZIO|ALKU)"
+_ENDS = r"(?:END|ENDE|FIN|FINE|FIM|EINDE|SLUT|LOPPU)"
 _START = re.compile(
-    r"^[^\S\n]*\*{3}[^\S\n]*START[^\S\n]+OF[^\S\n]+(?:THE|THIS)[^\S\n]+PROJECT[^\S\n]+GUTENBERG[^\n*]*"
-    r"(?:\n[^\n*]+)?\*{3}[^\n]*$"
-    r"|^[^\n]*\*END\*?[^\S\n]*THE SMALL PRINT[^\n]*$",
+    rf"^[^\S\n]*\*{{3}}[^\S\n]*{_BEGINS}\b{_OF_GUTENBERG}[^\n*]*(?:\n[^\n*]+)?\*{{3}}[^\n]*$"
+    rf"|^[^\n]*\*{_ENDS}\b\*?[^\n]*(?:SMALL PRINT|KLEINGEDRUCKTE|PUBLIC DOMAIN E)[^\n]*$",
     re.MULTILINE | re.IGNORECASE,
 )
 _END = re.compile(
-    r"^[^\S\n]*\*{3}[^\S\n]*END[^\S\n]+OF[^\S\n]+(?:THE|THIS)[^\S\n]+PROJECT[^\S\n]+GUTENBERG"
-    r"|^[^\S\n]*End of (?:the |this )?Project Gutenberg\b",
+    rf"^[^\S\n]*\*{{3}}[^\S\n]*{_ENDS}\b{_OF_GUTENBERG}"
+    rf"|^[^\S\n]*{_ENDS}[^\S\n]+(?:of|de[rsl]?|dieses|del|do|dell|van|på)?\b{_OF_GUTENBERG}",
     re.MULTILINE | re.IGNORECASE,
 )
 _CREDITS = re.compile(
-    r"\A(?:(?:Produced by|This (?:e?book|etext) was (?:produced|prepared)|E-?text prepared by|Transcribed by|Scanned"
-    r" by)[^\n]*(?:\n[^\n]+)*\n\s*\n)+",
+    r"\A\s*(?:(?:\[?(?:Produced|Prepared|Transcribed|Scanned|Digiti[sz]ed|Proofread|Typed|Updated|Corrected"
+    r"|HTML version) (?:by|from)\b|Proofreaders?:|Thanks to\b[^\n]*proofread"
+    r"|\[?This (?:e-?book|e-?text|text|file|book) (?:was|is) (?:produced|prepared|scanned|converted|typed|created"
+    r"|entered|first posted|transcribed)|E-?(?:text|book) (?:produced|prepared|scanned|created|entered|typed|transcribed) by"
+    r"|\[Portions of this|\[?Note: Project Gutenberg|Project Gutenberg volunteer"
+    r"|\[(?:Transcriber|Redactor|Proofreader)['\u2019]?s?['\u2019]?[^\S\n]note)[^\n]*(?:\n[^\n]+)*(?:\n\s*\n|\Z)\s*)+",
     re.IGNORECASE,
 )
-_FIELD = re.compile(r"^(Title|Author|Language):[^\S\n]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)", re.MULTILINE)
+_NOTE = re.compile(
+    r"^[^\S\n]*(?:\[|\*+[^\S\n]*)?Transcriber['\u2019]?s?['\u2019]?s?[^\S\n]+Notes?\b", re.MULTILINE | re.IGNORECASE
+)
+_FIELD = re.compile(
+    r"^(?:(Title|Titel|Titre|T[íi]tulo|Titolo|Tittel)|(Author|Autor|Auteur|Autore|Verfasser|Forfatter|Författare)"
+    r"|(Language|Sprache|Langue|Idioma|Lingua|Taal|Språk|Kieli)):[^\S\n]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)",
+    re.MULTILINE,
+)
+_FIRST = re.compile(
+    r"\A\W*(?:This is )?(?:the )?Project Gutenberg(?:['\u2019]s)?(?: E-?(?:text|book)s?)?(?:,| of|:)? (.+?)\W*?"
+    r"(?:\n\s*\n|\n\W*#|\n\*|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SERIES = re.compile(r"^\(?#\d+ in our series by ([^\n)]+)", re.MULTILINE)
 HEADER_CHARACTERS = 40_000
 """The small print of old releases is about 12,000 characters long, with introductions before it."""
+
+NOTE_CHARACTERS = 10_000
+"""How far before the end of a book transcribers note what they changed."""
 
 _SKIPPED = {".htm": "HTML book", ".html": "HTML book", ".xml": "TEI book"}
 _COLUMNS = {"title": "string", "author": "string", "content_language": "string", "path": "string"}
 
 
-@step.source(columns=_COLUMNS)
+@step.source(version=2, columns=_COLUMNS)
 def gutenberg(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read `.txt` books, alone or in zip or tar archives, compressed or not.
 
-    Project Gutenberg's header, licence and footer are cut off, of old releases too; books without them are read whole.
+    Project Gutenberg's header, licence and footer are cut off, of old releases too and in other languages, and with
+    them the credits before the book and transcribers' notes around it; books without a header are read whole.
     HTML and TEI editions are counted and left out: they are editions of the same books, and plain text is complete.
     UTF-8, or what it looks like: older releases are windows-1252 and others.
 
@@ -99,13 +122,32 @@ def split_book(text: str) -> tuple[str, dict[str, str | None]]:
         (the book's text, {title, author, content_language} as the header gives them).
     """
     head = text[:HEADER_CHARACTERS]
-    starts = list(_START.finditer(head))
+    # small print may stand at the end of a short book, too
+    first_end = _END.search(text)
+    starts = [found for found in _START.finditer(head) if first_end is None or found.start() < first_end.start()]
     begin = starts[-1].end() if starts else 0
     end = _END.search(text, begin)
     fields: dict[str, str | None] = {"title": None, "author": None, "language": None}
     if starts or end:
-        for name, value in _FIELD.findall(head[:begin] if starts else head[:4000]):
-            fields[name.lower()] = fields[name.lower()] or " ".join(value.split())
+        header = head[:begin] if starts else head[:4000]
+        for *values, value in _FIELD.findall(header):
+            name = next(name for name, found in zip(fields, values, strict=True) if found)
+            fields[name] = fields[name] or " ".join(value.split())
+        title, author = _first_line(header)
+        fields["title"], fields["author"] = fields["title"] or title, fields["author"] or author
     body = text[begin : end.start() if end else len(text)].strip()
-    body = _CREDITS.sub("", body) if starts else body
+    if starts:
+        body = _CREDITS.sub("", body)
+        notes = [found.start() for found in _NOTE.finditer(body, max(0, len(body) - NOTE_CHARACTERS))]
+        body = body[: notes[0]] if notes and notes[0] > len(body) // 2 else body
     return body.strip(), {"content_language": fields.pop("language"), **fields}
+
+
+def _first_line(header: str) -> tuple[str | None, str | None]:
+    """Title and author as releases of the 1990s have them: `The Project Gutenberg Etext of TITLE, by AUTHOR`."""
+    found, series = _FIRST.match(header), _SERIES.search(header)
+    title, _, author = " ".join(found[1].split()).rpartition(" by ") if found else ("", "", "")
+    if found and not title:
+        title, author = author, ""
+    author = author or (series[1] if series else "")
+    return title.strip(" ,*").strip() or None, author.strip(" ,*.").strip() or None

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 import gzip
 import io
 import itertools
@@ -190,6 +191,24 @@ BOOKS = {
     "wrapped": f"{HEADER}{START.replace('EMMA', 'EMMA' + chr(10) + 'OR ANOTHER')}\n{BOOK}{END}",
     "old": f"{HEADER}small print\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n\n{BOOK}"
     "End of The Project Gutenberg Etext of Emma",
+    "of the nineties": "**The Project Gutenberg Etext of Emma, by Jane Austen**\n#3 in our series by Jane Austen\n\n"
+    "Copyright laws are changing\n\nLanguage: English\n\n"
+    "***START**THE SMALL PRINT!**FOR PUBLIC DOMAIN ETEXTS**START***\n"
+    "Corrected EDITIONS get a new NUMBER, emma11.txt\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n\n"
+    f"Scanned by A. Person,\nwith a machine.\n\n\n{BOOK}\n\nEnd of this Project Gutenberg Etext of Emma",
+    "by series": "***This is the Project Gutenberg Etext of Emma***\n#3 in our series by Jane Austen\n\nLanguage: English\n"
+    f"*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n{BOOK}",
+    "portions": f"{HEADER}*END THE SMALL PRINT! FOR PUBLIC DOMAIN EBOOKS*Ver.02/11/02*END*\n\n"
+    f"[Portions of this eBook's header and trailer may be\nreprinted only when free of fees.]\n\nThis etext was prepared by A. Person.\n\n{BOOK}",
+    "small print behind a short book": f"{HEADER}{START}\n\n{BOOK}\n{END}\n\nsmall print\n"
+    "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n",
+    "notes": f"{HEADER}{START}\n\nE-text prepared by A. Person and the Online\nProofreading Team\n\n\nNote: Project Gutenberg "
+    f"also has an HTML version.\n\n[Transcriber's Note: I changed\na comma.]\n\n{BOOK}{' ' * 9000}\n\n"
+    f"Transcriber's Notes:\n\nOne.\n\nTwo.\n{END}",
+    "German": "The Project Gutenberg EBook of Emma\n\nTitel: Emma\nAutor: Jane Austen\nSprache: English\n\n"
+    f"*ENDE*THE SMALL PRINT! FUER PUBLIC DOMAIN ETEXTS*Ver.04.29.93*ENDE*\n\n{BOOK}Ende dieses Projekt Gutenberg Etextes Emma",
+    "French": "The Project Gutenberg EBook of Emma\n\nTitre: Emma\nAuteur: Jane Austen\nLangue: English\n\n"
+    f"*** DEBUT DU LIVRE ELECTRONIQUE DU PROJET GUTENBERG EMMA ***\n\n{BOOK}*** FIN DU LIVRE DU PROJET GUTENBERG EMMA ***",
 }
 
 
