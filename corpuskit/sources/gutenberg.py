@@ -30,7 +30,8 @@ _CREDITS = re.compile(
     r"\A\s*(?:(?:\[?(?:Produced|Prepared|Transcribed|Scanned|Digiti[sz]ed|Proofread|Typed|Updated|Corrected"
     r"|HTML version) (?:by|from)\b|Proofreaders?:|Thanks to\b[^\n]*proofread"
     r"|\[?This (?:e-?book|e-?text|text|file|book) (?:was|is) (?:produced|prepared|scanned|converted|typed|created"
-    r"|entered|first posted|transcribed)|E-?(?:text|book) (?:produced|prepared|scanned|created|entered|typed|transcribed) by"
+    r"|entered|first posted|transcribed)"
+    r"|E-?(?:text|book) (?:produced|prepared|scanned|created|entered|typed|transcribed) by"
     r"|\[Portions of this|\[?Note: Project Gutenberg|Project Gutenberg volunteer"
     r"|\[(?:Transcriber|Redactor|Proofreader)['\u2019]?s?['\u2019]?[^\S\n]note)[^\n]*(?:\n[^\n]+)*(?:\n\s*\n|\Z)\s*)+",
     re.IGNORECASE,

@@ -14,6 +14,7 @@ from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.decompress import codec_of
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.main_text import all_text
 from corpuskit.sources.runs import Key, SortedRuns
@@ -43,25 +44,29 @@ _BEFORE_3, _BEFORE_4 = "2011-04-08", "2018-05-02"
 
 @step.source(columns=_COLUMNS, version=2, extract=True)
 def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
-    """Read `Posts.xml`, plain or compressed (7z archives must be repacked once; the error says how).
+    """Read `Posts.xml`: plain, compressed, or in the 7z archive of a site, as the dumps come.
+
+    Other tables of an archive are counted.
 
     One document a question: title, question, then answers by score (highest first, then by id); HTML becomes text with
     its paragraphs and code blocks. Posts of other kinds, and answers without their question, are counted. Posts are
     joined by a sort on disk, so that memory does not grow with the site.
 
     `license` is CC BY-SA 2.5, 3.0 or 4.0 as the post says or by its date; several where the posts differ. `site` and
-    `url` come from the folder's name.
+    `url` come from the name of the folder or of the archive.
 
     Raises:
-        InputError: 7z; a stream that is cut or damaged, XML that is not well formed, after the documents made of all
-            posts before.
+        InputError: an archive without posts; a stream that is cut or damaged, XML that is not well formed, after the
+            documents made of all posts before.
     """
     site = _site(file)
     with tempfile.TemporaryDirectory(prefix="corpuskit-posts-") as scratch:
         runs = SortedRuns(Path(scratch))
         error: InputError | None = None
         try:
-            for item in _posts(file):
+            chunks, others = _table(file)
+            yield from others
+            for item in _posts(file, chunks):
                 if isinstance(item, Bad | Skip):
                     yield item
                 else:
@@ -74,8 +79,30 @@ def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
             raise error
 
 
+def _table(file: SourceFile) -> tuple[Iterator[bytes], list[Skip]]:
+    """The content of `Posts.xml`, and what else is in its archive."""
+    with file.raw() as raw:
+        packed = codec_of(raw.take(10)) == "7z"
+    if not packed:
+        return file.chunks(), []
+    from corpuskit.sources.sevenzip import member, names
+
+    listed = names(file)
+    posts = next((name for name in listed if PurePosixPath(name).name.lower() == "posts.xml"), None)
+    others = [Skip(f"table {PurePosixPath(name).name}") for name in listed if name != posts]
+    if posts is None and all(PurePosixPath(name).suffix.lower() == ".xml" for name in listed):
+        return iter(()), others  # an archive of another table of a large site
+    if posts is None:
+        raise file.damaged(f"no Posts.xml among {', '.join(listed[:5]) or 'its files, of which there are none'}")
+    return member(file, posts), others
+
+
 def _site(file: SourceFile) -> str | None:
-    """The folder's name, where it looks like one of a site."""
+    """The name of the folder, or of the archive, where it looks like one of a site."""
+    archive = PurePosixPath(file.relative).name
+    if archive.lower().endswith(".7z"):
+        name = archive[:-3].rpartition("-")[0] or archive[:-3]  # stackoverflow.com-Posts.7z
+        return name if "." in name else None
     folder = PurePosixPath(file.relative).parent.name or PurePosixPath(file.path).parent.name
     return folder if "." in folder else None
 
@@ -98,11 +125,11 @@ class _Rows:
         raise ValueError(msg)
 
 
-def _posts(file: SourceFile) -> Iterator[tuple[Key, dict[str, str]] | Bad | Skip]:
+def _posts(file: SourceFile, chunks: Iterator[bytes]) -> Iterator[tuple[Key, dict[str, str]] | Bad | Skip]:
     rows = _Rows()
     parser = rows.parser
     fed = 0
-    for chunk, last in _with_last(file.chunks()):
+    for chunk, last in _with_last(chunks):
         error = None
         try:
             for start in range(0, max(1, len(chunk)), 1 << 18):

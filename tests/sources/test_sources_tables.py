@@ -1,6 +1,8 @@
 import gzip
 import html
+import threading
 
+import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 from sources_reading import read
 
 from corpuskit.errors import UsageError
+from corpuskit.sources.base import SourceFile
 from corpuskit.sources.runs import SortedRuns
+from corpuskit.sources.sevenzip import member
 
 TABLE = pa.table({"text": ["one", None, "three ü"], "score": [1, 2, 3], "other": ["x", "y", "z"]})
 
@@ -134,8 +138,58 @@ def test_a_cut_posts_file_gives_what_it_holds_then_an_error(tmp_path):
     assert [document["answers"] for document in found.documents] == [2]
     assert "cut off at the end of the file" in found.skipped
     assert found.error is None
-    (tmp_path / "site.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50))
-    assert "7z x -so" in str(read("stackexchange", tmp_path / "site.7z").error)
+
+
+def seven(path, **members):
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(content, f"{name}.xml")
+    return path
+
+
+def test_a_sites_archive_is_read_as_it_comes(tmp_path):
+    path = seven(tmp_path / "beer.stackexchange.com.7z", Badges="<badges/>", Posts=POSTS, Votes="<votes/>")
+    (tmp_path / "beer.stackexchange.com").mkdir()
+    (tmp_path / "beer.stackexchange.com" / "Posts.xml").write_text(POSTS)
+    found, plain = read("stackexchange", path), read("stackexchange", tmp_path / "beer.stackexchange.com" / "Posts.xml")
+    assert found.documents == plain.documents
+    assert found.skipped[:2] == ["table Badges.xml", "table Votes.xml"]
+    large = read("stackexchange", seven(tmp_path / "stackoverflow.com-Posts.7z", Posts=POSTS))
+    assert large.documents[0]["site"] == "stackoverflow.com"
+    assert read("stackexchange", seven(tmp_path / "stackoverflow.com-Votes.7z", Votes="<votes/>")).skipped == [
+        "table Votes.xml"
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["beer.stackexchange.com"]
+
+
+def test_an_archive_that_is_damaged_or_holds_no_posts(tmp_path):
+    rows = "".join(post(n, 1, f"<p>{n} {'word ' * 50}</p>", Title=f"Q{n}") for n in range(3000))
+    whole = seven(tmp_path / "a.example.7z", Posts=f"<posts>{rows}</posts>").read_bytes()
+    assert len(read("stackexchange", tmp_path / "a.example.7z").documents) == 3000
+    for place in (40, len(whole) // 2, len(whole) - 20):
+        broken = bytearray(whole)
+        broken[place] ^= 0xFF
+        (tmp_path / "a.example.7z").write_bytes(broken)
+        assert "a.example.7z: " in str(read("stackexchange", tmp_path / "a.example.7z").error), place
+    (tmp_path / "a.example.7z").write_bytes(whole[: len(whole) // 2])
+    assert "7z data damaged" in str(read("stackexchange", tmp_path / "a.example.7z").error)
+    (tmp_path / "a.example.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50))
+    assert "a.example.7z: " in str(read("stackexchange", tmp_path / "a.example.7z").error)
+    with py7zr.SevenZipFile(tmp_path / "b.7z", "w") as archive:
+        archive.writestr("x", "readme.txt")
+    assert "no Posts.xml among readme.txt" in str(read("stackexchange", tmp_path / "b.7z").error)
+    with py7zr.SevenZipFile(tmp_path / "c.7z", "w", password="secret") as archive:
+        archive.writestr(POSTS, "Posts.xml")
+    assert "encrypted" in str(read("stackexchange", tmp_path / "c.7z").error)
+
+
+def test_a_reader_that_stops_leaves_no_thread(tmp_path):
+    rows = "".join(post(n, 1, f"<p>{n} {'word ' * 2000}</p>", Title=f"Q{n}") for n in range(3000))
+    file = SourceFile(str(seven(tmp_path / "a.7z", Posts=f"<posts>{rows}</posts>")), "a.7z")
+    pieces = member(file, "Posts.xml")
+    assert next(pieces).startswith(b"<posts>")
+    pieces.close()
+    assert "7z" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize(
