@@ -55,7 +55,7 @@ def peek(options: argparse.Namespace) -> None:
     """Show one document on its way through the steps."""
     from corpuskit.explore.peek import peek
 
-    text = peek(load_recipe(options), options.document)
+    text = peek(load_recipe(options), options.document, raw=options.raw)
     answer(options, text, {"document": options.document, "lines": text.splitlines()})
 
 

@@ -87,6 +87,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command = verb("peek", "building", "one document through every step, with values and reasons")
     recipe(command)
     command.add_argument("document", metavar="FILE[#row]")
+    command.add_argument(
+        "--raw", action="store_true", help="the raw record, and the whole text that the reader made of it"
+    )
     command = verb("plan", "building", "stages, units, what would run and why, memory, disk, expected recall")
     recipe(command)
     rooted(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,11 @@ SHOWN = 200
 """Characters of a text that are shown before and after an edit."""
 
 
-def peek(recipe: Recipe, what: str) -> str:
+def peek(recipe: Recipe, what: str, *, raw: bool = False) -> str:
     """Show the document `FILE` or `FILE#row` (row: number of the raw record, from 0; default the first document).
+
+    Args:
+        raw: show the raw record and the whole text that the reader made of it, and no steps.
 
     Raises:
         UsageError: no source of the recipe reads the file, or it has no such record.
@@ -40,6 +42,9 @@ def peek(recipe: Recipe, what: str) -> str:
     wanted = int(number) if number else None
     row, record = _record(recipe, source, file, wanted)
     lines = [f"{file.path}#{row}", f"source {source.name}, domain {source.domain}, read: {source.read}"]
+    if raw:
+        said = _whole(file.raw_record)
+        lines += ["", f"--- raw record ({len(said):,} characters)", said, ""]
     if isinstance(record, Bad):
         return "\n".join([*lines, f"unreadable: {record.where} {record.reason}"])
     if isinstance(record, Skip):
@@ -54,6 +59,8 @@ def peek(recipe: Recipe, what: str) -> str:
         value = batch.column(column)[0].as_py()
         if value is not None:
             lines.append(f"  {column}: {_short(value)}")
+    if raw:
+        return "\n".join([*lines, "", f"--- text ({len(record['text']):,} characters)", record["text"]])
     lines.append(f"  text ({len(record['text']):,} characters): {_short(record['text'])}")
     return "\n".join(lines + _steps(recipe, source, batch))
 
@@ -144,14 +151,25 @@ def _find(recipe: Recipe, name: str) -> tuple[Source, SourceFile]:
 
 
 def _record(recipe: Recipe, source: Source, file: SourceFile, wanted: int | None) -> tuple[int, Any]:
-    number = -1
-    for number, record in enumerate(source.step.function(dataclasses.replace(file), **source.params)):
+    number, records = -1, iter(source.step.function(file, **source.params))
+    while True:
+        file.raw_record = ""
+        record = next(records, None)
+        if record is None:
+            break
+        number += 1
         if number == wanted or (wanted is None and isinstance(record, dict)):
             return number, record
     raise UsageError(
         f"{file.path} has {number + 1} record(s)" + ("" if wanted is None else f", so no #{wanted}"),
         f"corpuskit peek {recipe.path} {file.path}#0",
     )
+
+
+def _whole(record: str | bytes) -> str:
+    if not record:
+        return "this reader keeps no raw record"
+    return record.decode("utf-8", "backslashreplace") if isinstance(record, bytes) else record
 
 
 def _short(value: Any) -> str:

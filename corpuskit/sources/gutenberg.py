@@ -76,7 +76,7 @@ def gutenberg(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     if kind is None:
         content = _whole(file)
         if content != b"":
-            yield _book(content, file.relative)
+            yield _book(content, file.relative, file)
         return
     for entry in entries(file, kind):
         if entry.link:
@@ -84,7 +84,7 @@ def gutenberg(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
         elif (reason := _no_text(entry.name)) is not None:
             yield Skip(reason)
         else:
-            yield _book(entry.content(), entry.name)
+            yield _book(entry.content(), entry.name, file)
 
 
 def _no_text(path: str) -> str | None:
@@ -106,12 +106,13 @@ def _whole(file: SourceFile) -> bytes | Bad | Skip:
     return b"".join(pieces)
 
 
-def _book(content: bytes | Bad | Skip, path: str) -> dict[str, Any] | Bad | Skip:
+def _book(content: bytes | Bad | Skip, path: str, file: SourceFile) -> dict[str, Any] | Bad | Skip:
     if isinstance(content, Bad):
         return Bad(content.reason, path)
     if isinstance(content, Skip):
         return content
     text = decode(content).replace("\r\n", "\n").replace("\r", "\n")
+    file.raw_record = text
     body, fields = split_book(text)
     return {"text": body, **fields, "path": path}
 

@@ -76,6 +76,7 @@ def code(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
             if isinstance(content, Bad):
                 yield Bad(content.reason, entry.name)
             else:
+                file.raw_record = content
                 yield _document(content, entry.name, repository, _nearest(licenses, entry.name))
 
 
@@ -90,6 +91,7 @@ def _single(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     if len(content) > file.max_doc_bytes:
         yield Bad(too_large(file.max_doc_bytes))
     elif content:
+        file.raw_record = content
         yield _document(content, file.relative, first if "/" in file.relative else None, None)
 
 

@@ -74,7 +74,7 @@ def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
                     runs.add(key, post, len(post["Body"]))
         except InputError as fault:
             error = fault
-        yield from _joined(runs, site, file.max_doc_bytes)
+        yield from _joined(runs, site, file)
         if error is not None:
             raise error
 
@@ -177,8 +177,9 @@ def _post(row: dict[str, str], limit: int) -> tuple[Key, dict[str, str]] | Bad |
     return (int(parent), *rank, int(number)), post
 
 
-def _joined(runs: SortedRuns, site: str | None, limit: int) -> Iterator[dict[str, Any] | Bad | Skip]:
+def _joined(runs: SortedRuns, site: str | None, file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """One document a question, by question id."""
+    limit = file.max_doc_bytes
     for question, group in itertools.groupby(runs, key=lambda record: record[0][0]):
         posts: list[dict[str, str]] = []
         size = 0
@@ -195,6 +196,7 @@ def _joined(runs: SortedRuns, site: str | None, limit: int) -> Iterator[dict[str
         if size > limit:
             yield Bad(too_large(limit), f"question {question}")
         elif posts:
+            file.raw_record = "\n\n".join(post["Body"] for post in posts)
             yield _document(posts, site)
 
 

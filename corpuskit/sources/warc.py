@@ -84,7 +84,7 @@ def warc(file: SourceFile, *, extract: Extractor = "corpuskit") -> Iterator[dict
         if isinstance(record, Bad):
             yield record
         elif record.type == "response":
-            yield _response(record, file.max_doc_bytes, extracted)
+            yield _response(record, file, extracted)
         elif record.type == "conversion":
             yield _conversion(record)
         else:
@@ -109,9 +109,10 @@ class _Record:
         }
 
 
-def _response(record: _Record, limit: int, extracted: Callable[[str], str]) -> dict[str, Any] | Bad | Skip:
+def _response(record: _Record, file: SourceFile, extracted: Callable[[str], str]) -> dict[str, Any] | Bad | Skip:
     if not record.headers.get("content-type", "").lower().startswith("application/http"):
         return Skip("response without HTTP")
+    limit = file.max_doc_bytes
     http = parse(record.body, limit)
     if http is None:
         return Bad("the HTTP header cannot be read", record.where)
@@ -125,7 +126,7 @@ def _response(record: _Record, limit: int, extracted: Callable[[str], str]) -> d
         return Bad(f"{http.cut}: nothing of it can be read", record.where)
     if not http.mime and not any(sign in http.body[:1024].lower() for sign in (b"<html", b"<!doctype html")):
         return Skip("not HTML")
-    page = decode_page(http.body, http.charset)
+    file.raw_record = page = decode_page(http.body, http.charset)
     if page.count("<") > MOST_TAGS:
         http.cut = f"more than {MOST_TAGS:,} tags"
     return {

@@ -398,6 +398,29 @@ def test_peek_shows_one_document_through_every_step(
     assert "has 40 record(s)" in capsys.readouterr().err
 
 
+def test_peek_shows_a_raw_record_beside_its_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = "<nav>menu</nav><main><p>A page with a sentence of some length, and another one, too.</p></main>"
+    http = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{page}".encode()
+    head = "WARC/1.0\r\nWARC-Type: {}\r\nContent-Type: application/http\r\nContent-Length: {}\r\n\r\n"
+    records = [head.format("request", 3).encode() + b"GET", head.format("response", len(http)).encode() + http]
+    (tmp_path / "x.warc").write_bytes(b"\r\n\r\n".join(records))
+    (tmp_path / "novel.txt").write_text("It was late.")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "name: raw\nsources:\n  web: {read: warc, path: x.warc}\n  books: {read: gutenberg, path: novel.txt}\nsteps: []\n"
+    )
+    assert run("peek", recipe, tmp_path / "x.warc#1", "--raw") == 0
+    said = capsys.readouterr().out
+    raw, _, text = said.partition("--- text")
+    assert page in raw
+    assert "A page with a sentence" in text
+    assert "menu" not in text
+    assert run("peek", recipe, tmp_path / "x.warc#0", "--raw") == 0
+    assert "no document: request record" in capsys.readouterr().out
+    assert run("peek", recipe, tmp_path / "novel.txt", "--raw") == 0
+    assert capsys.readouterr().out.count("It was late.") == 2
+
+
 def test_the_command_line_starts_without_heavy_imports() -> None:
     code = "import sys, corpuskit.cli; print([m for m in ('pyarrow', 'numba', 'duckdb', 'torch') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
