@@ -111,14 +111,15 @@ class Fields:
         for name, kind, places in self._wanted:
             value = None
             for place, path, last in places:
-                value = _take(record, place, path, last=last)
-                if value is _ABSENT:
-                    value = None
+                if last and place in record:  # as `_take` has it, and nearly always so
+                    value = record.pop(place)
+                elif (found := _take(record, place, path, last=last)) is not _ABSENT:
+                    value = found
                 if value is not None:
                     break
             if value is None:
                 continue
-            right = isinstance(value, _PYTHON_TYPES[kind]) and isinstance(value, bool) == (kind == "bool")
+            right = isinstance(value, _PYTHON_TYPES[kind]) and (type(value) is bool) == (kind == "bool")
             if not right and self._free and (converted := _converted(value, kind)) is not None:
                 value, right = converted, True
             if not right or (kind == "int64" and not -(1 << 63) <= value < 1 << 63):

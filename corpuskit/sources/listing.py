@@ -159,7 +159,9 @@ def _nothing(pattern: str) -> UsageError:
     """Say what is there instead."""
     head = _static_folder(pattern)
     if _protocol(pattern):
-        return UsageError(f"`{pattern}` matches no file", "check the address, the pattern, and whether it needs a login")
+        return UsageError(
+            f"`{pattern}` matches no file", "check the address, the pattern, and whether it needs a login"
+        )
     folder = Path(head)
     while not folder.is_dir():
         folder = folder.parent
