@@ -12,7 +12,7 @@ import orjson
 import pydantic
 
 from corpuskit.core.step import Bad
-from corpuskit.errors import did_you_mean
+from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.sources.schemas import schema_named
 
 ColumnType = Literal["string", "int64", "float64", "bool"]
@@ -22,6 +22,9 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float64": (float, int),
     "bool": (bool,),
 }
+
+
+OWN_COLUMNS = ("doc", "text", "domain", "source", "meta")
 
 
 def _checked(column: str) -> str:
@@ -47,7 +50,20 @@ def placed(name: str, column: str) -> tuple[str, str]:
 
 
 def declared(*, columns: Mapping[str, str], schema_: str | None = None, **_: Any) -> dict[str, str]:
-    """The columns that the recipe names, and those of its schema, with their types."""
+    """The columns that the recipe names, and those of its schema, with their types.
+
+    Raises:
+        UsageError: a name that a corpus has for a column of its own, which would replace it.
+    """
+    for name in OWN_COLUMNS:
+        if name in columns:
+            renamed = f"{{original_{name}: {columns[name]} from {name}}}"
+            hint = f"leave it to `meta`, or in `jsonl` and `parquet` say `{renamed}`"
+            raise UsageError(f"`columns` cannot have `{name}`: a corpus has a column of its own of that name", hint)
+    return _types(columns, schema_)
+
+
+def _types(columns: Mapping[str, str], schema_: str | None) -> dict[str, str]:
     known = schema_named(schema_).columns if schema_ is not None else {}
     return {name: kind for name, (kind, *_) in known.items()} | {n: placed(n, c)[0] for n, c in columns.items()}
 
@@ -65,7 +81,7 @@ class Fields:
         known = schema_named(schema) if schema is not None else None
         self.text = text or (known.text if known else "text")
         self.table = known.table if known else None
-        self.columns = declared(columns=columns, schema_=schema)
+        self.columns = _types(columns, schema)
         places = {name: list(found[1:]) for name, found in known.columns.items()} if known else {}
         places |= {name: [placed(name, column)[1]] for name, column in columns.items()}
         self._free = known is not None

@@ -277,6 +277,15 @@ def test_unknown_names_are_answered_with_the_nearest(tmp_path):
     assert "did you mean `string`" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_column_that_a_corpus_has_itself_is_refused(name, tmp_path):
+    write_lines(tmp_path / "x.jsonl", {"text": "t", "source": "s"})
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"sources:\n  a: {{read: jsonl, path: x.jsonl, columns: {{{name}: string}}}}\nsteps: []\n")
+    with pytest.raises(UsageError, match=f"original_{name}: string from {name}"):
+        load(recipe)
+
+
 def test_types_of_tables(tmp_path):
     struct = pa.struct([("url", pa.string()), ("null", pa.string())])
     table = pa.table(
