@@ -27,6 +27,7 @@ from corpuskit.recipe.expect import FUNCTIONS
 from corpuskit.recipe.models import Settings, SourceKeys
 from corpuskit.recipe.validate import models_in
 from corpuskit.shards.settings import Mix, Phase, Shards, Swarm, TokenizerTraining
+from corpuskit.sources.schemas import SCHEMAS
 
 _HEAD = """\
 # Recipe reference
@@ -55,6 +56,31 @@ A recipe has at most one `exact`, one `minhash` and one `holdout`, and any numbe
 `text`, `domain`, `meta`, the columns of the reader, and those of the signals above it.
 """
 
+_SCHEMAS = """\
+### Schemas of `jsonl` and `parquet`
+
+`schema: NAME` reads the records of another tool or of a known corpus: it says where the text is and which fields become
+columns. With it JSON Lines and Parquet of one corpus give the same documents. A field that a record lacks is null; a
+record without the text is unreadable, as ever. A text column takes a value of another type as its JSON. Every other
+field goes to `meta`; what the schema's table of metadata holds stands there without that table, which may also be
+written as text, in JSON or as Python writes a dict. `text` and `columns` beside a schema go before what it says:
+
+    sources:
+      web:  {read: parquet, path: "hf://datasets/HuggingFaceFW/fineweb/sample/10BT/*", schema: fineweb}
+      mine: {read: jsonl, path: dolma/documents, schema: dolma, columns: {license: string from metadata.license}}
+"""
+
+_FOLDERS = """\
+`path` may be the folder of a data set: what `datasets` wrote (`save_to_disk`, with all its splits, or its cache), a
+download from the hub, or `hf://datasets/USER/NAME`. Both readers pass over what stands beside the data, one record each
+that is counted as `read: file about the data set` or the like: the card, license and git's files, locks, what the hub's
+client keeps; `parquet` also the JSON files of `datasets`, and its `cache-*.arrow`, which hold results of `map` and
+`filter` (the same documents again). A folder with data in several formats needs a pattern for each:
+`hf://datasets/USER/NAME/**/*.parquet`. Private and gated data sets need the token of the hub's client, see
+`hf auth login`. Reading from the hub was run through its client against a local server that speaks its protocol, not
+against the hub itself.
+"""
+
 _METHODS = """\
 ### `mix.weights`
 
@@ -78,7 +104,7 @@ def reference() -> str:
     parts = [_HEAD, "## Keys\n", _keys(Settings)]
     parts += ["## `sources`\n", f"{_first(SourceKeys.__doc__)}\n", _keys(SourceKeys)]
     parts += [_step(found, "###") for found in registry.builtin(["source"]).values()]
-    parts.append(_STEPS)
+    parts += [_SCHEMAS, _schemas(), _FOLDERS, _STEPS]
     for kind, title in _KINDS.items():
         parts.append(f"### {title}\n")
         parts += [_step(found, "####") for found in registry.builtin([kind]).values()]
@@ -100,6 +126,19 @@ def reference() -> str:
     rows = [f"| `{name}('NAME')` | {what} |" for name, what in FUNCTIONS.items()]
     parts.append("\n".join(["| function | value |", "| --- | --- |", *rows]) + "\n")
     return "\n".join(parts)
+
+
+def _schemas() -> str:
+    rows = []
+    for name, schema in sorted(SCHEMAS.items()):
+        columns = []
+        for column, (kind, *places) in schema.columns.items():
+            note = "" if kind == "string" else f" ({kind})"
+            columns.append(f"`{column}`{note}" + ("" if places == [column] else f": {' or '.join(places)}"))
+        table = f"`{schema.table}`" if schema.table else "none"
+        rows.append(f"| `{name}` | {schema.about} | `{schema.text}` | {', '.join(columns)} | {table} |")
+    head = "| schema | records of | text | columns, and their fields if named otherwise | table |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- |", *rows]) + "\n"
 
 
 def _keys(model: type[Keys]) -> str:

@@ -74,8 +74,8 @@ class SourceFile(os.PathLike[str]):
                     import fsspec
 
                     handle = stack.enter_context(fsspec.open(self.path, "rb"))
-            except OSError as error:
-                msg = f"{self.path}: cannot be opened: {error.strerror or error}"
+            except Exception as error:  # noqa: BLE001 - the clients of stores have errors of their own
+                msg = f"{self.path}: cannot be opened: {getattr(error, 'strerror', None) or error}"
                 raise CorpuskitError(msg, "check the path and its permissions") from None
             yield handle
 

@@ -10,7 +10,8 @@ from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.sources.base import SourceFile
-from corpuskit.sources.jsonl import UTF8_BOM, UTF16_BOMS, ColumnType, declared
+from corpuskit.sources.fields import ColumnType, declared
+from corpuskit.sources.jsonl import UTF8_BOM, UTF16_BOMS
 from corpuskit.sources.lines import lines, too_large
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}

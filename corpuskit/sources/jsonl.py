@@ -6,8 +6,8 @@ record batches, a kernel reads whole blocks, and only the lines that it finds un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,14 @@ import pyarrow as pa
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.base import BatchedFile, SourceFile
+from corpuskit.sources.companions import companion
+from corpuskit.sources.fields import Column, Fields, declared
 from corpuskit.sources.lines import blocks, lines, too_large, until
 from corpuskit.sources.raw import READ_BYTES
+from corpuskit.sources.schemas import SchemaName
 
-ColumnType = Literal["string", "int64", "float64", "bool"]
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "int64": (int,),
-    "float64": (float, int),
-    "bool": (bool,),
-}
 
 OWN_COLUMNS = ("doc", "text", "domain", "meta")
 BLOCK_BYTES = 4 << 20
@@ -41,36 +37,39 @@ LARGEST_SCANNED = 1 << 30
 """Beyond this `max_doc_bytes` the offsets of a block might not fit 32 bits."""
 
 
-def declared(*, columns: dict[str, str], **_: Any) -> dict[str, str]:
-    """The columns that the recipe names, with their types."""
-    return dict(columns)
-
-
 @step.source(columns=declared, splittable=True)
 def jsonl(
     file: SourceFile,
     *,
-    text: str = "text",
-    columns: dict[str, ColumnType] = {},  # noqa: B006 - never changed
+    schema_: SchemaName | None = None,
+    text: str | None = None,
+    columns: dict[str, Column] = {},  # noqa: B006 - never changed
 ) -> Iterator[dict[str, Any] | pa.RecordBatch | Bad | Skip]:
     """Read JSON Lines, plain or compressed.
 
     A line that is no UTF-8, no strict JSON, no object, or has no string at `text`, is `Bad`, with line and byte offset.
     Blank lines are no records. A byte-order mark at the start of the file and CRLF are accepted. Of a key given twice
-    the last counts.
+    the last counts. A file that stands beside the data of a data set is passed over and counted, see `companion`.
 
     Args:
         file: what to read; a range of a plain file gives the lines that begin in it.
-        text: field that holds the text; `a.b` is field b of the object a.
-        columns: fields to keep as typed columns (a dotted path names its column too): string, int64, float64 or
-            bool; null or absent is null. All other fields go to `meta`.
+        schema_: whose records they are, which says where the text is and what becomes a column, see below; what
+            `text` and `columns` say goes before it.
+        text: field that holds the text, default `text`; `a.b` is field b of the object a.
+        columns: fields to keep as typed columns: string, int64, float64 or bool, of the field that is named as the
+            column, or of another: `{url: string from metadata.url}`; null or absent is null. All other fields go
+            to `meta`.
 
     Raises:
         InputError: UTF-16, or damaged compression.
     """
-    parser = _Parser(file, text, columns)
+    beside = companion(file, tables=False)
+    if beside is not None:
+        yield beside
+        return
+    parser = _Parser(file, Fields(text, columns, schema_))
     if isinstance(file, BatchedFile) and parser.simple:
-        yield from _Scan(file, parser, text).records()
+        yield from _Scan(file, parser).records()
         return
     for number, (offset, line) in enumerate(_lines(file), start=1):
         record = parser.record(number, offset, line)
@@ -81,13 +80,10 @@ def jsonl(
 class _Parser:
     """Makes records of single lines, whatever they hold."""
 
-    def __init__(self, file: SourceFile, text: str, columns: Mapping[str, str]) -> None:
-        self.file = file
-        self.path = text.split(".")
-        self.wanted = {name: (name.split("."), kind) for name, kind in columns.items()}
-        self.simple = (
-            len(self.path) == 1 and not set(columns) & set(OWN_COLUMNS) and file.max_doc_bytes <= LARGEST_SCANNED
-        )
+    def __init__(self, file: SourceFile, fields: Fields) -> None:
+        self.file, self.fields = file, fields
+        own = set(fields.columns) & set(OWN_COLUMNS)
+        self.simple = "." not in fields.text and not own and file.max_doc_bytes <= LARGEST_SCANNED
         """Whether what `_Scan` does is enough for these parameters."""
 
     def record(self, number: int, offset: int, line: bytes | None) -> dict[str, Any] | Bad | None:
@@ -103,7 +99,7 @@ class _Parser:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             return Bad(_reason(line, error), where)
-        return _document(record, self.path, self.wanted, where)
+        return self.fields.document(record, where)
 
     def _without_mark(self, line: bytes) -> bytes:
         """The first line of the file without its byte-order mark."""
@@ -118,13 +114,13 @@ class _Parser:
 class _Scan:
     """Reads a file block by block into record batches, and gives the lines that are unusual to the parser."""
 
-    def __init__(self, file: SourceFile, parser: _Parser, text: str) -> None:
+    def __init__(self, file: SourceFile, parser: _Parser) -> None:
         from corpuskit.kernels import json_lines
 
         self.file, self.parser, self.kernel = file, parser, json_lines
-        self.key = json_lines.name_bytes(text)
-        self.names = sorted(parser.wanted)
-        self.types = [pa.type_for_alias(parser.wanted[name][1]) for name in self.names]
+        self.key = json_lines.name_bytes(parser.fields.text)
+        self.names = sorted(parser.fields.columns)
+        self.types = [pa.type_for_alias(parser.fields.columns[name]) for name in self.names]
         self.starts = np.empty(BLOCK_LINES + 1, np.int64)
         self.kinds, self.forms = np.empty(BLOCK_LINES, np.uint8), np.empty(BLOCK_LINES, np.uint8)
         self.fields = np.empty((json_lines.MOST_PLAIN_FIELDS, 2), np.int64)
@@ -225,10 +221,10 @@ class _Scan:
             rest = rests[borders[row] : borders[row + 1]]
             try:
                 record = orjson.loads(rest) if rest else {}
-                found = _typed(record, self.parser.wanted, "")
+                found = self.parser.fields.take(record)
             except orjson.JSONDecodeError:
-                found = Bad("")
-            if isinstance(found, Bad):
+                found = ""
+            if isinstance(found, str):
                 refused.append(row)
                 found = record = {}
             for name, column in zip(self.names, columns, strict=False):
@@ -279,56 +275,3 @@ def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:
     if b"\r" in line.strip(b"\r"):
         return f"not JSON: {error}; lines end with a carriage return alone: convert with tr '\\r' '\\n'"
     return f"not JSON: {error}"
-
-
-def _document(
-    record: Any, path: list[str], wanted: Mapping[str, tuple[list[str], str]], where: str
-) -> dict[str, Any] | Bad:
-    if not isinstance(record, dict):
-        return Bad(f"a JSON {_json_type(record)}, not an object", where)
-    body = _pop(record, path)
-    if not isinstance(body, str):
-        name = ".".join(path)
-        return Bad(f"no field `{name}`" if body is _ABSENT else f"`{name}` is a {_json_type(body)}, no string", where)
-    typed = _typed(record, wanted, where)
-    if isinstance(typed, Bad):
-        return typed
-    document = {"text": body, **typed}
-    if record:
-        document["meta"] = record
-    return document
-
-
-def _typed(record: dict[str, Any], wanted: Mapping[str, tuple[list[str], str]], where: str) -> dict[str, Any] | Bad:
-    """Take the fields of the wanted columns out of a record; those that are null are left out."""
-    typed = {}
-    for name, (place, kind) in wanted.items():
-        value = _pop(record, place)
-        if value is _ABSENT or value is None:
-            continue
-        right = isinstance(value, _PYTHON_TYPES[kind]) and isinstance(value, bool) == (kind == "bool")
-        if not right or (kind == "int64" and not -(1 << 63) <= value < 1 << 63):
-            return Bad(f"`{name}` is a {_json_type(value)}, not {kind}", where)
-        typed[name] = float(value) if kind == "float64" else value
-    return typed
-
-
-_ABSENT = object()
-
-
-def _pop(record: dict[str, Any], path: list[str]) -> Any:
-    """Take a field out of a record; a key that itself holds the dots comes first."""
-    whole = ".".join(path)
-    if whole in record:
-        return record.pop(whole)
-    for name in path[:-1]:
-        found = record.get(name)
-        if not isinstance(found, dict):
-            return _ABSENT
-        record = found
-    return record.pop(path[-1], _ABSENT)
-
-
-def _json_type(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")

@@ -41,7 +41,8 @@ def list_files(patterns: str | list[str], base: Path) -> list[RawFile]:
 
     Args:
         patterns: files, folders (everything below them) and globs (`*`, `?`, `[...]`, `**` for any folders), local or
-            URLs (`s3://`, `gs://`, `hf://`, `https://`).
+            URLs (`s3://`, `gs://`, `https://`; `hf://datasets/USER/NAME`, the folder of a data set on the hub, with
+            `@REVISION` if wanted). What is no data in such a folder, the readers pass over: `companions.companion`.
         base: folder of local relative patterns.
 
     Raises:
@@ -113,7 +114,7 @@ def _remote(pattern: str) -> dict[str, tuple[int, str]]:
             details = files.find(pattern, detail=True)
         else:
             details = {pattern: files.info(pattern)} if files.exists(pattern) else {}
-    except OSError as error:
+    except Exception as error:  # the clients of stores have errors of their own for a network that fails
         msg = f"{pattern}: cannot be listed: {error}"
         raise InputError(msg, "check the address and the credentials in the environment") from error
     found = {}
@@ -158,7 +159,9 @@ def _nothing(pattern: str) -> UsageError:
     """Say what is there instead."""
     head = _static_folder(pattern)
     if _protocol(pattern):
-        return UsageError(f"`{pattern}` matches no file", "check the address and the pattern")
+        return UsageError(
+            f"`{pattern}` matches no file", "check the address, the pattern, and whether it needs a login"
+        )
     folder = Path(head)
     while not folder.is_dir():
         folder = folder.parent
