@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from zlib_ng import zlib_ng
+
 from corpuskit.sources.raw import READ_BYTES, RawStream
+
+zlib: Any = zlib_ng
+"""As Python's own, and twice as fast; its stubs lack what it has."""
 
 OUT_BYTES = 1 << 20
 """Most bytes that one call of a decompressor may give."""

@@ -7,10 +7,9 @@ off: what is not packed as its header says is taken as it is, and of what breaks
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field
 
-from corpuskit.sources.decompress import salvage
+from corpuskit.sources.decompress import salvage, zlib
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIECE_BYTES = 1 << 16

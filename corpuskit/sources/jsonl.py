@@ -95,6 +95,7 @@ class _Parser:
             line = self._without_mark(line)
         if not line.strip():
             return None
+        self.file.raw_record = line
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:

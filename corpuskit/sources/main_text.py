@@ -26,7 +26,7 @@ LITTLE, MUCH = 400, 1000
 """A page of MUCH characters of which less than LITTLE seem to be main text is a page of short blocks, such as a list of
 links: what is likeliest is its text then."""
 
-_BLANKS = re.compile(r"[ \t\u00a0]*\n(?:[ \t\u00a0]*\n)+")
+_BLANKS = re.compile(r"\n{3,}")
 _TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
 
 
@@ -74,5 +74,8 @@ def all_text(page: str) -> str:
 def plain(text: npt.NDArray[np.uint8]) -> str:
     """Resolve character references, and leave no line of nothing but spaces."""
     found = html.unescape(text.tobytes().decode("utf-8", "replace"))
-    found = _BLANKS.sub("\n\n", _TRAILING.sub("", found)).replace("\u00a0", " ")
+    if "\u00a0" in found or " \n" in found or "\t\n" in found:
+        found = _TRAILING.sub("", found).replace("\u00a0", " ")
+    if "\n\n\n" in found:
+        found = _BLANKS.sub("\n\n", found)
     return found.strip().encode("utf-8", "replace").decode()

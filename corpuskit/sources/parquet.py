@@ -71,7 +71,9 @@ def parquet(
                 values = {n: _cast(file, _at(batch, place), place, kind) for n, (kind, place) in places.items()}
                 found = ({name: column[index] for name, column in values.items()} for index in range(len(texts)))
             for data, record in zip(texts, found, strict=True):
-                yield _document(data.as_py(), record, f"row {row}", file.max_doc_bytes)
+                content = data.as_py()
+                file.raw_record = content or b""
+                yield _document(content, record, f"row {row}", file.max_doc_bytes)
                 row += 1
 
 

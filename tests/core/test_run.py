@@ -407,7 +407,8 @@ def test_peek_shows_a_raw_record_beside_its_text(tmp_path: Path, capsys: pytest.
     (tmp_path / "novel.txt").write_text("It was late.")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "name: raw\nsources:\n  web: {read: warc, path: x.warc}\n  books: {read: gutenberg, path: novel.txt}\nsteps: []\n"
+        "name: raw\nsources:\n  web: {read: warc, path: x.warc}\n"
+        "  books: {read: gutenberg, path: novel.txt}\nsteps: []\n"
     )
     assert run("peek", recipe, tmp_path / "x.warc#1", "--raw") == 0
     said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Input that was made to do harm: nothing reaches the disk, memory is bounded, and good documents around it are kept."""
+"""Input that was made to do harm: nothing reaches the disk, memory is bounded, good documents around it are kept."""
 
 import gzip
 import io
