@@ -13,8 +13,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-LOOKED_AT = 1 << 14
-"""Bytes beside what is not ASCII that an encoding is judged by."""
+LOOKED_AT, JUDGED = 1 << 14, 1 << 12
+"""Bytes beside what is not ASCII that an encoding is detected by, and those that encodings are compared by."""
 
 ENOUGH = 40
 """Bytes that are not ASCII from which on an encoding is told by them."""
@@ -25,7 +25,7 @@ _META = re.compile(
     re.IGNORECASE,
 )
 _JAPANESE = re.compile(rb"\x1b\$[@B](?:[!-~]{2})+\x1b\([BJ]")
-_AROUND = re.compile(rb"[\x00-\x7f]{0,8}(?:[\x80-\xff]+[\x00-\x7f]{0,8})+")
+_AROUND = re.compile(rb"[\x80-\xff]+[\x00-\x7f]{0,8}")
 _SUPERSETS = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "johab": "cp949",
@@ -84,12 +84,20 @@ def _wide(content: bytes) -> str | None:
 def _encoding(content: bytes, declared: Iterable[str | None]) -> str:
     """The encoding of what is not UTF-8."""
     # what is ASCII says nothing, and detectors look at a limited part
-    sample = b" ".join(_AROUND.findall(content))[:LOOKED_AT]
+    pieces, size, end = [], 0, 0
+    for found in _AROUND.finditer(content):
+        pieces.append(content[max(end, found.start() - 8) : found.end()])
+        size, end = size + len(pieces[-1]), found.end()
+        if size > LOOKED_AT:
+            break
+    sample = b" ".join(pieces)[:LOOKED_AT]
     guess = _detected(sample)
     said = [name for name in map(_codec, declared) if name is not None and name != "utf-8"]
+    if guess is not None and guess in said[:1]:
+        return guess
     # words tell more than a declaration does, if there are enough of them
-    names = [guess, *said] if sum(byte >= 0x80 for byte in sample) >= ENOUGH else [*said, guess]
-    odd = {name: _odd(sample, name) for name in [*names, "cp1252"] if name is not None and name != "utf-8"}
+    names = [guess, *said] if sum(byte >= 0x80 for byte in sample[:JUDGED]) >= ENOUGH else [*said, guess]
+    odd = {name: _odd(sample[:JUDGED], name) for name in [*names, "cp1252"] if name is not None and name != "utf-8"}
     return next(name for name, one in odd.items() if one <= min(odd.values()) + _ODD)
 
 
