@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 if TYPE_CHECKING:
     from corpuskit.recipe import Recipe
+
+_JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 def load_recipe(options: argparse.Namespace) -> Recipe:
@@ -35,8 +38,10 @@ def root_of(options: argparse.Namespace, recipe: Recipe) -> str:
 
 
 def answer(options: argparse.Namespace, text: str, data: Any) -> None:
-    """Print text for people, or data for programs with `--json`."""
-    print(json.dumps(data, indent=1, default=str) if options.json else text)
+    """Print text for people, or data for programs with `--json`, where what is no number is null."""
+    if options.json:
+        text = orjson.dumps(data, default=str, option=_JSON).decode()
+    print(text)
 
 
 def repeated(options: argparse.Namespace) -> str:

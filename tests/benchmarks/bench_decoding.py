@@ -51,9 +51,8 @@ def main() -> None:
                         )
     for said, count in pages.items():
         print(f"{said or 'nothing':14}{right[said]:5} of {count}")
-    print(
-        f"{'all':14}{right.total():5} of {pages.total()}, {1000 * (time.process_time() - start) / pages.total():.1f} ms each"
-    )
+    each = 1000 * (time.process_time() - start) / pages.total()
+    print(f"{'all':14}{right.total():5} of {pages.total()}, {each:.1f} ms each")
 
 
 if __name__ == "__main__":
