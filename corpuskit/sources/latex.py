@@ -23,8 +23,12 @@ MAX_STEPS = 200_000
 WORDS = 10
 """A file that nobody inputs is text from this many words on, commands and pictures aside."""
 
-SAME = 0.5
-"""A file is another version of the text if this share of its lines, by characters, is in the text already."""
+SAME = 0.65
+"""A file is another version of the text if this share of its lines, by characters, is in the text already.
+
+Of 33 revisions of chapters of the Stacks project, years older than their newest, 32 share 0.70 and more with it; of its
+chapters with all the others, the one that was copied and adapted shares 0.60 and the rest at most 0.46.
+"""
 
 TEX_SUFFIXES = (".tex", ".ltx", ".latex", ".txt")
 

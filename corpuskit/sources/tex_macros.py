@@ -33,7 +33,7 @@ _BRACE_OR_BRACKET = re.compile(r"\\.|[{}\]]", re.DOTALL)
 _SPACE = re.compile(r"\s*+")
 _NEEDS_TEX = re.compile(
     r"\\(?:[A-Za-z]*@|if(?!f(?![A-Za-z]))|else\b|fi\b|or\b|[gex]?def\b|let\b|futurelet|expandafter|csname|catcode"
-    r"|(?:re)?newcommand)|##"
+    r"|(?:re)?newcommand|mathchoice|mathpalette)|##"
 )
 _SECTIONING = {
     "part",
