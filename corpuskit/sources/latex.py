@@ -199,8 +199,9 @@ class _Files:
                     return min(found, key=self._rank)
         return None
 
-    def _rank(self, name: str) -> tuple[bool, int, str]:
-        return self._aside(name) is not None, -self._length(self._reached(name)), name
+    def _rank(self, name: str) -> tuple[bool, int, bool, str]:
+        has_class = self._any(_DOCUMENT_CLASS, [name])
+        return self._aside(name) is not None, -self._length(self._reached(name)), not has_class, name
 
     def stands_alone(self, name: str) -> bool:
         """Whether a file is a document, or inputs one, and no part of another."""

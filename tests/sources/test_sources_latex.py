@@ -124,6 +124,10 @@ def test_files_are_joined_by_every_command_and_looked_for_where_latex_does():
     assert paper.left_out == ("a2.tex (no text of its own, 5 characters)",)
 
 
+def test_of_files_that_input_each_other_the_one_with_the_class_is_the_main_file():
+    assert document_text({"m.tex": document("M \\input{a}"), "a.tex": "A \\input{m}", "x.tex": "\\def\\y{z}"}) == "M A"
+
+
 def test_text_that_nobody_inputs_follows_by_name_with_the_macros_of_the_main_file():
     files = {
         "main.tex": document("Start.", "\\newcommand{\\R}{\\mathbb{R}}"),
@@ -159,7 +163,7 @@ def test_a_supplement_follows_with_its_own_macros_and_other_versions_are_left_ou
         "paper.tex": document(f"\\x\n{PROSE * 3}", "\\newcommand{\\x}{PAPER}"),
         "paper_v1.tex": document(f"An old first line.\n{PROSE}"),
         "supp.tex": supplement,
-        "supp-copy.tex": supplement.replace("frosts", "frost"),
+        "supp-copy.tex": supplement.replace("\\input{more}", ""),
         "more.tex": "Data are available.",
     }
     paper = read_paper(files)
