@@ -15,20 +15,23 @@ from corpuskit.sources.archives import Entry, archive_kind, entries, tar_entries
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decoding import decode
 from corpuskit.sources.decompress import decompressed
-from corpuskit.sources.latex import document_text
+from corpuskit.sources.latex import TEX_SUFFIXES, read_paper
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.raw import RawStream
 
-_TEXT_SUFFIXES = (".tex", ".ltx", ".latex", ".txt", ".bbl", ".def", ".sty", ".cls")
+_READ_SUFFIXES = (*TEX_SUFFIXES, ".bbl", ".def", ".sty", ".cls")
 _TAR_SIGN = slice(257, 262)
 
 
-@step.source(columns={"arxiv_id": "string", "files": "int64"}, extract=True)
+@step.source(columns={"arxiv_id": "string", "files": "int64", "left_out": "string"}, version=2, extract=True)
 def arxiv(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     r"""Read the tars of arXiv's bulk source: a gzip per paper, which holds one TeX file or a tar of files.
 
-    The main file is found, `\input` and `\include` are inlined, comments, preamble and bibliography are out, the
-    user's macros are expanded; sections and mathematics stay as written. `files` counts the paper's TeX files.
+    The main file is found, what it inputs is inlined, comments, preamble and bibliography are out, the user's macros
+    are expanded; sections, mathematics and verbatim text stay as written. Text that nobody inputs follows, then a
+    supplement or other document of its own. `files` counts the TeX files that the text was made of; `left_out` names
+    the paper's other TeX files as `NAME (REASON, N characters)`, joined by `; `, or is null: macros, pictures, other
+    versions of the same text, letters to referees, files whose input is commented out.
 
     Raises:
         InputError: the outer tar is damaged or cut, after every whole paper before.
@@ -59,11 +62,17 @@ def _paper(entry: Entry, file: SourceFile) -> dict[str, Any] | Bad | Skip:
         return Bad(error.message.partition(": ")[2], entry.name)
     if isinstance(files, Bad | Skip):
         return files
-    text = document_text(files)
-    if text is None:
+    texts, unread = files
+    paper = read_paper(texts)
+    if paper is None:
         return Skip("no TeX source")
-    tex = sum(path.lower().endswith(".tex") for path in files)
-    return {"text": text, "arxiv_id": _identifier(entry.name), "files": max(1, tex)}
+    left_out = "; ".join([*paper.left_out, *unread])
+    return {
+        "text": paper.text,
+        "arxiv_id": _identifier(entry.name),
+        "files": len(paper.files),
+        "left_out": left_out or None,
+    }
 
 
 def _identifier(name: str) -> str:
@@ -73,8 +82,8 @@ def _identifier(name: str) -> str:
     return f"{old[1]}/{old[2]}" if old else stem
 
 
-def _sources(content: bytes, name: str, file: SourceFile) -> dict[str, str] | Bad | Skip:
-    """A paper's text files by path."""
+def _sources(content: bytes, name: str, file: SourceFile) -> tuple[dict[str, str], list[str]] | Bad | Skip:
+    """A paper's text files by path, and those that could not be read."""
     inner = SourceFile(f"{file.path}#{name}", name, max_doc_bytes=file.max_doc_bytes)
     pieces, size = [], 0
     for chunk in decompressed(RawStream(inner.path, io.BytesIO(content))):
@@ -88,14 +97,37 @@ def _sources(content: bytes, name: str, file: SourceFile) -> dict[str, str] | Ba
     if data.startswith(b"%!PS"):
         return Skip("PostScript only")
     if not _is_tar(data):
-        return {"main.tex": decode(data)}
-    files = {}
+        return {"main.tex": decode(data, _declared(data))}, []
+    files, unread = {}, []
     for entry in tar_entries(io.BytesIO(data), inner):
-        if entry.name.lower().endswith(_TEXT_SUFFIXES) and not entry.link:
+        if entry.name.lower().endswith(_READ_SUFFIXES) and not entry.link:
             part = entry.content()
             if isinstance(part, bytes):
-                files[entry.name.removeprefix("./")] = decode(part)
-    return files or Skip("no TeX source")
+                files[entry.name.removeprefix("./")] = part
+            else:
+                unread.append(f"{entry.name.removeprefix('./')} ({part.reason})")
+    whole = next(filter(None, map(_declared, files.values())), None)
+    texts = {path: decode(part, _declared(part), whole) for path, part in files.items()}
+    return (texts, unread) if texts else Skip("no TeX source")
+
+
+_INPUTENC = re.compile(
+    rb"^[^%\n]{0,200}?\\(?:(?:usepackage|RequirePackage)\s*\[([^\]%]{1,100})\]\s*\{[\w,\s]{0,100}inputenc\b|inputencoding\s*\{([\w-]+))",
+    re.MULTILINE,
+)
+_ENCODINGS = {
+    "latin9": "iso-8859-15", "latin10": "iso-8859-16", "ansinew": "windows-1252", "applemac": "macintosh",
+    "maccyr": "mac-cyrillic", "macce": "mac-latin2", "cp437de": "cp437", "koi8-ru": "koi8-u",
+}  # fmt: skip
+"""Names of inputenc (The LaTeX Companion, table 7.22) that are not those of the web."""
+
+
+def _declared(data: bytes) -> str | None:
+    """The encoding that a file declares with `inputenc`, the last of several options."""
+    if b"inputenc" not in data or (found := _INPUTENC.search(data)) is None:
+        return None
+    name = (found[1] or found[2]).decode("ascii", "replace").rpartition(",")[2].strip()
+    return _ENCODINGS.get(name, name)
 
 
 def _is_tar(data: bytes) -> bool:

@@ -33,6 +33,9 @@ _SUPERSETS = {
 }  # fmt: skip
 """Encodings that files use under the name of the smaller one (https://encoding.spec.whatwg.org/#names-and-labels)."""
 
+_OTHERS = {"cp437", "cp850", "cp852", "cp855", "cp858", "cp865", "mac-cyrillic", "mac-latin2", "iso-8859-16"}
+"""Encodings that no browser reads and old files are declared to have."""
+
 _ODD = 0.05
 """The share of odd characters by which another encoding must be better than what the file says."""
 
@@ -111,9 +114,11 @@ def _detected(sample: bytes) -> str | None:
 
 
 def _codec(name: str | None) -> str | None:
-    """Python's name of an encoding as browsers read it; None for a name that they do not know."""
+    """Python's name of an encoding as browsers read it; None for a name that neither they nor _OTHERS know."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 
+    if name in _OTHERS:
+        return name
     mapped = map_encoding_to_html5(name) if name else None
     if mapped is None or (mapped == "utf-8" and "8" not in str(name)):  # so are names without a meaning
         return None
