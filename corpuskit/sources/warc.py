@@ -17,10 +17,11 @@ from corpuskit.sources.decoding import decode, decode_page
 from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
 from corpuskit.sources.http import fields, parse
 from corpuskit.sources.lines import too_large
+from corpuskit.sources.raw import RawStream
 
 HEADER_BYTES = 1 << 20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
-_COLUMNS = {
+COLUMNS = {
     "url": "string",
     "date": "string",
     "record_id": "string",
@@ -31,7 +32,10 @@ _COLUMNS = {
 _KNOWN = {"warcinfo", "request", "metadata", "revisit", "resource", "continuation"}
 
 
-@step.source(columns=_COLUMNS, extract=True, libraries=("resiliparse", "brotli", "zstandard"))
+LIBRARIES = ("resiliparse", "brotli", "zstandard")
+
+
+@step.source(columns=COLUMNS, extract=True, libraries=LIBRARIES)
 def warc(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read WARC and WET, plain, per-record gzip, whole-file gzip or zstd.
 
@@ -43,36 +47,48 @@ def warc(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     Raises:
         InputError: ARC files; damaged zstd.
     """
-    for record in _records(file):
-        if isinstance(record, Bad):
-            yield record
-        elif record.type == "response":
-            yield _response(record, file.max_doc_bytes)
-        elif record.type == "conversion":
-            yield _conversion(record)
-        else:
-            yield Skip(f"{record.type} record" if record.type in _KNOWN else "record of an unknown type")
+    with file.raw() as raw:
+        for record in records(file, raw):
+            yield record if isinstance(record, Bad) else document(record, file.max_doc_bytes)
 
 
 @dataclass(frozen=True)
-class _Record:
+class Record:
+    """A WARC record: its place, its header with names in lower case, what follows the header."""
+
     where: str
     headers: dict[str, str]
     body: bytes
 
     @property
     def type(self) -> str:
+        """`response`, `conversion` and the like; empty if it does not say."""
         return self.headers.get("warc-type", "").lower()
 
+    @property
+    def url(self) -> str | None:
+        """What it is about."""
+        return self.headers.get("warc-target-uri", "").strip("<>") or None
+
     def columns(self) -> dict[str, Any]:
+        """Columns of each kind of record."""
         return {
-            "url": self.headers.get("warc-target-uri", "").strip("<>") or None,
+            "url": self.url,
             "date": self.headers.get("warc-date"),
             "record_id": self.headers.get("warc-record-id"),
         }
 
 
-def _response(record: _Record, limit: int) -> dict[str, Any] | Bad | Skip:
+def document(record: Record, limit: int) -> dict[str, Any] | Bad | Skip:
+    """The document that a record is, with `COLUMNS`; a body of more than `limit` bytes is Bad."""
+    if record.type == "response":
+        return _response(record, limit)
+    if record.type == "conversion":
+        return _conversion(record)
+    return Skip(f"{record.type} record" if record.type in _KNOWN else "record of an unknown type")
+
+
+def _response(record: Record, limit: int) -> dict[str, Any] | Bad | Skip:
     if not record.headers.get("content-type", "").lower().startswith("application/http"):
         return Skip("response without HTTP")
     http = parse(record.body, limit)
@@ -108,19 +124,23 @@ def main_text(content: bytes, charset: str | None) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _conversion(record: _Record) -> dict[str, Any]:
+def _conversion(record: Record) -> dict[str, Any]:
     language = record.headers.get("warc-identified-content-language")
     return {"text": decode(record.body, "utf-8"), **record.columns(), "content_language": language}
 
 
-def _records(file: SourceFile) -> Iterator[_Record | Bad]:
-    with file.raw() as raw:
-        head = raw.take(10)
-        raw.unread(head)
-        if codec_of(head) == "gzip":
-            yield from _Framer(file, gzip_members(raw, resume_at=b"WARC/")).records()
-        else:
-            yield from _Framer(file, (Member(-1, data) for data in decompressed(raw))).records()
+def records(file: SourceFile, raw: RawStream) -> Iterator[Record | Bad]:
+    """The records of `raw`, which is `file` or a part of it.
+
+    Raises:
+        InputError: as `warc`.
+    """
+    head = raw.take(10)
+    raw.unread(head)
+    if codec_of(head) == "gzip":
+        yield from _Framer(file, gzip_members(raw, resume_at=b"WARC/")).records()
+    else:
+        yield from _Framer(file, (Member(-1, data) for data in decompressed(raw))).records()
 
 
 class _Lost(Exception):
@@ -140,7 +160,7 @@ class _Framer:
         self._member = -1
         self._ended = False
 
-    def records(self) -> Iterator[_Record | Bad]:
+    def records(self) -> Iterator[Record | Bad]:
         number = 0
         while True:
             where = ""
@@ -153,7 +173,7 @@ class _Framer:
             except _Lost as lost:
                 yield Bad(str(lost), where or f"record {number}")
 
-    def _record(self, where: str) -> _Record | Bad:
+    def _record(self, where: str) -> Record | Bad:
         head = self._header()
         if not head.startswith(b"WARC/"):
             if head.startswith(b"filedesc:"):
@@ -174,7 +194,7 @@ class _Framer:
         if after and after[:1] not in b"\r\n" and not b"WARC/".startswith(after):
             self._resync()
             return Bad("the record is longer than its Content-Length", where)
-        return _Record(where, headers, body)
+        return Record(where, headers, body)
 
     def _fill(self) -> bool:
         """Get more data; False at the end of the file."""
