@@ -239,8 +239,7 @@ def evaluate(expr: str, batch: Batch) -> pa.Array:
     try:
         table = connection.sql(f"SELECT ({expr}\n) AS keep FROM __batch").to_arrow_table()
     except duckdb.Error as error:
-        reason = re.split(r"\n\nLINE|\n\tCandidate functions", str(error))[0].replace("\n", " ")
-        msg = f"`{expr}`: {reason}"
+        msg = f"`{expr}`: {reason_of(error)}"
         convert = isinstance(error, duckdb.ConversionException)
         raise UsageError(msg, "TRY_CAST gives null where a value cannot be converted" if convert else None) from None
     finally:
@@ -250,6 +249,11 @@ def evaluate(expr: str, batch: Batch) -> pa.Array:
         msg = f"`{expr}` gives {keep.type}, not true or false"
         raise UsageError(msg, "compare it with something, such as `... > 0`")
     return keep
+
+
+def reason_of(error: Exception) -> str:
+    """What DuckDB says, on one line, without the query that was made around an expression."""
+    return re.split(r"\n\nLINE|\n\tCandidate functions", str(error))[0].replace("\n", " ")
 
 
 def check_types(expr: str, schema: pa.Schema) -> None:

@@ -18,9 +18,9 @@ import pydantic
 
 from corpuskit.core import step
 from corpuskit.core.identity import Folder
-from corpuskit.core.sql import check_types, columns_of
+from corpuskit.core.sql import check_types, columns_of, reason_of
 from corpuskit.core.step import Bad, Skip
-from corpuskit.errors import CorpuskitError, InputError, UsageError, did_you_mean
+from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.ranges import Range, RangedFiles, read_in_order
@@ -78,8 +78,8 @@ def commoncrawl_index(
         registered_domains: as `example.is`, with all hosts below it.
         mime_types: of `content_mime_detected`. Of pages `warc` keeps HTML: `[text/html, application/xhtml+xml]` saves
             the reading of all others.
-        where: a DuckDB expression over the columns of the index, such as `fetch_status = 200`; the `KEY=VALUE` folders
-            of the file (`crawl=`, `subset=`) are columns too.
+        where: a DuckDB expression over the columns of the index, such as `fetch_status = 200`; `crawl` and
+            `subset` are taken from the folders of the file, as `crawl=CC-MAIN-2024-10`, where it lacks them.
 
     Raises:
         UsageError: the index lacks a column that is asked for, or `where` does not fit its columns.
@@ -127,7 +127,7 @@ def _document(row: _Row, data: bytes | None, limit: int) -> dict[str, Any] | Bad
     if isinstance(record, Bad):
         return Bad(record.reason, where)
     if more is not None:
-        return Bad("more than one WARC record in the range", where)
+        return Bad(more.reason if isinstance(more, Bad) else "more than one WARC record in the range", where)
     if row.url and record.url and unquote(record.url) != unquote(row.url):
         return Bad(f"the record is of {record.url}, the index says {row.url}", where)
     made = document(record, limit)
@@ -153,7 +153,7 @@ def _batches(file: SourceFile, conditions: list[str], where: str | None) -> Iter
     """`_PLACED` of the rows that are asked for; of the file only the columns and row groups that matter are read."""
     import duckdb
 
-    from corpuskit.sources.queried import TABLE, queried
+    from corpuskit.sources.queried import FILE, TABLE, queried
 
     try:
         with queried(file.path) as connection:
@@ -167,13 +167,13 @@ def _batches(file: SourceFile, conditions: list[str], where: str | None) -> Iter
             query = f"SELECT {placed} FROM (SELECT *{added} FROM {TABLE}) WHERE {chosen} ORDER BY 2, 3, 4, 1"
             yield from connection.sql(query).to_arrow_reader(ROWS)
     except duckdb.ConversionException as error:
-        msg = f"{file.path}: `{where}`: {error}"
+        msg = f"{file.path}: `{where}`: {reason_of(error)}"
         raise UsageError(msg, "TRY_CAST gives null where a value cannot be converted") from None
     except duckdb.OutOfMemoryException as error:
-        msg = f"{file.path}: DuckDB needs more memory than the reader gives it: {error}"
+        msg = f"{file.path}: DuckDB needs more memory than the reader gives it: {reason_of(error)}"
         raise CorpuskitError(msg, "ask for fewer rows at a time, or write the index with smaller row groups") from None
     except duckdb.Error as error:
-        raise file.damaged(f"cannot be read as Parquet: {error}") from None
+        raise file.damaged(f"cannot be read as Parquet: {reason_of(error).replace(FILE, file.relative)}") from None
 
 
 def _check(file: SourceFile, schema: pa.Schema, conditions: list[str], where: str | None) -> None:
@@ -181,7 +181,7 @@ def _check(file: SourceFile, schema: pa.Schema, conditions: list[str], where: st
     for name in needed:
         if name not in schema.names:
             msg = f"{file.path}: the index has no column `{name}`"
-            raise UsageError(msg, did_you_mean(name, schema.names) or f"columns: {', '.join(schema.names)}")
+            raise UsageError(msg, f"columns: {', '.join(schema.names)}")
     if where:
         try:
             check_types(where, schema)
@@ -191,9 +191,9 @@ def _check(file: SourceFile, schema: pa.Schema, conditions: list[str], where: st
 
 
 def _folders(file: SourceFile) -> dict[str, str]:
-    """Columns of a partitioned table that stand in the path alone: `crawl=CC-MAIN-2024-10/subset=warc/`."""
-    parts = (re.fullmatch(r"([a-z_]+)=(.*)", part) for part in file.path.split("/")[:-1])
-    return {part[1]: part[2] for part in parts if part}
+    """The columns that stand in the path alone, as in `crawl=CC-MAIN-2024-10/subset=warc/`."""
+    parts = (part.partition("=") for part in file.path.split("/")[:-1])
+    return {name: value for name, _, value in parts if name in ("crawl", "subset") and value}
 
 
 def _quoted(value: str) -> str:

@@ -18,8 +18,10 @@ from corpuskit.sources.ranges import RangedFiles
 MEMORY = "256MiB"
 """Of DuckDB; what it cannot hold while it sorts goes to a scratch folder."""
 
-TABLE = "read_parquet('one://file', hive_partitioning = false)"
-"""The file, in SQL."""
+FILE = "one://file"
+"""What DuckDB calls the file, in its errors too."""
+
+TABLE = f"read_parquet('{FILE}', hive_partitioning = false)"
 
 
 @contextlib.contextmanager

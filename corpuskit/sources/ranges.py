@@ -46,15 +46,10 @@ R = TypeVar("R", bound=Range)
 
 
 class RangedFiles:
-    """The files of one store, by addresses as fsspec opens them; safe to share between threads.
-
-    Attributes:
-        requests, asked: how many ranges were asked for, and their bytes.
-    """
+    """The files of one store, by addresses as fsspec opens them; safe to share between threads."""
 
     def __init__(self, address: str) -> None:
         self._files = filesystem(address)
-        self.requests = self.asked = 0
 
     def size(self, address: str) -> int:
         """Bytes of a file; raises as `read` does."""
@@ -74,8 +69,6 @@ class RangedFiles:
         return data
 
     def _read(self, address: str, start: int, end: int) -> Any:
-        self.requests += 1
-        self.asked += end - start
         try:
             return self._files.cat_file(address, start=start, end=end)
         except (FileNotFoundError, PermissionError):
