@@ -1,6 +1,6 @@
 """Pages of Common Crawl by its columnar index: only the records that are asked for are read from the WARC files.
 
-After UnifiedCrawl (Subramaniam et al. 2024, arXiv:2411.14343): DuckDB picks rows of the index, whose files are Parquet,
+After UnifiedCrawl (Tessema et al. 2024, arXiv:2411.14343): DuckDB picks rows of the index, whose files are Parquet,
 and each row is a byte range of a WARC file. A language thus costs what it weighs, not what the crawl does.
 """
 
