@@ -29,6 +29,21 @@ class File(str):
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
 
 
+class Folder(str):
+    """A parameter that names a folder or a URL: a folder is resolved against the recipe's.
+
+    The address enters the key, nothing of what lies there does.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
+
+
 def fingerprint_value(value: Any) -> Any:
     """Turn a parameter into JSON; a file becomes its digest; what cannot be hashed is an error."""
     if isinstance(value, File):

@@ -11,6 +11,7 @@ import pyarrow as pa
 from corpuskit.core.batch import set_column
 from corpuskit.core.calls import Source, StepCall
 from corpuskit.core.keys import block_hash, plain
+from corpuskit.core.sql import columns_of
 from corpuskit.core.step import Bad, Skip
 from corpuskit.documents.applied import AppliedStep
 from corpuskit.documents.kinds import StepCall as AppliedCall
@@ -20,7 +21,6 @@ from corpuskit.recipe import Recipe
 from corpuskit.recipe.calls import is_where
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.listing import list_files
-from corpuskit.steps.where import columns_of
 
 SHOWN = 200
 """Characters of a text that are shown before and after an edit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pydantic
 
 from corpuskit.core import registry
 from corpuskit.core.calls import StepCall
-from corpuskit.core.identity import File
+from corpuskit.core.identity import File, Folder
 from corpuskit.core.step import Kind, Step
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.mix import methods
@@ -33,7 +34,7 @@ REPEATABLE = frozenset({"lines"})
 
 NOT_YET = frozenset(
     "decontaminate pii urls words identifiers metadata".split()  # noqa: SIM905
-    + "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf commoncrawl_index".split()  # noqa: SIM905
+    + "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf".split()  # noqa: SIM905
 )
 """Steps and readers that a later version has."""
 
@@ -286,7 +287,7 @@ def mixing_method(node: Node, tokens: int | str | None, base: Path, faults: Faul
 
 
 def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Faults) -> Any:
-    """A value with each `File` in it made absolute; a file that is not there is a fault."""
+    """A value with each `File` and `Folder` in it made absolute; one that is not there is a fault."""
     if isinstance(value, File):
         span = node.span if node is not None else owner
         path = (node.span.document.base if node is not None else base) / value
@@ -295,6 +296,12 @@ def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Fault
             hint = did_you_mean(path.name, beside)
             faults.add(span, f"there is no file {path}", hint)
         return type(value)(path)
+    if isinstance(value, Folder) and "://" not in value:
+        span = node.span if node is not None else owner
+        folder = span.document.base / Path(value).expanduser()
+        if not folder.is_dir():
+            faults.add(span, f"there is no folder {folder}")
+        return Folder(os.path.normpath(folder))
     below: Callable[[Any], Node | None] = lambda key: node.get(key) if node is not None else None  # noqa: E731
     if isinstance(value, dict):
         return {key: _files(item, below(key), owner, base, faults) for key, item in value.items()}

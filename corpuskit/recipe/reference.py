@@ -17,7 +17,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from corpuskit.core import registry
-from corpuskit.core.identity import File
+from corpuskit.core.identity import File, Folder
 from corpuskit.core.numbers import Bytes
 from corpuskit.core.settings import Keys
 from corpuskit.core.step import Kind, Step
@@ -247,6 +247,8 @@ def _type(annotation: Any) -> str:
         return "table"
     if isinstance(annotation, type) and issubclass(annotation, File):
         return "path of a file"
+    if annotation is Folder:
+        return "path of a folder, or URL"
     if isinstance(annotation, type) and issubclass(annotation, Keys):
         return "table, see below"
     if models_in(annotation):

@@ -123,7 +123,7 @@ def _reads(one: Placed, faults: Faults) -> set[str]:
         return {params["by"]} if params["by"] is not None and len(faults) == before else set()
     if not is_where(one.call.step):
         return set()
-    from corpuskit.steps.where import columns_of
+    from corpuskit.core.sql import columns_of
 
     try:
         return columns_of(one.call.params["expr"])
@@ -138,7 +138,7 @@ def _expression(one: Placed) -> Node:
 
 def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> None:
     """Bind the rule to its columns' types, where all are known."""
-    from corpuskit.steps.where import check_types
+    from corpuskit.core.sql import check_types
 
     if _is_sample(one):
         _number(one, columns, faults)

@@ -1,6 +1,7 @@
 """Readers of raw dumps, each a `@step.source`; importing this registers them by name."""
 
 import corpuskit.sources.arxiv
+import corpuskit.sources.commoncrawl_index
 import corpuskit.sources.delimited
 import corpuskit.sources.gutenberg
 import corpuskit.sources.jsonl

@@ -74,7 +74,7 @@ def _protocol(pattern: str) -> str:
 def _absolute(pattern: str, base: Path) -> str:
     """A pattern with its folder, without `.` and `..`; a URL as its store writes it."""
     if _protocol(pattern):
-        files = _filesystem(pattern)
+        files = filesystem(pattern)
         return str(files.unstrip_protocol(files._strip_protocol(pattern)))  # noqa: SLF001 - one way to write an address
     return os.path.normpath(Path(base, Path(pattern).expanduser()).absolute())
 
@@ -94,7 +94,12 @@ def _local(pattern: str) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _filesystem(pattern: str) -> Any:
+def filesystem(pattern: str) -> Any:
+    """The file system of a path or URL, as fsspec has it.
+
+    Raises:
+        UsageError: its backend is not installed.
+    """
     import fsspec
 
     try:
@@ -105,7 +110,7 @@ def _filesystem(pattern: str) -> Any:
 
 
 def _remote(pattern: str) -> dict[str, tuple[int, str]]:
-    files = _filesystem(pattern)
+    files = filesystem(pattern)
     web = _protocol(pattern) in ("http", "https")  # no folders there, and `?` begins a query
     try:
         if glob.has_magic(pattern) and not web:

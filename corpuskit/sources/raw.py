@@ -15,12 +15,12 @@ class RawStream:
     """Raw bytes in order, with their offset and a running SHA-256; bytes can be put back.
 
     Attributes:
-        path: for errors. offset: of the byte that `read` gives next.
+        path: for errors. offset: of the byte that `read` gives next; of the first, where `handle` is a part of a file.
     """
 
-    def __init__(self, path: str, handle: IO[bytes]) -> None:
+    def __init__(self, path: str, handle: IO[bytes], offset: int = 0) -> None:
         self.path = path
-        self.offset = 0
+        self.offset = offset
         self.complete = False
         self._handle = handle
         self._hash = hashlib.sha256()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
@@ -16,13 +16,14 @@ from corpuskit.kernels.html import MOST_TAGS
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decoding import decode, decode_page
 from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
+from corpuskit.sources.extractors import EXTRACTORS, Extractor, libraries
 from corpuskit.sources.http import fields, parse
 from corpuskit.sources.lines import too_large
-from corpuskit.sources.main_text import main_text
+from corpuskit.sources.raw import RawStream
 
 HEADER_BYTES = 1 << 20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
-_COLUMNS = {
+COLUMNS = {
     "url": "string",
     "date": "string",
     "record_id": "string",
@@ -33,36 +34,7 @@ _COLUMNS = {
 _KNOWN = {"warcinfo", "request", "metadata", "revisit", "resource", "continuation"}
 
 
-_PACKAGES = {"corpuskit": (), "resiliparse": (), "trafilatura": ("trafilatura",)}
-Extractor = Literal["corpuskit", "resiliparse", "trafilatura"]
-
-
-def _by_resiliparse(page: str) -> str:
-    from resiliparse.extract.html2text import extract_plain_text
-
-    text: str = extract_plain_text(page, main_content=True, preserve_formatting=True, alt_texts=False, comments=False)
-    return text.encode("utf-8", "replace").decode()
-
-
-def _by_trafilatura(page: str) -> str:
-    import trafilatura
-
-    text: str | None = trafilatura.extract(page, include_comments=False, fast=True)
-    return (text or "").encode("utf-8", "replace").decode()
-
-
-_EXTRACTORS: dict[str, Callable[[str], str]] = {
-    "corpuskit": main_text,
-    "resiliparse": _by_resiliparse,
-    "trafilatura": _by_trafilatura,
-}
-
-
-def _libraries(extract: Extractor = "corpuskit") -> tuple[str, ...]:
-    return ("resiliparse", "brotli", "zstandard", *_PACKAGES[extract])
-
-
-@step.source(version=2, columns=_COLUMNS, extract=True, libraries=_libraries)
+@step.source(version=2, columns=COLUMNS, extract=True, libraries=libraries)
 def warc(file: SourceFile, *, extract: Extractor = "corpuskit") -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read WARC and WET, plain, per-record gzip, whole-file gzip or zstd.
 
@@ -73,43 +45,54 @@ def warc(file: SourceFile, *, extract: Extractor = "corpuskit") -> Iterator[dict
 
     Args:
         file: what to read.
-        extract: what finds the main text of a page. `corpuskit`; `resiliparse`, without its comments; `trafilatura`,
-            without its comments and in its fast way (`pip install 'corpuskit[trafilatura]'`), a tenth as fast.
+        extract: what finds the main text of a page: `corpuskit`, or `resiliparse` or `trafilatura`, both without
+            comments; trafilatura in its fast way (`pip install 'corpuskit[trafilatura]'`), which is a tenth as fast.
 
     Raises:
         InputError: ARC files; damaged zstd.
     """
-    extracted = _EXTRACTORS[extract]
-    for record in _records(file):
-        if isinstance(record, Bad):
-            yield record
-        elif record.type == "response":
-            yield _response(record, file, extracted)
-        elif record.type == "conversion":
-            yield _conversion(record)
-        else:
-            yield Skip(f"{record.type} record" if record.type in _KNOWN else "record of an unknown type")
+    with file.raw() as raw:
+        for record in records(file, raw):
+            yield record if isinstance(record, Bad) else document(record, file, EXTRACTORS[extract])
 
 
 @dataclass(frozen=True)
-class _Record:
+class Record:
+    """A WARC record: its place, its header with names in lower case, what follows the header."""
+
     where: str
     headers: dict[str, str]
     body: bytes
 
     @property
     def type(self) -> str:
+        """`response`, `conversion` and the like; empty if it does not say."""
         return self.headers.get("warc-type", "").lower()
 
+    @property
+    def url(self) -> str | None:
+        """What it is about."""
+        return self.headers.get("warc-target-uri", "").strip("<>") or None
+
     def columns(self) -> dict[str, Any]:
+        """Columns of each kind of record."""
         return {
-            "url": self.headers.get("warc-target-uri", "").strip("<>") or None,
+            "url": self.url,
             "date": self.headers.get("warc-date"),
             "record_id": self.headers.get("warc-record-id"),
         }
 
 
-def _response(record: _Record, file: SourceFile, extracted: Callable[[str], str]) -> dict[str, Any] | Bad | Skip:
+def document(record: Record, file: SourceFile, extracted: Callable[[str], str]) -> dict[str, Any] | Bad | Skip:
+    """The document that a record is, with `COLUMNS`; a body larger than the file's limit is Bad."""
+    if record.type == "response":
+        return _response(record, file, extracted)
+    if record.type == "conversion":
+        return _conversion(record)
+    return Skip(f"{record.type} record" if record.type in _KNOWN else "record of an unknown type")
+
+
+def _response(record: Record, file: SourceFile, extracted: Callable[[str], str]) -> dict[str, Any] | Bad | Skip:
     if not record.headers.get("content-type", "").lower().startswith("application/http"):
         return Skip("response without HTTP")
     limit = file.max_doc_bytes
@@ -138,19 +121,23 @@ def _response(record: _Record, file: SourceFile, extracted: Callable[[str], str]
     }
 
 
-def _conversion(record: _Record) -> dict[str, Any]:
+def _conversion(record: Record) -> dict[str, Any]:
     language = record.headers.get("warc-identified-content-language")
     return {"text": decode(record.body, "utf-8"), **record.columns(), "content_language": language}
 
 
-def _records(file: SourceFile) -> Iterator[_Record | Bad]:
-    with file.raw() as raw:
-        head = raw.take(10)
-        raw.unread(head)
-        if codec_of(head) == "gzip":
-            yield from _Framer(file, gzip_members(raw, resume_at=b"WARC/")).records()
-        else:
-            yield from _Framer(file, (Member(-1, data) for data in decompressed(raw))).records()
+def records(file: SourceFile, raw: RawStream) -> Iterator[Record | Bad]:
+    """The records of `raw`, which is `file` or a part of it.
+
+    Raises:
+        InputError: as `warc`.
+    """
+    head = raw.take(10)
+    raw.unread(head)
+    if codec_of(head) == "gzip":
+        yield from _Framer(file, gzip_members(raw, resume_at=b"WARC/")).records()
+    else:
+        yield from _Framer(file, (Member(-1, data) for data in decompressed(raw))).records()
 
 
 class _Lost(Exception):
@@ -170,7 +157,7 @@ class _Framer:
         self._member = -1
         self._ended = False
 
-    def records(self) -> Iterator[_Record | Bad]:
+    def records(self) -> Iterator[Record | Bad]:
         number = 0
         while True:
             where = ""
@@ -183,7 +170,7 @@ class _Framer:
             except _Lost as lost:
                 yield Bad(str(lost), where or f"record {number}")
 
-    def _record(self, where: str) -> _Record | Bad:
+    def _record(self, where: str) -> Record | Bad:
         head = self._header()
         if not head.startswith(b"WARC/"):
             if head.startswith(b"filedesc:"):
@@ -204,7 +191,7 @@ class _Framer:
         if after and after[:1] not in b"\r\n" and not b"WARC/".startswith(after):
             self._resync()
             return Bad("the record is longer than its Content-Length", where)
-        return _Record(where, headers, body)
+        return Record(where, headers, body)
 
     def _fill(self) -> bool:
         """Get more data; False at the end of the file."""

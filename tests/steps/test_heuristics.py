@@ -11,8 +11,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpuskit.core.sql import columns_of
 from corpuskit.steps.heuristics import COLUMNS, gopher_quality, heuristics
-from corpuskit.steps.where import columns_of, where
+from corpuskit.steps.where import where
 
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 

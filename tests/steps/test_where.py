@@ -6,8 +6,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from corpuskit.core.sql import check_types, columns_of
 from corpuskit.errors import UsageError
-from corpuskit.steps.where import check_types, columns_of, where
+from corpuskit.steps.where import where
 
 DOCUMENTS = pa.record_batch(
     {
@@ -203,7 +204,7 @@ def test_a_value_that_cannot_be_converted_is_an_error_and_try_cast_is_the_way_ou
 def test_files_and_settings_are_out_of_reach_even_past_the_check():
     import duckdb
 
-    from corpuskit.steps.where import _connection
+    from corpuskit.core.sql import _connection
 
     with pytest.raises(duckdb.PermissionException):
         _connection().execute("SELECT * FROM read_text('/etc/passwd')")
