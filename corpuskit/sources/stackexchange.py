@@ -16,6 +16,7 @@ from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.runs import Key, SortedRuns
+from corpuskit.sources.xml import clean_xml
 
 QUESTION, ANSWER = "1", "2"
 _OTHER = {
@@ -46,7 +47,8 @@ def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
 
     One document a question: title, question, then answers by score (highest first, then by id); HTML becomes text with
     its paragraphs and code blocks. Posts of other kinds, and answers without their question, are counted. Posts are
-    joined by a sort on disk, so that memory does not grow with the site.
+    joined by a sort on disk, so that memory does not grow with the site. Bytes that are no UTF-8 and characters that
+    XML does not allow become U+FFFD.
 
     `license` is CC BY-SA 2.5, 3.0 or 4.0 as the post says or by its date; several where the posts differ. `site` and
     `url` come from the folder's name.
@@ -101,7 +103,7 @@ def _posts(file: SourceFile) -> Iterator[tuple[Key, dict[str, str]] | Bad | Skip
     rows = _Rows()
     parser = rows.parser
     fed = 0
-    for chunk, last in _with_last(file.chunks()):
+    for chunk, last in _with_last(clean_xml(file.chunks())):
         error = None
         try:
             for start in range(0, max(1, len(chunk)), 1 << 18):
