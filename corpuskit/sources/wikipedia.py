@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import quote
 from xml.parsers import expat
 
-from pydantic import Field
+from pydantic import BeforeValidator
 
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
@@ -21,18 +22,30 @@ from corpuskit.sources.xml import clean_xml
 ARTICLES = "0"
 _KEPT = frozenset({"title", "ns", "id", "text", "base", "namespace"})
 _DROPPED_NAMESPACE_KEYS = ("-2", "6", "14")  # media, file, category, in the words of the dump's language
+_CLOSED = re.compile(r"(?:[^{}]|\{[^{}]+\})*")
 _COLUMNS = {"title": "string", "page_id": "int64", "url": "string", "content_language": "string"}
 
 
-Argument = Annotated[int, Field(ge=1)]
-Text = Annotated[str, Field(pattern=r"^(?:[^{}]|\{[^{}]+\})*$")]
+def _meaning(said: Any) -> Spec:
+    """What a template says, as a recipe gives it.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if (type(said) is int and said >= 1) or (isinstance(said, str) and _CLOSED.fullmatch(said)):
+        return said
+    msg = "should be the number of an argument, 1 or more, or a text whose braces name one, as `{1} ({date})`"
+    raise ValueError(msg)
+
+
+TemplateText = Annotated[Spec, BeforeValidator(_meaning)]
 
 
 @step.source(columns=_COLUMNS, extract=True)
 def wikipedia(
     file: SourceFile,
     *,
-    templates: dict[str, Argument | Text] = {},  # noqa: B006 - never changed
+    templates: dict[str, TemplateText] = {},  # noqa: B006 - never changed
 ) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read a `pages-articles` dump: XML, plain or compressed (multistream too), UTF-8 or UTF-16.
 

@@ -150,8 +150,34 @@ def _formula(arguments: Arguments) -> str:
     return "".join(raised(part) if part[-1:] in "+-−" else lowered(part) for part in _positional(arguments) if part)
 
 
-_MONTHS = "January February March April May June July August September October November December".split()
-_MONTHS_UK = "січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня".split()
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_MONTHS_UK = [
+    "січня",
+    "лютого",
+    "березня",
+    "квітня",
+    "травня",
+    "червня",
+    "липня",
+    "серпня",
+    "вересня",
+    "жовтня",
+    "листопада",
+    "грудня",
+]
 
 
 def _month(number: str, months: list[str]) -> str:
@@ -228,11 +254,12 @@ asiantitle|ruby-ja-base|gaps|font color text
 en|fr|de|es|it|la|pt|ru|el|zh|ko|ar|sv|nl|pl|uk|grc|sa|he|fa|tr
 仮リンク|要出典範囲|要検証範囲|要説明範囲|いつ範囲|誰範囲|jis2004フォント|jis90フォント|下げ核|補助漢字フォント|拡張漢字|国旗|引用
 ছোট|পতাকা|উদ্ধৃতি|বড়|দেশের পতাকা|প্রতিবর্ণীকরণ
-цитата|прапор|прапор країни|країна|не переносити|мала|велика|малий|великий|нобр|ноб|цитата2|флаг|флагификация|цитат
+цитата|прапор|прапор країни|країна|не переносити|мала|велика|малий|великий|нобр|ноб|цитата2|флаг|флагификация
 """
 _SECOND = """
-lang|langx|langi|lang2|langnf|script|rtl-lang|color|colour|font color|fontcolor|legend|legend inline|легенда|colored text
-audio|audio-nohelp|অডিও|аудіо|аудио|transl2|wikt-lang|highlight round|bg|background color|lang-*-latn|текст кольором
+lang|langx|langi|lang2|langnf|script|rtl-lang|color|colour|font color|fontcolor|legend|legend inline|легенда
+colored text
+audio|audio-nohelp|অডিও|аудіо|аудио|wikt-lang|highlight round|bg|background color|lang-*-latn|текст кольором
 colored link|color text|script2|ভাষা
 """
 _TEXTS: dict[str, Spec] = {
@@ -364,7 +391,26 @@ TEXT_TEMPLATES: dict[str, Meaning] = {
     **dict.fromkeys(("convert", "cvt", "रूपांतर", "রূপান্তর", "перетворити", "convertnote"), _convert),
     **dict.fromkeys(("frac", "sfrac", "fraction", "дріб", "дроб"), _fraction),
     **dict.fromkeys(("chem", "chem2", "хім"), _formula),
-    **{name.lower(): _ship(name) for name in "USS HMS HMCS HMAS HMNZS SS MV MS RMS SMS USNS USCGC RFA GTS MT".split()},
+    **{
+        name.lower(): _ship(name)
+        for name in [
+            "USS",
+            "HMS",
+            "HMCS",
+            "HMAS",
+            "HMNZS",
+            "SS",
+            "MV",
+            "MS",
+            "RMS",
+            "SMS",
+            "USNS",
+            "USCGC",
+            "RFA",
+            "GTS",
+            "MT",
+        ]
+    },
 }
 _ENGLISH_WORDS = [name for name, said in TEXT_TEMPLATES.items() if said in (_date, _as_of)]
 

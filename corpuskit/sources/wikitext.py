@@ -1,14 +1,14 @@
-"""Wikitext to clean text, by rules that read the page a fixed number of times: it takes as long as its length says.
+r"""Wikitext to clean text, by rules that read the page a fixed number of times: none takes longer than its length says.
 
-Kept: paragraphs; headings (`== x ==` as a line of its own without marks); lists (`- `); links and files by the label of
-the link; mathematics as LaTeX (`$...$`, where it stands alone `$$...$$`; chemistry as `$\\ce{...}$`); code and
-preformatted text with its line breaks and indentation; digits that are raised or lowered as such (10⁶, H₂O); what
-templates of running text say (`wikitemplates`).
+Kept: paragraphs; headings (`== x ==` as a line of its own without marks); lists (`- `); links by their labels;
+mathematics as LaTeX (`$...$`, where it stands alone `$$...$$`; chemistry as `$\ce{...}$`); code and preformatted text
+with its line breaks and indentation; digits that are raised or lowered as such (10⁶, H₂O); what templates of running
+text say (`wikitemplates`).
 
-Out: templates of all other kinds, thus infoboxes, navigation boxes, hatnotes and parser functions; tables, of wiki marks
-or HTML (on real pages they are figures, results, and layout around pictures, whose cells make no sentence); references,
-galleries, files with their captions, categories, comments, links to other languages, behaviour switches; headings with
-nothing below.
+Out: templates of all other kinds, thus infoboxes, navigation boxes, hatnotes and parser functions; tables, of wiki
+marks or HTML (of 699 on real pages in four languages 9 are mostly prose; the others are figures, names and layout);
+references, galleries, files with their captions, categories, comments, links to other languages, behaviour switches;
+headings with nothing below.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ _EMPTY_PARENTHESES = (
     re.compile(r"\uff08[ ,;:\u060c\u3001\u00b7]*[)\uff09]"),
 )
 _PARENTHESIS_START = re.compile(r"\((?: ?[,;\u060c\u3001])+ *")
-_SPACE_BEFORE = {mark: re.compile(rf" \{mark}(?=\s|$)") for mark in ",.)]"}
+_CLOSING_MARKS = frozenset(",.;:!?)]")
+_VARIANT = re.compile(r"-\{(?:([A-Z\-;]{0,4})\|)?(?:\s*[a-z]{2,3}(?:-[a-z]+)?\s*:)?([^{};]*)(?:;[^{}]*)?\}-")
 _SPACES = re.compile(r"  +")
 _BLANKS = re.compile(r"\n\n\n+")
 _HEADING = re.compile(r"(={1,6})[ \t]*(.+?)[ \t]*\1$")
@@ -60,7 +61,7 @@ _LIST = re.compile(r"([*#:;]+)[ \t]*")
 _SPECIAL = frozenset("=-*#:;|!{")
 _COMMON_ENTITIES = {"&nbsp;": " ", "&ndash;": "–", "&mdash;": "—", "&thinsp;": "\u2009"}
 
-FILES_AND_CATEGORIES = frozenset(
+_DROPPED_NAMESPACES = (
     "file|image|media|category|datei|bild|medium|kategorie|fichier|média|catégorie|archivo|imagen|medio|categoría|immagine|"
     "categoria|ficheiro|arquivo|imagem|multimédia|mídia|bestand|afbeelding|categorie|plik|grafika|kategoria|файл|"
     "изображение|медиа|категория|зображення|медіа|медиум|категорія|выява|катэгорыя|слика|датотека|медија|категорија|"
@@ -71,8 +72,9 @@ FILES_AND_CATEGORIES = frozenset(
     "దస్త్రం|బొమ్మ|వర్గం|പ്രമാണം|ചിത്രം|വർഗ്ഗം|ไฟล์|ภาพ|หมวดหมู่|ファイル|画像|メディア|カテゴリ|파일|그림|미디어|분류|"
     "文件|檔案|档案|图像|圖像|图片|媒体|媒體|分类|分類|պատկեր|կատեգորիա|ფაილი|სურათი|კატეგორია|şəkil|fayl|сурет|санат|"
     "fitxer|imatge|fitxategi|irudi|categoría|ficheru|imaxe|dosiero|dosiere|mynd|skrá|flokkur|íomhá|delwedd|categori|"
-    "lêer|beeld|faili|picha|jamii|talaksan|larawan|kaurangon|figura|stuðul|бөлөм|төркем|рәсем|файл".split("|")
+    "lêer|beeld|faili|picha|jamii|talaksan|larawan|kaurangon|figura|stuðul|бөлөм|төркем|рәсем"
 )
+FILES_AND_CATEGORIES = frozenset(_DROPPED_NAMESPACES.split("|"))
 """Names of the namespaces, with their aliases, whose links are no text: a dump names the present ones of its language
 alone, and pages are full of older ones and English ones."""
 
@@ -102,18 +104,15 @@ def plain_text(
 
 
 def _spaced(text: str) -> str:
-    """Blanks as a reader expects them: single, none before a full stop, and no empty parentheses."""
-    for entity, character in _COMMON_ENTITIES.items():
-        text = text.replace(entity, character)
+    """Blanks as a reader expects them, single, and no empty parentheses."""
+    if "&" in text:
+        for entity, character in _COMMON_ENTITIES.items():
+            text = text.replace(entity, character)
     text = text.replace("\u00a0", " ").replace("\t", " ")
     for pattern in _EMPTY_PARENTHESES:
         if pattern.search(text):
             text = pattern.sub("\0", text).replace(" \0", "").replace("\0", "")
-    text = _SPACES.sub(" ", _PARENTHESIS_START.sub("(", text))
-    for mark, pattern in _SPACE_BEFORE.items():
-        if f" {mark}" in text:
-            text = pattern.sub(mark, text)
-    return text
+    return _SPACES.sub(" ", _PARENTHESIS_START.sub("(", text)).replace(",)", ")")
 
 
 def _script(found: re.Match[str]) -> str:
@@ -185,7 +184,7 @@ def _elements(text: str, saved: list[str]) -> str:
         number += 1
         if edge.start() < end:  # inside of a comment
             continue
-        pieces.append(text[end : edge.start()])
+        _append(pieces, text[end : edge.start()])
         end = edge.end()
         if not name:
             closed = text.find("-->", end)
@@ -204,15 +203,23 @@ def _elements(text: str, saved: list[str]) -> str:
             if said is None:
                 continue
             if said:
-                if pieces[-1] == "" and said[0] == "$" and pieces[-2:-1] and pieces[-2].endswith("\2"):
+                if said[0] == "$" and pieces and pieces[-1].endswith("\2"):
                     pieces.append(" ")  # between two formulas, lest they read as `$$`
                 block = "\n" if said.startswith("\n") else ""
                 pieces.append(f"{block}\1{len(saved)}\2{block}")
                 saved.append(said.strip("\n") if block else said)
         end = closing.end()
         number = ahead[-1] + 1
-    pieces.append(text[end:])
+    _append(pieces, text[end:])
     return "".join(pieces)
+
+
+def _append(pieces: list[str], text: str) -> None:
+    """Put text behind an element; where that was dropped, the blank before it goes if it would stand before a comma."""
+    if text:
+        if pieces and text[0] in _CLOSING_MARKS and pieces[-1].endswith(" "):
+            pieces[-1] = pieces[-1][:-1]
+        pieces.append(text)
 
 
 def _literal(name: str, attributes: str, inside: str) -> str | None:
@@ -248,22 +255,33 @@ def _templates_and_links(text: str, dropped: frozenset[str], own: Mapping[str, M
         body = found[1]
         if "[[" in body or "]]" in body:  # a link whose bars are not the template's
             return found[0]
-        return text_of(body, own)
+        said = text_of(body, own)
+        if said:
+            return said
+        at = found.end()
+        return "\0" if text[at : at + 1] in _CLOSING_MARKS else ""
 
     def link(found: re.Match[str]) -> str:
         return _label(found[1], dropped)
 
+    if "-{" in text:
+        text = _VARIANT.sub(_variant, text)
     for _ in range(5):
         before = len(text)
         if "[[" in text:
             text = _LINK.sub(link, "".join(_PLAIN_LINK.split(text)))
         if "{{" in text:
-            text = _TEMPLATE.sub(template, text)
+            text = _TEMPLATE.sub(template, text).replace(", \0,", ",").replace(" \0", "").replace("\0", "")
         if len(text) == before or not ("{{" in text or "[[" in text):
             break
     if "{{" in text or "[[" in text or "{|" in text or "}}" in text or "]]" in text:
         text = _nested(text, dropped, own)
     return text
+
+
+def _variant(found: re.Match[str]) -> str:
+    """`-{zh-hans:a; zh-hant:b}-`, as in Chinese and Serbian: the first; nothing where it only sets a rule."""
+    return "" if found[1] and not {"H", "T", "-"}.isdisjoint(found[1]) else found[2]
 
 
 def _nested(text: str, dropped: frozenset[str], own: Mapping[str, Meaning]) -> str:
@@ -280,7 +298,7 @@ def _nested(text: str, dropped: frozenset[str], own: Mapping[str, Meaning]) -> s
             if len(stack) > DEPTH:
                 too_deep += 1
                 continue
-            if mark == "{|" or mark == "[[" or len(mark) < 4:
+            if len(mark) < 4:
                 stack.append((mark, []))
             else:  # `{{{{x}}}}`
                 stack += [("{{", []) for _ in range(min(len(mark) // 2, DEPTH))]

@@ -25,7 +25,9 @@ def clean_xml(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """
     first = next(chunks, b"")
     found = _DECLARED.match(first[:200])
-    if first.startswith(_UTF16_BOMS) or (found is not None and found[1].lower() not in (b"utf-8", b"utf8", b"us-ascii")):
+    if first.startswith(_UTF16_BOMS) or (
+        found is not None and found[1].lower() not in (b"utf-8", b"utf8", b"us-ascii")
+    ):
         yield first
         yield from chunks
         return
