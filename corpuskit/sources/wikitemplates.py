@@ -248,11 +248,12 @@ em|strong|bold|italic|ital|underline|strikethrough|smallcaps|sc|sc2|smcaps|caps|
 ordinal|num|nts|number|ntsh|unicode|iast|polytonic|nastaliq|nihongo2|nihongo foot|mono|code|samp|kbd|tt|key|keypress|pre
 noflag|flag|flagu|flagcountry|flagc|flag+link|country|s|comment
 cquote|quote|quotation|blockquote|bq|quote box|centered pull quote|rquote|poem|poemquote|poem quote|verse translation
-inline-block|bracket|br0.2em|color box text|sic|typo|visible anchor|vanchor|block indent|center|left|right|pull quote
+citation needed span|cns|fact span|inline-block|bracket|br0.2em|color box text|sic|typo|visible anchor|vanchor
+block indent|center|left|right|pull quote
 not a typo|proper name|chem name|ipa2|ipalink|ipablink|ipa link|isbnt|nobold|noitalic|nobold|noitalics|normal|resize
 asiantitle|ruby-ja-base|gaps|font color text
 en|fr|de|es|it|la|pt|ru|el|zh|ko|ar|sv|nl|pl|uk|grc|sa|he|fa|tr
-仮リンク|要出典範囲|要検証範囲|要説明範囲|いつ範囲|誰範囲|jis2004フォント|jis90フォント|下げ核|補助漢字フォント|拡張漢字|国旗|引用
+要出典|仮リンク|要出典範囲|要検証範囲|要説明範囲|いつ範囲|誰範囲|jis2004フォント|jis90フォント|下げ核|補助漢字フォント|拡張漢字|国旗|引用
 ছোট|পতাকা|উদ্ধৃতি|বড়|দেশের পতাকা|প্রতিবর্ণীকরণ
 цитата|прапор|прапор країни|країна|не переносити|мала|велика|малий|великий|нобр|ноб|цитата2|флаг|флагификация
 """
@@ -329,6 +330,7 @@ _TEXTS: dict[str, Spec] = {
     "ilq": "“{1}”",
     "inline quote": "“{1}”",
     "angbr": "⟨{1}⟩",
+    "vr": "⟨{1}⟩",
     "angle bracket": "⟨{1}⟩",
     "sclass": "{1}-class {2}",
     "sclass2": "{1}-class {2}",
