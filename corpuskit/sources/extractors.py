@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from corpuskit.sources.main_text import main_text
-
 Extractor = Literal["corpuskit", "resiliparse", "trafilatura"]
+
+
+def _by_corpuskit(page: str) -> str:
+    from corpuskit.sources.main_text import main_text
+
+    return main_text(page)
 
 
 def _by_resiliparse(page: str) -> str:
@@ -25,7 +29,7 @@ def _by_trafilatura(page: str) -> str:
 
 
 EXTRACTORS: dict[str, Callable[[str], str]] = {
-    "corpuskit": main_text,
+    "corpuskit": _by_corpuskit,
     "resiliparse": _by_resiliparse,
     "trafilatura": _by_trafilatura,
 }

@@ -45,7 +45,7 @@ _GENERATED_SIGN = re.compile(
 _ARCHIVE_SUFFIX = re.compile(r"(?:\.(?:tar|tgz|tbz2?|txz|zip|gz|bz2|xz|zst))+$", re.IGNORECASE)
 
 
-@step.source(columns=_COLUMNS)
+@step.source(version=2, columns=_COLUMNS)
 def code(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read tar (any compression) and zip archives of a repository, or single files of a folder.
 

@@ -16,8 +16,8 @@ from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decompress import codec_of
 from corpuskit.sources.lines import too_large
-from corpuskit.sources.main_text import all_text
 from corpuskit.sources.runs import Key, SortedRuns
+from corpuskit.sources.xml import clean_xml
 
 QUESTION, ANSWER = "1", "2"
 _OTHER = {
@@ -42,7 +42,7 @@ _COLUMNS = {
 _BEFORE_3, _BEFORE_4 = "2011-04-08", "2018-05-02"
 
 
-@step.source(columns=_COLUMNS, version=2, extract=True)
+@step.source(columns=_COLUMNS, version=3, extract=True)
 def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read `Posts.xml`: plain, compressed, or in the 7z archive of a site, as the dumps come.
 
@@ -50,7 +50,8 @@ def stackexchange(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
 
     One document a question: title, question, then answers by score (highest first, then by id); HTML becomes text with
     its paragraphs and code blocks. Posts of other kinds, and answers without their question, are counted. Posts are
-    joined by a sort on disk, so that memory does not grow with the site.
+    joined by a sort on disk, so that memory does not grow with the site. Bytes that are no UTF-8 and characters that
+    XML does not allow become U+FFFD.
 
     `license` is CC BY-SA 2.5, 3.0 or 4.0 as the post says or by its date; several where the posts differ. `site` and
     `url` come from the name of the folder or of the archive.
@@ -129,7 +130,7 @@ def _posts(file: SourceFile, chunks: Iterator[bytes]) -> Iterator[tuple[Key, dic
     rows = _Rows()
     parser = rows.parser
     fed = 0
-    for chunk, last in _with_last(chunks):
+    for chunk, last in _with_last(clean_xml(chunks)):
         error = None
         try:
             for start in range(0, max(1, len(chunk)), 1 << 18):
@@ -201,6 +202,8 @@ def _joined(runs: SortedRuns, site: str | None, file: SourceFile) -> Iterator[di
 
 
 def _document(posts: list[dict[str, str]], site: str | None) -> dict[str, Any]:
+    from corpuskit.sources.main_text import all_text
+
     question, *answers = posts
     title = question.get("Title", "").strip()
     parts = [title, *(all_text(post["Body"]) for post in posts)]

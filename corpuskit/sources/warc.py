@@ -12,7 +12,6 @@ from typing import Any
 
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
-from corpuskit.kernels.html import MOST_TAGS
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.decoding import decode, decode_page
 from corpuskit.sources.decompress import Damage, Member, codec_of, decompressed, gzip_members
@@ -93,6 +92,8 @@ def document(record: Record, file: SourceFile, extracted: Callable[[str], str]) 
 
 
 def _response(record: Record, file: SourceFile, extracted: Callable[[str], str]) -> dict[str, Any] | Bad | Skip:
+    from corpuskit.kernels.html import MOST_TAGS
+
     if not record.headers.get("content-type", "").lower().startswith("application/http"):
         return Skip("response without HTTP")
     limit = file.max_doc_bytes

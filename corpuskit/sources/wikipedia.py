@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 from xml.parsers import expat
+
+from pydantic import BeforeValidator
 
 from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.lines import too_large
+from corpuskit.sources.wikitemplates import Spec, said_in
 from corpuskit.sources.wikitext import plain_text
+from corpuskit.sources.xml import clean_xml
 
 ARTICLES = "0"
 _KEPT = frozenset({"title", "ns", "id", "text", "base", "namespace"})
 _DROPPED_NAMESPACE_KEYS = ("-2", "6", "14")  # media, file, category, in the words of the dump's language
+_CLOSED = re.compile(r"(?:[^{}]|\{[^{}]+\})*")
 _COLUMNS = {"title": "string", "page_id": "int64", "url": "string", "content_language": "string"}
 
 
-@step.source(columns=_COLUMNS, extract=True)
-def wikipedia(file: SourceFile) -> Iterator[dict[str, Any] | Bad | Skip]:
+def _meaning(said: Any) -> Spec:
+    """What a template says, as a recipe gives it.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if (type(said) is int and said >= 1) or (isinstance(said, str) and _CLOSED.fullmatch(said)):
+        return said
+    msg = "should be the number of an argument, 1 or more, or a text whose braces name one, as `{1} ({date})`"
+    raise ValueError(msg)
+
+
+TemplateText = Annotated[Spec, BeforeValidator(_meaning)]
+
+
+@step.source(version=2, columns=_COLUMNS, extract=True)
+def wikipedia(
+    file: SourceFile,
+    *,
+    templates: dict[str, TemplateText] = {},  # noqa: B006 - never changed
+) -> Iterator[dict[str, Any] | Bad | Skip]:
     """Read a `pages-articles` dump: XML, plain or compressed (multistream too), UTF-8 or UTF-16.
 
     Kept: pages of the main namespace that are no redirects. A dump that was cut before it was compressed (its stream
-    is whole, its last page is not) is read to its last whole page, and the cut is counted.
+    is whole, its last page is not) is read to its last whole page, and the cut is counted. Bytes that are no UTF-8 and
+    characters that XML does not allow become U+FFFD.
+
+    Text: paragraphs, headings and lists; mathematics as LaTeX; code with its line breaks. Tables, infoboxes, references
+    and pictures are out, and templates but for some hundred that are part of sentences (`lang`, `convert`, `quote`).
+
+    Args:
+        file: what to read.
+        templates: what further templates say, by name: the number of the argument that is the text, or a text with
+            `{1}`, `{name}`, and `{2|1}` for the first that is not empty. An empty text drops a template.
 
     Raises:
         InputError: a stream that is cut or damaged; XML that is not well formed, after all complete pages; a DTD with
             entities.
     """
-    dump = _Dump(file)
-    for chunk in file.chunks():
+    dump = _Dump(file, templates)
+    for chunk in clean_xml(file.chunks()):
         dump.feed(chunk)
         yield from dump.ready()
     if dump.ends_early() and file.compressed():
@@ -62,8 +96,9 @@ class _Site:
 class _Dump:
     """The pages of a dump, as the XML parser meets them; holds one page at a time."""
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, templates: Mapping[str, Spec]) -> None:
         self._file = file
+        self._templates = templates
         self._site = _Site()
         self._page: _Page | None = None
         self._pages: list[_Page] = []
@@ -72,6 +107,7 @@ class _Dump:
         self._said: list[str] = []
         self._size = 0
         self._namespace = ""
+        self._own = said_in(None, templates)
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.buffer_size = 1 << 16
@@ -111,6 +147,7 @@ class _Dump:
             self._page.redirect = True
         elif name == "mediawiki":
             self._site.language = attributes.get("xml:lang")
+            self._own = said_in(self._site.language, self._templates)
         elif name == "namespace":
             self._namespace = attributes.get("key", "")
 
@@ -141,6 +178,10 @@ class _Dump:
             self._site.dropped.add(said.lower())
         self._said = []
 
+    def _beyond_limit(self, text: str) -> bool:
+        limit = self._file.max_doc_bytes
+        return 4 * len(text) > limit and len(text.encode()) > limit  # no character takes more than four bytes
+
     def _entity(self, name: str, *_: Any) -> None:
         msg = f"the dump declares the entity `{name}`, which no Wikipedia dump does"
         raise ValueError(msg)
@@ -150,12 +191,13 @@ class _Dump:
             return Skip("not in the main namespace")
         if page.redirect:
             return Skip("redirect")
-        if page.too_large or len(page.text.encode()) > self._file.max_doc_bytes:
+        self._file.raw_record = page.text
+        if page.too_large or self._beyond_limit(page.text):
             return Bad(too_large(self._file.max_doc_bytes), f"page {page.title!r}")
         folder = self._site.base.rpartition("/")[0]
         name = quote(page.title.replace(" ", "_"), safe="/:,()'!*;@$~")
         return {
-            "text": plain_text(page.text, frozenset(self._site.dropped)),
+            "text": plain_text(page.text, frozenset(self._site.dropped), self._own),
             "title": page.title,
             "page_id": int(page.id) if page.id.strip().isdecimal() else None,
             "url": f"{folder}/{name}" if folder else None,

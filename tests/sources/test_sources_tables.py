@@ -192,6 +192,16 @@ def test_a_reader_that_stops_leaves_no_thread(tmp_path):
     assert "7z" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.parametrize("damage", [b"\xff", b"\0", b"&#x1F;"])
+def test_damaged_bytes_in_a_post_cost_no_other(damage, tmp_path):
+    path = tmp_path / "Posts.xml"
+    path.write_bytes(POSTS.encode().replace(b"best", b"be" + damage + b"st"))
+    found = read("stackexchange", path)
+    assert found.error is None
+    assert [document["answers"] for document in found.documents] == [0, 3]
+    assert "be\ufffdst" in found.texts[1]
+
+
 @pytest.mark.parametrize(
     ("site", "questions"),
     [("beer.stackexchange.com", 663), ("coffee.stackexchange.com", 225), ("datascience.meta.stackexchange.com", 257)],
