@@ -6,11 +6,12 @@ number without a seed, no path of the root, no dependence on `memory` or `batch_
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +31,11 @@ def made_with(packages: Iterable[str]) -> dict[str, str]:
     should change no more than the bytes of a file, such as pyarrow's writer of Parquet.
     """
     named = ("duckdb", "numba", "numpy", "pyarrow", *packages)
-    return {"python": platform.python_version()} | {package: version(package) for package in named}
+    found = {"python": platform.python_version()}
+    for package in named:
+        with contextlib.suppress(PackageNotFoundError):  # what can do without it did
+            found[package] = version(package)
+    return found
 
 
 @dataclass(frozen=True)

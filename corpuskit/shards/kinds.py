@@ -88,7 +88,7 @@ def _shards(_stage: Stage, flow: Flow) -> float:
 
 KINDS = (
     StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", spec=Tokenizer, packages=("tokenizers",)),
-    StageKind("tokens", f"{STAGES}:tokens", "shards", _tokens, spec=Tokens, packages=("tokenizers",)),
+    StageKind("tokens", f"{STAGES}:tokens", "shards", _tokens, spec=Tokens, packages=("tokenizers", "gigatoken")),
     StageKind("blocks", f"{STAGES}:blocks", "shards", spec=Cut),
     StageKind("mixture", f"{STAGES}:mixture", "shards", spec=Mixed),
     StageKind("shards", f"{STAGES}:shards", "shards", _shards, spec=Mixed),

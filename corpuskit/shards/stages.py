@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,6 +26,7 @@ from corpuskit.mix.methods import learns_here
 from corpuskit.mix.problem import Bucket
 from corpuskit.shards import megatron
 from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total
+from corpuskit.shards.encoder import Encoder
 from corpuskit.shards.kinds import FILE_TOKENS, Cut, Mixed, OverSources, Tokenizer, Tokens
 from corpuskit.shards.pack import PIECE, Blocks, write_best_fit
 from corpuskit.shards.plan import Indices, Plan, train_files
@@ -101,14 +103,18 @@ def tokens(work: Work[Tokens]) -> None:
     """
     chosen = work.receipts("tokenizer")[0]
     loaded = from_json(chosen.parts["tokenizer"].local().read_text(encoding="utf-8"), "tokens/tokenizer.json")
+    encoder = Encoder(loaded, work.memory)
+    work.facts["encoder"] = "tokenizers: " + encoder.why_slow if encoder.why_slow else "gigatoken"
     corpus = work.receipt("corpus").parts
     for split, part, prefix in (("train", "corpus", ""), ("validation", "holdout", "validation_")):
         work.facts[split] = {"documents": 0, "tokens": 0, "bytes": 0}
         if part in corpus and pq.read_metadata(corpus[part].local()).num_rows:
-            work.facts[split] = _encode_split(work, loaded, corpus[part].local(), split, prefix)
+            work.facts[split] = _encode_split(work, loaded, encoder, corpus[part].local(), split, prefix)
 
 
-def _encode_split(work: Work[Tokens], loaded: LoadedTokenizer, path: Path, split: str, prefix: str) -> dict[str, int]:
+def _encode_split(
+    work: Work[Tokens], loaded: LoadedTokenizer, encoder: Encoder, path: Path, split: str, prefix: str
+) -> dict[str, int]:
     published = f"tokens/split={split}/domain={work.spec.domain}/{work.key}"
     dtype = megatron.token_dtype(loaded.vocab_size)
     ids, sizes, lengths = [], [], []
@@ -117,11 +123,12 @@ def _encode_split(work: Work[Tokens], loaded: LoadedTokenizer, path: Path, split
             ids.append(batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64))
             sizes.append(text_bytes(batch.column("text")))
             for piece in split_batches(batch, min(work.batch_bytes, ENCODE_BYTES)):
-                texts = [text or "" for text in piece.column("text").to_pylist()]
-                for encoded in loaded.encode(texts):
-                    stream.write(np.append(encoded, loaded.eos).astype(dtype).data)
-                    lengths.append(len(encoded) + 1)
-    counts = np.array(lengths, np.int32)
+                numbers, counted = encoder.encode(
+                    piece.column("doc").to_numpy().astype(np.uint64), piece.column("text")
+                )
+                stream.write(_ended(numbers, counted, loaded.eos, dtype).data)
+                lengths.append(counted + 1)
+    counts = np.concatenate(lengths).astype(np.int32) if lengths else np.zeros(0, np.int32)
     table = pa.table({"doc": np.concatenate(ids), "bytes": np.concatenate(sizes), "tokens": counts})
     rows = table.num_rows
     work.rows(f"{prefix}bin", rows)
@@ -130,6 +137,17 @@ def _encode_split(work: Work[Tokens], loaded: LoadedTokenizer, path: Path, split
     pq.write_table(table, target, row_group_size=1 << 16, compression="zstd")
     total_bytes = int(table["bytes"].to_numpy().sum())
     return {"documents": rows, "tokens": int(counts.sum(dtype=np.int64)), "bytes": total_bytes}
+
+
+def _ended(numbers: npt.NDArray[np.int32], counts: npt.NDArray[np.int64], eos: int, dtype: str) -> npt.NDArray[Any]:
+    """Tokens of documents, each with its end token behind it."""
+    found = np.empty(len(numbers) + len(counts), dtype)
+    ends = np.cumsum(counts + 1) - 1
+    inside = np.ones(len(found), np.bool_)
+    inside[ends] = False
+    found[ends] = eos
+    found[inside] = numbers
+    return found
 
 
 def blocks(work: Work[Cut]) -> None:

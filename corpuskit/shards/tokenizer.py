@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -75,10 +75,14 @@ class LoadedTokenizer:
         ]
         for text, ids in zip(texts, encoded, strict=True):
             if (ids == self.eos).any():
-                place = f"in the text that begins {text[:60]!r}"
-                msg = f"the tokenizer turns ordinary text into its end token {self.end!r}: {place}"
-                raise CorpuskitError(msg, "use a tokenizer whose end token is a special token only")
+                self.refuse_end(text)
         return encoded
+
+    def refuse_end(self, text: str) -> NoReturn:
+        """Say that the tokenizer makes its end token of this text."""
+        place = f"in the text that begins {text[:60]!r}"
+        msg = f"the tokenizer turns ordinary text into its end token {self.end!r}: {place}"
+        raise CorpuskitError(msg, "use a tokenizer whose end token is a special token only")
 
 
 def _pieces(text: str) -> Iterator[str]:

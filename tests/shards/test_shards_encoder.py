@@ -1,0 +1,108 @@
+"""What gigatoken gives equals what `tokenizers` gives, number by number; else `tokenizers` encodes alone."""
+
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from corpuskit.errors import CorpuskitError
+from corpuskit.shards import encoder as module
+from corpuskit.shards.encoder import Encoder, probes
+from corpuskit.shards.tokenizer import from_json, train
+
+TEXTS = [
+    "the quick brown fox jumps over the lazy dog, and over 12 others " * 3,
+    "größer als schöner Wörter",
+    "日本語の文章です。",
+]
+TRAINED = train(TEXTS * 3, 400)
+FAST = Encoder(TRAINED, 1 << 30)
+
+
+def both(texts, encoder=FAST, loaded=TRAINED):
+    docs = np.arange(len(texts), dtype=np.uint64)
+    numbers, lengths = encoder.encode(docs, pa.array(texts, pa.string()))
+    found = np.split(numbers, np.cumsum(lengths)[:-1]) if len(texts) else []
+    right = loaded.encode([text or "" for text in texts])
+    assert len(found) == len(right)
+    return all(np.array_equal(one, two) for one, two in zip(found, right, strict=True))
+
+
+def test_the_quick_way_is_taken_for_a_trained_tokenizer():
+    assert FAST.why_slow is None
+    assert both([*TEXTS, *probes(), None, ""])
+    assert both([])
+    assert both(["", ""])
+
+
+@given(st.lists(st.text(max_size=80), max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_any_text(texts):
+    assert both([text.encode("utf-8", "replace").decode() for text in texts])
+
+
+def test_slices_and_columns_with_large_offsets():
+    column = pa.array([*TEXTS, "x", None, "y z"], pa.large_string())
+    for start in range(6):
+        numbers, lengths = FAST.encode(np.arange(6 - start, dtype=np.uint64), column.slice(start))
+        right = TRAINED.encode([text or "" for text in column.slice(start).to_pylist()])
+        assert np.array_equal(numbers, np.concatenate(right))
+        assert lengths.tolist() == [len(one) for one in right]
+
+
+def test_an_encoder_that_begins_anew_goes_on_alike():
+    small = Encoder(TRAINED, 0)
+    texts = ["word " * 100_000, *TEXTS, "other " * 300_000]
+    for _ in range(3):
+        assert both(texts, small)
+
+
+def test_a_document_that_is_encoded_in_two_ways_stops_the_unit(monkeypatch):
+    encoder = Encoder(TRAINED, 1 << 30)
+    true = encoder._by_gigatoken
+
+    def wrong(texts):
+        numbers, lengths = true(texts)
+        numbers[-1] += 1
+        return numbers, lengths
+
+    monkeypatch.setattr(encoder, "_by_gigatoken", wrong)
+    with pytest.raises(CorpuskitError, match="document 512 in two ways"):
+        encoder.encode(np.array([1, 512], np.uint64), pa.array(["a b", "c d"]))
+    encoder.encode(np.array([1, 513], np.uint64), pa.array(["a b", "c d"]))  # neither is in the sample
+
+
+def test_a_tokenizer_that_gigatoken_does_not_know_goes_through_the_library():
+    raw = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "<eos>": 2}, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    raw.normalizer = normalizers.Lowercase()
+    raw.add_special_tokens(["<eos>"])
+    loaded = from_json(raw.to_str(), "words")
+    slow = Encoder(loaded, 1 << 30)
+    assert slow.why_slow is not None
+    assert both(["The the cat", "", None], slow, loaded)
+
+
+def test_a_difference_is_found_before_the_first_document(monkeypatch):
+    monkeypatch.setattr(module, "probes", lambda: ["plain"])
+    true = Encoder._by_gigatoken
+    monkeypatch.setattr(Encoder, "_by_gigatoken", lambda self, texts: (true(self, texts)[0] + 1, true(self, texts)[1]))
+    assert "encodes 'plain' in another way" in (Encoder(TRAINED, 1 << 30).why_slow or "")
+
+
+def test_without_gigatoken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gigatoken", None)
+    slow = Encoder(TRAINED, 1 << 30)
+    assert slow.why_slow == "gigatoken is not installed"
+    assert both(TEXTS, slow)
+
+
+def test_text_of_the_end_token_is_text_and_an_end_token_of_text_is_refused():
+    assert both(["a<|endoftext|>b", "<|endoftext|>"])
+    eos = TRAINED.eos
+    numbers, _ = FAST.encode(np.zeros(1, np.uint64), pa.array(["a<|endoftext|>b"]))
+    assert eos not in numbers
