@@ -73,6 +73,34 @@ def _is_lead(builder: Any, v: Any) -> Any:
     return builder.icmp_unsigned("!=", builder.and_(v, _splat(0xC0)), _splat(0x80))
 
 
+def _is_feed(builder: Any, v: Any) -> Any:
+    return _equal(builder, v, 0x0A)
+
+
+def _begins(builder: Any, *tests: Any) -> Any:
+    """uint64: where bytes follow one another that pass the tests, by their first; wrong in the last bits."""
+    found = builder.bitcast(tests[0], WORD)
+    for place, test in enumerate(tests[1:], 1):
+        found = builder.and_(found, builder.lshr(builder.bitcast(test, WORD), ir.Constant(WORD, place)))
+    return found
+
+
+def _begins_space_of_two(builder: Any, v: Any) -> Any:
+    return _begins(builder, _equal(builder, v, 0xC2), _any(builder, _equal(builder, v, 0x85), _equal(builder, v, 0xA0)))
+
+
+def _begins_space_of_three(builder: Any, v: Any) -> Any:
+    first, second, third = _equal(builder, v, 0xE2), _equal(builder, v, 0x80), _between(builder, v, 0x80, 0x8A)
+    third = _any(builder, third, *(_equal(builder, v, value) for value in (0xA8, 0xA9, 0xAF)))
+    return _any(
+        builder,
+        _begins(builder, first, second, third),  # U+2000 to U+200A, U+2028, U+2029, U+202F
+        _begins(builder, first, _equal(builder, v, 0x81), _equal(builder, v, 0x9F)),  # U+205F
+        _begins(builder, _equal(builder, v, 0xE1), _equal(builder, v, 0x9A), second),  # U+1680
+        _begins(builder, _equal(builder, v, 0xE3), second, second),  # U+3000
+    )
+
+
 def _mask_function(test: Callable[[Any, Any], Any]) -> Any:
     @_instruction
     def mask(_context: Any, array: Any, _index: Any) -> Any:
@@ -99,6 +127,15 @@ mask_high = _mask_function(_is_high)
 
 mask_lead = _mask_function(_is_lead)
 """uint64: which of 64 bytes of UTF-8 begin a code point."""
+
+mask_feed = _mask_function(_is_feed)
+"""uint64: which of 64 bytes are line feeds."""
+
+mask_space_of_two = _mask_function(_begins_space_of_two)
+"""uint64: which of 64 bytes begin U+0085 or U+00A0; of the first 63."""
+
+mask_space_of_three = _mask_function(_begins_space_of_three)
+"""uint64: which of 64 bytes begin white space that takes three bytes, as `str.isspace` has it; of the first 62."""
 
 
 @_instruction

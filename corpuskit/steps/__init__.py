@@ -13,6 +13,7 @@ from corpuskit.steps import (
     normalize,
     perplexity,
     quality,
+    repetition,
     sample,
     where,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "normalize",
     "perplexity",
     "quality",
+    "repetition",
     "sample",
     "where",
 ]
