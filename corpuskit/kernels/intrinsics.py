@@ -101,6 +101,12 @@ def _begins_space_of_three(builder: Any, v: Any) -> Any:
     )
 
 
+def _begins_anchor(builder: Any, v: Any) -> Any:
+    low = builder.or_(v, _splat(0x20))
+    words = (b"vac", b"kie", b"jav", b"ms o", b"m ip")
+    return _any(builder, *(_begins(builder, *(_equal(builder, low, byte) for byte in word)) for word in words))
+
+
 def _mask_function(test: Callable[[Any, Any], Any]) -> Any:
     @_instruction
     def mask(_context: Any, array: Any, _index: Any) -> Any:
@@ -136,6 +142,20 @@ mask_space_of_two = _mask_function(_begins_space_of_two)
 
 mask_space_of_three = _mask_function(_begins_space_of_three)
 """uint64: which of 64 bytes begin white space that takes three bytes, as `str.isspace` has it; of the first 62."""
+
+mask_upper = _mask_function(lambda builder, v: _between(builder, v, 0x41, 0x5A))
+"""uint64: which of 64 bytes are ASCII capital letters."""
+
+mask_digit = _mask_function(lambda builder, v: _between(builder, v, 0x30, 0x39))
+"""uint64: which of 64 bytes are ASCII digits."""
+
+mask_brace = _mask_function(lambda builder, v: _any(builder, _equal(builder, v, 0x7B), _equal(builder, v, 0x7D)))
+"""uint64: which of 64 bytes are curly braces."""
+
+mask_anchor = _mask_function(_begins_anchor)
+"""uint64: where, of the first 61 bytes, one of `vac`, `kie`, `jav`, `ms o`, `m ip` may begin, in any case of letters.
+
+Each stands in some phrases that pages are judged by; what begins there is to be looked at (`M@IP` passes too)."""
 
 
 @_instruction

@@ -72,7 +72,7 @@ def count_chars(data: Any, start: Any, end: Any) -> Any:
 
 @njit(nogil=True, cache=True)
 def find_words(data: Any, start: Any, end: Any, bounds: Any) -> Any:
-    """Write where the words of `data[start:end]` begin and end, in turn, to `bounds`: (words, characters, line feeds)."""
+    """Write where words of `data[start:end]` begin and end, in turn, to `bounds`: (words, characters, line feeds)."""
     found = chars = feeds = 0
     before = np.uint64(0)  # 1 where the byte before is in a word
     carried = np.uint64(0)  # bytes of this step in white space that began in the last

@@ -57,7 +57,7 @@ def twin(text):
     same_lines, line_chars = repeated(lines)
     same_paragraphs, paragraph_chars = repeated(paragraphs)
 
-    def share(part, whole=len(text)):
+    def share(part, whole=len(text)):  # noqa: B008
         return part / whole if whole else None
 
     frequencies = [times / len(words) for times in Counter(words).values()]
