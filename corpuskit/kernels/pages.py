@@ -68,7 +68,7 @@ STEP = 61
 SPACE, CAPITAL, DIGIT, TERMINAL, CLOSING, SMALL = 1, 2, 4, 8, 16, 32
 """Bits of `character_classes`."""
 
-CLOSERS = "\"'”’»›)]}*_"
+CLOSERS = "\"'\u201d\u2019\u00bb\u203a)]}*_"
 """What may stand between the end of a sentence and the white space behind it."""
 
 # fmt: off
@@ -110,7 +110,7 @@ def character_classes() -> npt.NDArray[np.uint8]:
 
 def _is_small(character: str) -> bool:
     """Whether a character keeps a word from being in capitals: it is cased, and not a capital."""
-    return character.islower() or character.istitle() and not character.isupper()
+    return character.islower() or (character.istitle() and not character.isupper())
 
 
 @functools.cache
@@ -126,7 +126,7 @@ def phrases() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
 
 
 @njit(nogil=True, cache=True)
-def _phrases_at(data: Any, start: Any, end: Any, anchor: Any, texts: Any, facts: Any, found: Any) -> None:
+def phrases_at(data: Any, start: Any, end: Any, anchor: Any, texts: Any, facts: Any, found: Any) -> None:
     """Add the phrases whose anchor is at `anchor` to their counts."""
     for number in range(len(facts)):
         size = facts[number, 0]
@@ -157,7 +157,7 @@ def _count_bytes(data: Any, start: Any, end: Any, classes: Any, texts: Any, fact
         braces += count_ones(mask_brace(data, at) & valid)
         anchors = mask_anchor(data, at) & valid
         while anchors:
-            _phrases_at(data, start, end, at + trailing_zeros(anchors), texts, facts, found)
+            phrases_at(data, start, end, at + trailing_zeros(anchors), texts, facts, found)
             anchors &= anchors - np.uint64(1)
         high = mask_high(data, at) & mask_lead(data, at) & valid
         while high:

@@ -175,7 +175,7 @@ def _count_paragraphs(data: Any, start: Any, end: Any, feeds: Any, table: Any, k
 
 
 @njit(nogil=True, cache=True)
-def _stripped(data: Any, start: Any, end: Any, classes: Any) -> Any:
+def stripped(data: Any, start: Any, end: Any, classes: Any) -> Any:
     """(start, end) without white space at either end."""
     while start < end:
         c, after = decode(data, start)
@@ -300,7 +300,7 @@ def _measure(
         out[row, LINES], out[row, LINES + 1], out[row, LINES + 2] = count_lines(
             data, start, end, feeds, classes, table, keys
         )
-        first, last = _stripped(data, start, end, classes)
+        first, last = stripped(data, start, end, classes)
         out[row, PARAGRAPHS], out[row, PARAGRAPHS + 1], out[row, PARAGRAPHS + 2] = _count_paragraphs(
             data, first, last, feeds, table, keys
         )

@@ -1,6 +1,7 @@
 """The steps of corpuskit, each a file; importing them makes them known by name."""
 
 from corpuskit.steps import (
+    c4,
     clean_chars,
     datatrove,
     exact,
@@ -20,6 +21,7 @@ from corpuskit.steps import (
 )
 
 __all__ = [
+    "c4",
     "clean_chars",
     "datatrove",
     "exact",
