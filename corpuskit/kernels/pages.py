@@ -59,6 +59,7 @@ PHRASES = (
 ANCHORS = (b"vac", b"kie", b"jav", b"ms o", b"m ip")
 """What `mask_anchor` finds; each phrase has exactly one of them in it, once."""
 
+FEED = 10
 SHORT_LINE = 30
 """FineWeb's: lines of at most as many characters are short."""
 
@@ -229,18 +230,25 @@ def _ends_sentence(data: Any, start: Any, end: Any, classes: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
+def _ends_line(data: Any, at: Any, after: Any) -> Any:
+    """Whether a line ends in the white space `data[at:after]`."""
+    found = False
+    for place in range(at, after):
+        found |= data[place] == FEED
+    return found
+
+
+@njit(nogil=True, cache=True)
 def _count_words(data: Any, bounds: Any, words: Any, classes: Any) -> Any:
-    """(words in capitals, sentences: those that end, and one that does not at the end of the text)."""
+    """(words in capitals, words that are the last of a sentence or of a line)."""
     capitals = sentences = 0
-    closed = True
     for word in range(words):
         begin, end = bounds[2 * word], bounds[2 * word + 1]
         if not 97 <= data[begin] <= 122:
             capitals += _in_capitals(data, begin, end, classes)
-        last = data[end - 1]
-        closed = not (97 <= last <= 122) and _ends_sentence(data, begin, end, classes)
-        sentences += closed
-    return capitals, sentences + (not closed)
+        last = word + 1 == words or _ends_line(data, end, bounds[2 * word + 2])
+        sentences += last or (not (97 <= data[end - 1] <= 122) and _ends_sentence(data, begin, end, classes))
+    return capitals, sentences
 
 
 @njit(nogil=True, cache=True)

@@ -37,9 +37,9 @@ def page_heuristics(batch: Batch) -> dict[str, pa.Array]:
 
     Counts (int64, null for a null text):
         text_lines: lines that are not blank.
-        sentences: words that end, quotation marks and brackets apart, in a mark that ends sentences (Unicode's
-            Sentence_Terminal), and one more where the last word does not; abbreviations count. C4 and
-            `rps_doc_num_sentences` split sentences in other ways.
+        sentences: words that end a sentence: that end, quotation marks and brackets apart, in a mark of Unicode's
+            Sentence_Terminal, or are the last of a line. Abbreviations count, and a line that wraps counts as one more.
+            C4 and `rps_doc_num_sentences` split sentences in other ways.
         curly_braces: `{` and `}`; `rps_doc_curly_bracket` is their share of the characters.
         policy_phrases: `terms of use`, `privacy policy`, `cookie policy`, `uses cookies`, `use of cookies`,
             `use cookies`, in any case of letters (C4).

@@ -20,7 +20,10 @@ def twin(text):
     lines = [line for line in text.split("\n") if line.strip()]
     low = text.encode().lower()  # ASCII letters alone
     policy, javascript, lorem = (sum(low.count(phrase) for phrase in group) for group in PHRASES)
-    closed = [word.rstrip(CLOSERS)[-1:] in ENDS for word in words]
+    sentences = 0
+    for line in lines:
+        closed = [word.rstrip(CLOSERS)[-1:] in ENDS for word in line.split()]
+        sentences += sum(closed) + (not closed[-1])
     repeated = sum(len(line) for at, line in enumerate(lines) if line in lines[:at])
 
     def share(part, whole=len(text)):  # noqa: B008
@@ -28,7 +31,7 @@ def twin(text):
 
     return {
         "text_lines": len(lines),
-        "sentences": sum(closed) + (closed[-1:] == [False]),
+        "sentences": sentences,
         "curly_braces": text.count("{") + text.count("}"),
         "policy_phrases": policy,
         "javascript": javascript,
