@@ -26,7 +26,7 @@ STAYS = -1
 LONGEST_WORD = 1000
 """Characters of a word that a line may have."""
 
-FEED, BLANK, OPEN, CLOSE, DOT = 10, 32, 91, 93, 46
+FEED, OPEN, CLOSE, DOT, BRACE = 10, 91, 93, 46, 123
 END_MARKS = np.frombuffer(b".?!\"'", np.uint8)
 WORDS_IN_BRACKETS = (np.frombuffer(b"edit]", np.uint8), np.frombuffer(b"citation needed]", np.uint8))
 
@@ -106,6 +106,14 @@ def _has_long_word(data: Any, bounds: Any, words: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
+def _has_brace(data: Any, start: Any, end: Any) -> Any:
+    found = False
+    for at in range(start, end):
+        found |= data[at] == BRACE
+    return found
+
+
+@njit(nogil=True, cache=True)
 def _cut(
     data: Any, offsets: Any, classes: Any, texts: Any, facts: Any, marks: Any, in_brackets: Any, by_mark: Any,
     min_words: Any, bounds: Any, out: Any, ends: Any, cuts: Any,
@@ -132,9 +140,10 @@ def _cut(
                 rule = FEW_WORDS
             else:
                 _phrases_in(out, line, after, texts, facts, found)
-                if found[1]:
+                # as in the reference, a line that condemns its page is there to do so
+                if found[1] and not found[2]:
                     rule = JAVASCRIPT
-                elif found[0]:
+                elif found[0] and not found[2] and not _has_brace(out, line, after):
                     rule = POLICY
             if rule != STAYS:
                 cuts[rule] += 1

@@ -19,9 +19,10 @@ def c4_lines(
     A line is cut, by the first rule that it breaks, if it has a word of more than 1000 characters; does not end in
     `.`, `?`, `!`, `"` or `'`, or ends in `...`; has too few words; has `javascript` in it; or a phrase on policies
     (`terms of use`, `privacy policy`, `cookie policy`, `uses cookies`, `use of cookies`, `use cookies`), in any case of
-    letters. White space around a line goes, and blank lines. The rules are those of Raffel et al. 2020, section 2.2,
-    and of the code of its release, in the order of datatrove's C4QualityFilter; lines end at line feeds alone. A
-    document of which nothing is left is `empty`.
+    letters. A line with `lorem ipsum`, or with a phrase on policies and `{`, is not cut for its phrases: the preset
+    `c4` drops the page by it. White space around a line goes, and blank lines. The rules are those of Raffel et al.
+    2020, section 2.2, and of the code of its release, in the order of datatrove's C4QualityFilter; lines end at line
+    feeds alone. A document of which nothing is left is `empty`.
 
     The receipt counts, as `cut`, lines by their rule (`long_word`, `no_end_mark`, `few_words`, `javascript`,
     `policy`), the `citations` taken out of lines that stay, and `documents` that changed.

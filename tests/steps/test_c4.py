@@ -24,8 +24,8 @@ def rule(line, cleaned, end_marks, min_words):
         "long_word": any(len(word) > 1000 for word in line.split()),
         "no_end_mark": end_marks and not ends,
         "few_words": len(line.split()) < min_words,
-        "javascript": "javascript" in low,
-        "policy": any(phrase in low for phrase in POLICY),
+        "javascript": "javascript" in low and "lorem ipsum" not in low,
+        "policy": any(phrase in low for phrase in POLICY) and "lorem ipsum" not in low and "{" not in low,
     }
     return next((name for name, holds in broken.items() if holds), None)
 
