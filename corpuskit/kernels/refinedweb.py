@@ -26,7 +26,17 @@ STAYS = -1
 FEW_WORDS = 10
 """Words that a line with a phrase may have for the phrase to go."""
 
-COUNTED = ("likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks", "upvotes", "downvotes")
+COUNTED: tuple[str, ...] = (
+    "likes",
+    "shares",
+    "comments",
+    "retweets",
+    "reposts",
+    "quotes",
+    "bookmarks",
+    "upvotes",
+    "downvotes",
+)
 COUNTED += ("downloads", "views", "followers")
 """What counters count; RefinedWeb names `3 likes`, DCLM's code the others."""
 

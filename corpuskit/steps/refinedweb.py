@@ -11,7 +11,7 @@ from corpuskit.core import step
 from corpuskit.core.batch import Batch, set_column
 
 
-@step.signal(columns={"refinedweb_cut_share": "float64"}, libraries=("numba",))
+@step.signal(columns={"refinedweb_cut": "float64"}, libraries=("numba",))
 def refinedweb_cut(batch: Batch) -> pa.Array:
     """Share of the words that `refinedweb_lines` would cut (float64; null for a null text and without words)."""
     from corpuskit.kernels.refinedweb import cut_lines
@@ -51,6 +51,6 @@ def refinedweb(*, max_cut_share: float = 0.05) -> list[dict[str, Any]]:
     """
     return [
         {"refinedweb_cut": {}},
-        {"where": f"refinedweb_cut_share <= {max_cut_share}", "name": "refinedweb_cut_lines"},
+        {"where": f"refinedweb_cut <= {max_cut_share}", "name": "refinedweb_cut_lines"},
         {"refinedweb_lines": {}},
     ]

@@ -82,3 +82,17 @@ def test_a_recipe_keeps_good_pages_and_drops_others_by_the_rule_that_they_break(
     assert {text: rules[text].split(": ")[-1] for text in rules if text} == {
         text: rule for text, rule in DROPPED[name].items() if rule != "empty"
     }
+
+
+def test_moving_a_threshold_of_a_preset_scores_nothing_again(tmp_path):
+    (tmp_path / "raw.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*GOOD, REPEATED]))
+    source = f"sources={{web: {{read: jsonl, path: {tmp_path / 'raw.jsonl'}}}}}"
+    scored = []
+    for limit in (0.3, 0.99):
+        rules = f"steps=[gopher_repetition: {{max_duplicate_line_share: {limit}}}, fineweb: {{max_short_line_share: {limit}}}]"
+        assert build(RECIPES / "gopher.yaml", "--set", source, "--set", rules, root=tmp_path / "root") == 0
+        receipts = [json.loads(path.read_text()) for path in sorted((tmp_path / "root").rglob("receipts/*.json"))]
+        scored.append([one["facts"]["scored"] for one in receipts if "scored" in one["facts"]])
+    first, second = scored
+    assert first == [{"repetition": 7, "page_heuristics": 6}]
+    assert {"repetition": 0, "page_heuristics": 0} in second

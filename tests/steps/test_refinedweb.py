@@ -112,4 +112,4 @@ def test_lines_are_cut_and_counted_as_by_the_twin(texts):
 def test_the_preset_drops_a_page_of_which_much_would_go_and_cuts_the_others():
     (signal, keep, edit) = refinedweb(max_cut_share=0.1)
     assert (signal, edit) == ({"refinedweb_cut": {}}, {"refinedweb_lines": {}})
-    assert keep == {"where": "refinedweb_cut_share <= 0.1", "name": "refinedweb_cut_lines"}
+    assert keep == {"where": "refinedweb_cut <= 0.1", "name": "refinedweb_cut_lines"}
