@@ -89,7 +89,10 @@ def test_moving_a_threshold_of_a_preset_scores_nothing_again(tmp_path):
     source = f"sources={{web: {{read: jsonl, path: {tmp_path / 'raw.jsonl'}}}}}"
     scored = []
     for limit in (0.3, 0.99):
-        rules = f"steps=[gopher_repetition: {{max_duplicate_line_share: {limit}}}, fineweb: {{max_short_line_share: {limit}}}]"
+        presets = (
+            f"gopher_repetition: {{max_duplicate_line_share: {limit}}}, fineweb: {{max_short_line_share: {limit}}}"
+        )
+        rules = f"steps=[{presets}]"
         assert build(RECIPES / "gopher.yaml", "--set", source, "--set", rules, root=tmp_path / "root") == 0
         receipts = [json.loads(path.read_text()) for path in sorted((tmp_path / "root").rglob("receipts/*.json"))]
         scored.append([one["facts"]["scored"] for one in receipts if "scored" in one["facts"]])
