@@ -16,7 +16,8 @@ whatever rows stand beside it):
                                    RecordBatch (n raw records), see `source`
     signal   (batch, **params)  -> Array[n], or {column: Array[n]}
     filter   (batch, **params)  -> BooleanArray[n] (true keeps), or (mask, StringArray[n] of reasons)
-    edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was)
+    edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was), or
+                                   (RecordBatch[n], {what: how many}), to count in the receipt what it cut
     preset   (**params)         -> list of recipe steps that it stands for
     barrier  (**params)         -> its validated parameters; of corpuskit alone, whose plan knows how to run it
     method   (problem, **params) -> Mixture; for `mix.weights`, see `corpuskit.mix.methods`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class AppliedStep:
         self.identity = call.identity
         self.hidden = frozenset(call.hidden)
         self.check_identity()
+        self.cut: Counter[str] = Counter()
         self.store: ColumnStore | None = None
         if work is not None and call.signal is not None:
             self.store = ColumnStore(work, self.step.name, call.signal)
@@ -108,12 +110,15 @@ class AppliedStep:
         return pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool), reasons
 
     def edited(self, batch: Batch) -> Batch:
-        """The batch as an edit leaves it.
+        """The batch as an edit leaves it; what it counts is added to `cut`.
 
         Raises:
             UsageError: the edit changed the number of rows or the ids.
         """
         result = self._call(self._seen(batch))
+        if isinstance(result, tuple):
+            result, counts = result
+            self.cut.update(counts)
         if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
             raise UsageError(
                 f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"

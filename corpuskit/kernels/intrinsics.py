@@ -73,6 +73,40 @@ def _is_lead(builder: Any, v: Any) -> Any:
     return builder.icmp_unsigned("!=", builder.and_(v, _splat(0xC0)), _splat(0x80))
 
 
+def _is_feed(builder: Any, v: Any) -> Any:
+    return _equal(builder, v, 0x0A)
+
+
+def _begins(builder: Any, *tests: Any) -> Any:
+    """uint64: where bytes follow one another that pass the tests, by their first; wrong in the last bits."""
+    found = builder.bitcast(tests[0], WORD)
+    for place, test in enumerate(tests[1:], 1):
+        found = builder.and_(found, builder.lshr(builder.bitcast(test, WORD), ir.Constant(WORD, place)))
+    return found
+
+
+def _begins_space_of_two(builder: Any, v: Any) -> Any:
+    return _begins(builder, _equal(builder, v, 0xC2), _any(builder, _equal(builder, v, 0x85), _equal(builder, v, 0xA0)))
+
+
+def _begins_space_of_three(builder: Any, v: Any) -> Any:
+    first, second, third = _equal(builder, v, 0xE2), _equal(builder, v, 0x80), _between(builder, v, 0x80, 0x8A)
+    third = _any(builder, third, *(_equal(builder, v, value) for value in (0xA8, 0xA9, 0xAF)))
+    return _any(
+        builder,
+        _begins(builder, first, second, third),  # U+2000 to U+200A, U+2028, U+2029, U+202F
+        _begins(builder, first, _equal(builder, v, 0x81), _equal(builder, v, 0x9F)),  # U+205F
+        _begins(builder, _equal(builder, v, 0xE1), _equal(builder, v, 0x9A), second),  # U+1680
+        _begins(builder, _equal(builder, v, 0xE3), second, second),  # U+3000
+    )
+
+
+def _begins_anchor(builder: Any, v: Any) -> Any:
+    low = builder.or_(v, _splat(0x20))
+    words = (b"vac", b"kie", b"jav", b"ms o", b"m ip")
+    return _any(builder, *(_begins(builder, *(_equal(builder, low, byte) for byte in word)) for word in words))
+
+
 def _mask_function(test: Callable[[Any, Any], Any]) -> Any:
     @_instruction
     def mask(_context: Any, array: Any, _index: Any) -> Any:
@@ -99,6 +133,29 @@ mask_high = _mask_function(_is_high)
 
 mask_lead = _mask_function(_is_lead)
 """uint64: which of 64 bytes of UTF-8 begin a code point."""
+
+mask_feed = _mask_function(_is_feed)
+"""uint64: which of 64 bytes are line feeds."""
+
+mask_space_of_two = _mask_function(_begins_space_of_two)
+"""uint64: which of 64 bytes begin U+0085 or U+00A0; of the first 63."""
+
+mask_space_of_three = _mask_function(_begins_space_of_three)
+"""uint64: which of 64 bytes begin white space that takes three bytes, as `str.isspace` has it; of the first 62."""
+
+mask_upper = _mask_function(lambda builder, v: _between(builder, v, 0x41, 0x5A))
+"""uint64: which of 64 bytes are ASCII capital letters."""
+
+mask_digit = _mask_function(lambda builder, v: _between(builder, v, 0x30, 0x39))
+"""uint64: which of 64 bytes are ASCII digits."""
+
+mask_brace = _mask_function(lambda builder, v: _any(builder, _equal(builder, v, 0x7B), _equal(builder, v, 0x7D)))
+"""uint64: which of 64 bytes are curly braces."""
+
+mask_anchor = _mask_function(_begins_anchor)
+"""uint64: where, of the first 61 bytes, one of `vac`, `kie`, `jav`, `ms o`, `m ip` may begin, in any case of letters.
+
+Each stands in some phrases that pages are judged by; what begins there is to be looked at (`M@IP` passes too)."""
 
 
 @_instruction

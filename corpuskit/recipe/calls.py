@@ -34,7 +34,7 @@ REPEATABLE = frozenset({"lines"})
 
 NOT_YET = frozenset(
     "decontaminate pii urls words identifiers metadata".split()  # noqa: SIM905
-    + "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf".split()  # noqa: SIM905
+    + "redpajama_code slimpajama csv hf".split()  # noqa: SIM905
 )
 """Steps and readers that a later version has."""
 

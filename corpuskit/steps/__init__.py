@@ -1,6 +1,7 @@
 """The steps of corpuskit, each a file; importing them makes them known by name."""
 
 from corpuskit.steps import (
+    c4,
     clean_chars,
     datatrove,
     exact,
@@ -11,13 +12,18 @@ from corpuskit.steps import (
     lines,
     minhash,
     normalize,
+    page_heuristics,
     perplexity,
+    presets,
     quality,
+    refinedweb,
+    repetition,
     sample,
     where,
 )
 
 __all__ = [
+    "c4",
     "clean_chars",
     "datatrove",
     "exact",
@@ -28,8 +34,12 @@ __all__ = [
     "lines",
     "minhash",
     "normalize",
+    "page_heuristics",
     "perplexity",
+    "presets",
     "quality",
+    "refinedweb",
+    "repetition",
     "sample",
     "where",
 ]

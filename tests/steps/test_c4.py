@@ -1,0 +1,124 @@
+"""C4's edit cuts what a Python twin cuts and counts it; the preset is a list that a person can copy."""
+
+import json
+import re
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpuskit.steps.c4 import c4, c4_lines
+from tests.steps.step_runs import build, kept
+
+CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]")
+POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+
+
+def rule(line, cleaned, end_marks, min_words):
+    """The rule that cuts a line, or None."""
+    low = cleaned.lower()
+    ends = cleaned.endswith((".", "?", "!", '"', "'")) and not cleaned.endswith("...")
+    broken = {
+        "long_word": any(len(word) > 1000 for word in line.split()),
+        "no_end_mark": end_marks and not ends,
+        "few_words": len(line.split()) < min_words,
+        "javascript": "javascript" in low and "lorem ipsum" not in low,
+        "policy": any(phrase in low for phrase in POLICY) and "lorem ipsum" not in low and "{" not in low,
+    }
+    return next((name for name, holds in broken.items() if holds), None)
+
+
+def twin(text, end_marks, min_words, cuts):
+    """The text that is left; what is cut is counted in `cuts`."""
+    left = []
+    for line in map(str.strip, text.split("\n")):
+        cleaned, citations = CITATION.subn("", line)
+        why = rule(line, cleaned, end_marks, min_words) if line else ""
+        if why is None:
+            left.append(cleaned)
+            cuts["citations"] += citations
+        elif why:
+            cuts[why] += 1
+    cuts["documents"] += "\n".join(left) != text
+    return "\n".join(left)
+
+
+PIECES = [
+    "a",
+    "bridge ",
+    "b c d.",
+    "é",
+    "日本",
+    ".",
+    "...",
+    "?",
+    '"',
+    "'",
+    "\n",
+    "\r\n",
+    "\n\n",
+    " ",
+    "\x85",
+    "\u3000",
+    "[",
+    "]",
+]
+PIECES += [
+    "[1]",
+    "[]",
+    "[edit]",
+    "[citation needed]",
+    "[edi]",
+    "[12",
+    "[\u0661]",
+    "JavaScript",
+    "Privacy Policy",
+    "okie",
+]
+PIECES += ["cookie policy", "uses cookies", "Lorem ipsum", "x" * 990, "é" * 600, "{"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.none(), max_size=4),
+    st.booleans(),
+    st.integers(0, 4),
+)
+def test_lines_are_cut_and_counted_as_by_the_twin(texts, end_marks, min_words):
+    cuts = Counter()
+    wanted = [None if text is None else twin(text, end_marks, min_words, cuts) for text in texts]
+    batch = pa.record_batch({"text": pa.array([*texts, "a slice ends before this."], pa.string())})[: len(texts)]
+    batch, found = c4_lines(batch, end_marks=end_marks, min_words=min_words)
+    assert batch.column("text").to_pylist() == wanted
+    assert +Counter(found) == +cuts
+
+
+def test_the_preset_drops_by_what_is_left_and_the_receipts_count_what_was_cut(tmp_path):
+    page = "The bridge was built in 1890.[1] It is long. " * 3
+    texts = [
+        f"Menu\n{page}\nPlease enable JavaScript to read this.\nHome page",
+        f"{page}\nLorem ipsum dolor sit amet.",
+        f"{page}\nif (a) {{ return b; }}. It is code.",
+        "One sentence is too few for a page.",
+        "Nothing that ends",
+    ]
+    (tmp_path / "raw.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    recipe = tmp_path / "c4.yaml"
+    recipe.write_text(f"name: c4\nsources: {{web: {{read: jsonl, path: {tmp_path}/raw.jsonl}}}}\nsteps: [c4: {{}}]\n")
+    assert build(recipe) == 0
+    (left,) = kept(tmp_path / "root", "sentences")
+    assert left == page.replace("[1]", "").strip()
+    facts = [
+        json.loads(path.read_text()).get("facts", {}) for path in tmp_path.rglob("*.json") if "receipt" in str(path)
+    ]
+    cut = [fact["cut"]["c4_lines"] for fact in facts if "cut" in fact]
+    assert cut == [
+        {"long_word": 0, "no_end_mark": 3, "few_words": 0, "javascript": 1, "policy": 0, "citations": 9, "documents": 4}
+    ]
+
+
+@pytest.mark.parametrize("name", ["c4_lorem_ipsum", "c4_curly_braces", "c4_sentences"])
+def test_every_rule_of_the_preset_has_a_name(name):
+    assert name in [entry.get("name") for entry in c4()]
