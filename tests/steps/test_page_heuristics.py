@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpuskit.core.sql import columns_of
 from corpuskit.kernels.pages import CLOSERS, PHRASES, TERMINALS
 from corpuskit.steps.page_heuristics import COLUMNS, fineweb, page_heuristics
-from corpuskit.steps.where import columns_of
 
 ENDS = {chr(c) for first, last in TERMINALS for c in range(first, last + 1)}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpuskit.core.sql import columns_of
 from corpuskit.steps.repetition import COLUMNS, gopher_repetition, repetition
-from corpuskit.steps.where import columns_of
 
 
 def repeated(pieces):
