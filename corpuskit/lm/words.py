@@ -104,6 +104,11 @@ class Words:
         return blob, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]), places
 
 
+def lower(texts: pa.Array) -> pa.Array:
+    """Texts in lower case, as Python has it and `perplexity` scores them."""
+    return pa.array([None if text is None else text.lower() for text in texts.to_pylist()], texts.type)
+
+
 def _split(texts: pa.Array) -> Iterator[pa.Array]:
     sizes = np.cumsum(text_bytes(texts))
     start = 0
