@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,13 +34,13 @@ def lm(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         made = Path(folder) / "model.arpa"
         found = estimate(_texts(files, options.lowercase), made, settings, folder=Path(folder) / "work", memory=memory)
-        os.replace(made, output)
+        made.replace(output)
     facts = found.facts() | {"model": str(output), "bytes": output.stat().st_size}
     answer(options, _said(found, output), facts)
 
 
 def _said(found: Estimated, output: Path) -> str:
-    rows = [("order", "n-grams", "in the model", "D1", "D2", "D3+")]
+    rows: list[tuple[str, ...]] = [("order", "n-grams", "in the model", "D1", "D2", "D3+")]
     for n, one in enumerate(found.orders, start=1):
         discounts = [f"{discount:.4f}" + ("*" if one.fallback else "") for discount in one.discounts]
         rows.append((str(n), f"{one.found:,}", f"{one.kept:,}", *discounts))
@@ -107,8 +106,11 @@ def _texts(files: list[Path], lowercase: bool) -> Iterator[pa.Array]:
     from corpuskit.steps.importance import read_texts
 
     for file in files:
-        for texts in _parquet(file) if file.suffix == ".parquet" else read_texts(file):
-            yield lower(texts) if lowercase else texts
+        try:
+            for texts in _parquet(file) if file.suffix == ".parquet" else read_texts(file):
+                yield lower(texts) if lowercase else texts
+        except InputError as error:
+            raise InputError(error.message, "fix or remove it: a model is estimated on all that it is given") from None
 
 
 def _parquet(file: Path) -> Iterator[pa.Array]:

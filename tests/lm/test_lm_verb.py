@@ -32,21 +32,8 @@ def test_text_json_lines_and_parquet_give_the_same_model(texts, tmp_path, capsys
     (tmp_path / "corpus" / "domain=web").mkdir(parents=True)
     pq.write_table(pa.table({"doc": [1], "text": ["\n".join(LINES)]}), tmp_path / "corpus" / "domain=web" / "1.parquet")
     for source in (texts, tmp_path / "texts.jsonl.gz", tmp_path / "corpus"):
-        assert (
-            train(
-                source,
-                "--order",
-                3,
-                "--prune",
-                "0 0 1",
-                "--memory",
-                "64M",
-                "-o",
-                tmp_path / "m.arpa",
-                "--discount-fallback",
-            )
-            == 0
-        )
+        how = "--order", 3, "--prune", "0 0 1", "--memory", "64M", "--discount-fallback"
+        assert train(source, *how, "-o", tmp_path / "m.arpa") == 0
         found.add((tmp_path / "m.arpa").read_bytes())
     assert len(found) == 1
     assert "4,000 words in 445 sentences" in capsys.readouterr().out
