@@ -13,6 +13,7 @@ from corpuskit.steps import (
     normalize,
     perplexity,
     quality,
+    quantile,
     sample,
     where,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "normalize",
     "perplexity",
     "quality",
+    "quantile",
     "sample",
     "where",
 ]
