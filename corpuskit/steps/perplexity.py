@@ -130,7 +130,7 @@ def perplexity(
 
     `model: {train_on: wikipedia, order: 5}` estimates the model: interpolated modified Kneser-Ney (Chen and Goodman
     1998), equal to that of KenLM's lmplz, on the documents of a domain as they stand at this place of the recipe. Their
-    lines are sentences, and of lower case, as where they are scored. Each worker loads it: about 25 bytes for each
+    lines are sentences, and of lower case, as where they are scored. Each worker loads it: about 22 bytes for each
     n-gram, of which `prune: [0, 0, 1]` leaves out the rare ones.
 
     Args:

@@ -1,8 +1,9 @@
 """How fast n-gram models are estimated: CPU seconds and peak memory of a process, for each text and order.
 
-Run it on a machine that does nothing else: `python tests/benchmarks/bench_lm.py TEXT.txt... [--memory 300MiB]`, a line a
-sentence, in words between spaces. Each row is a process of its own, after the kernels are compiled; reading the text and
-writing the ARPA file are in it. Where KenLM's `lmplz` is on the path it runs beside, with `-S` of the same memory.
+Run it on a machine that does nothing else: `python tests/benchmarks/bench_lm.py TEXT.txt... [--memory 300MiB]`, a
+line a sentence, in words between spaces. Each row is a process of its own, once the kernels are compiled: its start,
+reading the text and writing the ARPA file are in it. Where KenLM's `lmplz` is on the path it runs beside, with `-S` of
+the same memory.
 """
 
 from __future__ import annotations
