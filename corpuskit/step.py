@@ -23,8 +23,8 @@ whatever rows stand beside it):
     method   (problem, **params) -> Mixture; for `mix.weights`, see `corpuskit.mix.methods`
 
 A signal, filter or edit that needs to have seen everything adds `.summarize` and `.merge` (exact and order-free), and
-then gets the merged state as the keyword argument `state`. One that makes a model, of files alone, adds `.train`, and
-gets the model's path as `state`.
+then gets the merged state as the keyword argument `state`. One that makes a model, of files or of the documents of a
+domain, adds `.train`, and gets the model's path as `state`.
 """
 
 from corpuskit.core.identity import File

@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("trace", "diff", "explore", "lm", "export", "remove", "gc")
+NOT_YET = ("trace", "diff", "explore", "export", "remove", "gc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,6 +125,20 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--output", type=Path, metavar="CSV", help="swarm: write here, not to ROOT/ratios.csv")
     command.add_argument("--law", action="append", default=[], help="fit: loglinear, lightgbm or linear; default: all")
     command.add_argument("--metric", action="append", default=[], help="fit: a column of metrics.csv; default: all")
+    command = verb("lm", "language_models", "train: estimate an n-gram model (Kneser-Ney) for `perplexity`")
+    command.add_argument("what", metavar="train")
+    command.add_argument(
+        "texts", type=Path, nargs="+", metavar="TEXTS", help=".txt, .jsonl, compressed too; .parquet, or a folder of it"
+    )
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="ARPA", help="where to write the model")
+    command.add_argument("--order", type=int, default=5, metavar="N", help="words of the longest n-grams; default: 5")
+    command.add_argument(
+        "--prune", default="", metavar="COUNTS", help='leave out n-grams of so many, by order from 1 on: "0 0 1"'
+    )
+    command.add_argument("--memory", default="2GiB", metavar="BYTES", help="beside the words; default: 2GiB")
+    command.add_argument("--lowercase", action="store_true", help="of the lower-cased text, as `perplexity` scores it")
+    command.add_argument("--discount-fallback", action="store_true", help="discounts for too little text")
+    command.add_argument("--no-interpolate-unigrams", action="store_true", help="give `<unk>` all that words leave")
     command = verb("train", "building", "train on the shards of a recipe or of a finished run")
     command.add_argument("recipe", type=Path, metavar="RECIPE|ROOT")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="train.tokens=2M, say")

@@ -62,6 +62,7 @@ class Step:
     train_when: Callable[[Mapping[str, Any]], bool] | None = None
     train_size: Callable[[Mapping[str, Any]], int] | None = None
     train_libraries: tuple[str, ...] = ()
+    train_documents: Callable[[Mapping[str, Any]], str] | None = None
     _model: type[pydantic.BaseModel] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -110,8 +111,13 @@ class Step:
         when: Callable[[Mapping[str, Any]], bool],
         size: Callable[[Mapping[str, Any]], int],
         libraries: tuple[str, ...] = (),
+        documents: Callable[[Mapping[str, Any]], str] | None = None,
     ) -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., Mapping[str, Any]]]:
         """Register `train(path, **params) -> facts`, which writes a model; it runs once, before any document is read.
+
+        With `documents` it is made of the documents of a domain, as they stand at this place of the recipe: it is
+        `train(path, batches, *, memory, **params)` then, with an iterator of batches and the bytes that it may use, on
+        neither of whose cuts and order, nor on the memory, what it writes may depend.
 
         The function gets those parameters of the step that it names, and may put other files beside `path`; it must
         write the same bytes for the same parameters and contents of files. Facts (JSON) go to the receipt.
@@ -120,11 +126,12 @@ class Step:
             when: of the parameters, whether a model is to be made.
             size: of the parameters, the least bytes of the model; each worker must have room for it.
             libraries: packages that it alone needs; their versions enter its key.
+            documents: of the parameters, the domain.
         """
 
         def wrap(target: Callable[..., Mapping[str, Any]]) -> Callable[..., Mapping[str, Any]]:
             self.train_function, self.train_when, self.train_size = target, when, size
-            self.train_libraries = libraries
+            self.train_libraries, self.train_documents = libraries, documents
             return target
 
         return wrap
@@ -132,6 +139,10 @@ class Step:
     def trains(self, params: Mapping[str, Any]) -> bool:
         """Whether the step, at these parameters, makes a model first."""
         return self.train_when is not None and self.train_when(params)
+
+    def trained_on(self, params: Mapping[str, Any]) -> str | None:
+        """The domain that the model of a step is made of at these parameters; None: of files, or there is none."""
+        return self.train_documents(params) if self.train_documents is not None and self.trains(params) else None
 
     def trained(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The parameters that `train` reads, and the identity of what it makes."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from corpuskit.core import registry
-from corpuskit.core.batch import PartReader
+from corpuskit.core.batch import Batch, PartReader
 from corpuskit.core.keys import canonical
 from corpuskit.core.state import load_state, save_state
 from corpuskit.core.work import Work
@@ -54,4 +55,12 @@ def model(work: Work[Model]) -> None:
     if canonical(identity) != canonical(work.spec.step):
         raise InputError(f"the code or a file of `{step.name}` changed since the plan was made", "run again")
     assert step.train_function is not None
-    work.facts["trained"] = dict(step.train_function(work.put("model", ".bin"), **params))
+    documents = {"memory": work.memory} if work.spec.sources else {}
+    given = (_documents(work),) if work.spec.sources else ()
+    work.facts["trained"] = dict(step.train_function(work.put("model", ".bin"), *given, **documents, **params))
+
+
+def _documents(work: Work[Model]) -> Iterator[Batch]:
+    for source in work.spec.sources:
+        for receipt in work.receipts(source):
+            yield from PartReader(receipt.parts["docs"].local())

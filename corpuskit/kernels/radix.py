@@ -96,3 +96,15 @@ def radix_sort_with(
     room = np.empty_like(values), np.empty_like(payload)
     result: tuple[npt.NDArray[np.uint64], npt.NDArray[Any]] = _sort_with(values.copy(), payload.copy(), *room, counts)
     return result
+
+
+def radix_sort_within(
+    values: npt.NDArray[np.uint64],
+    payload: npt.NDArray[Any],
+    other: npt.NDArray[np.uint64],
+    other_payload: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
+    """As `radix_sort_with`, in the memory of these arrays, all [n], and no other; the result lies in two of them."""
+    counts = np.zeros((DIGITS, 1 << BITS), np.int64)
+    result: tuple[npt.NDArray[np.uint64], npt.NDArray[Any]] = _sort_with(values, payload, other, other_payload, counts)
+    return result

@@ -254,10 +254,14 @@ class _Planner:
             self.state_of[source.name, call.name] = merged
 
     def _model(self, call: StepCall, sources: list[Source]) -> None:
-        """A stage before any document: the model that a step makes of files."""
+        """The stage of the model that a step makes: of files, before any document, or of the documents of a domain."""
         name, again = f"model-{safe_name(call.name)}", Call(call.reference, plain(call.params))
-        spec = Model(call.step.trained(call.params)[1], str(self.recipe.base), again, _model_bytes(call))
-        self.add(Stage.of(name, "model", spec, {}), count=1)
+        domain = call.step.trained_on(call.params)
+        of = [] if domain is None else [one for one in self.sources.values() if one.domain == domain]
+        self.flush(of, safe_name(call.name))
+        needs = {one.name: Need(self.holding(one.name), "all") for one in of}
+        spec = Model(call.step.trained(call.params)[1], str(self.recipe.base), again, _model_bytes(call), sorted(needs))
+        self.add(Stage.of(name, "model", spec, needs), count=1)
         for source in sources:
             self.state_of[source.name, call.name] = name
 

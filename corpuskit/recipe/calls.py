@@ -109,6 +109,12 @@ class StepReader:
             return self._expand(found, values, span, inner)
         if found.kind == "barrier" and not self._barrier(found, values, item, given):
             return []
+        domain = found.trained_on(values)
+        if domain is not None and domain not in self.domains:
+            hint = did_you_mean(domain, self.domains) or f"domains: {', '.join(self.domains)}"
+            self.faults.add(
+                given.owner, f"`{reference}` has no documents to learn from: unknown domain `{domain}`", hint
+            )
         label = context.prefix + (name or (values["expr"] if is_where(found) else found.name))
         call = StepCall(placed_reference(reference, span, self.base), found, values, label, only, span.line + 1)
         return [Placed(call, span, given, bool(name))]

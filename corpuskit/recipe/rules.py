@@ -19,7 +19,7 @@ _DOCUMENT: Columns = {"doc": "uint64", "text": "string", "domain": "string", "me
 
 
 def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed], faults: Faults) -> None:
-    """Check every `where` and `sample`: that it makes sense, that its columns are there, and that their types fit.
+    """Check every `where`, `sample` and `quantile`: that it makes sense, has its columns, and that their types fit.
 
     Args:
         sources: with the columns of their readers; none, to check only that rules parse.
@@ -37,8 +37,8 @@ def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed],
             if not _applies(one, source.domain):
                 continue
             columns |= outputs[number]
-            known = set(columns) if _is_sample(one) else {name.lower() for name in columns}
-            missing = [n for n in sorted(reads[number]) if (n if _is_sample(one) else n.lower()) not in known]
+            known = set(columns) if _by_column(one) else {name.lower() for name in columns}
+            missing = [n for n in sorted(reads[number]) if (n if _by_column(one) else n.lower()) not in known]
             for name in missing:
                 lacking[number].setdefault(name, []).append(source.domain)
             if reads[number] and not missing:
@@ -97,6 +97,11 @@ def _is_sample(one: Placed) -> bool:
     return one.call.step.name == "sample" and one.call.step.origin is None
 
 
+def _by_column(one: Placed) -> bool:
+    """Whether it reads the column of numbers that its parameter `by` names."""
+    return one.call.step.name in ("sample", "quantile") and one.call.step.origin is None
+
+
 def _same_draws(placed: list[Placed], faults: Faults) -> None:
     """Refuse selections that would draw the same numbers: the second would choose by what the first chose already."""
     from corpuskit.steps.sample import BY_CHANCE
@@ -113,7 +118,7 @@ def _same_draws(placed: list[Placed], faults: Faults) -> None:
 
 
 def _reads(one: Placed, faults: Faults) -> set[str]:
-    """Columns that a `where` or `sample` reads; none, and a fault, if its SQL or its parameters make no sense."""
+    """Columns that a rule or `quantile` reads; none, and a fault, if its SQL or its parameters make no sense."""
     if _is_sample(one):
         from corpuskit.steps.sample import Choice
 
@@ -121,6 +126,8 @@ def _reads(one: Placed, faults: Faults) -> set[str]:
         before = len(faults)
         guarded(Choice(**params).check, one.call.step, one.span, faults)
         return {params["by"]} if params["by"] is not None and len(faults) == before else set()
+    if _by_column(one):
+        return {one.call.params["by"]}
     if not is_where(one.call.step):
         return set()
     from corpuskit.core.sql import columns_of
@@ -140,7 +147,7 @@ def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> No
     """Bind the rule to its columns' types, where all are known."""
     from corpuskit.core.sql import check_types
 
-    if _is_sample(one):
+    if _by_column(one):
         _number(one, columns, faults)
         return
     wanted = {name.lower() for name in names}
@@ -167,7 +174,7 @@ def _number(one: Placed, columns: Columns, faults: Faults) -> None:
     except ValueError:  # nested types have no alias
         fits = False
     if not fits:
-        reason = f"`{one.call.name}` selects by `{one.call.params['by']}`, which is {alias}, not a number"
+        reason = f"`{one.call.name}` goes by `{one.call.params['by']}`, which is {alias}, not a number"
         faults.add(_expression(one).span, reason)
 
 

@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
+import pydantic
 from pydantic import BeforeValidator, Field
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
 from corpuskit.core.identity import File, file_digest
+from corpuskit.core.settings import Whole
 from corpuskit.errors import UsageError
+from corpuskit.lm.settings import Settings
+
+
+class Estimate(pydantic.BaseModel):
+    """A model to estimate on the documents of a domain.
+
+    Attributes:
+        train_on: the domain; its documents as they stand at this place of the recipe.
+        order: words of the longest n-grams. prune: for each order from 1 on, the count up to which n-grams are left
+            out; the last holds for the orders that are not named.
+        discount_fallback: discounts of 0.5, 1 and 1.5 in orders for which there is too little text.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    train_on: str
+    order: Annotated[Whole, Field(ge=2, le=6)] = 5
+    prune: list[Annotated[Whole, Field(ge=0)]] = []
+    discount_fallback: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _can_be(self) -> Estimate:
+        try:
+            self.settings()
+        except UsageError as error:
+            raise ValueError(error.message) from None
+        return self
+
+    def settings(self) -> Settings:
+        """For `corpuskit.lm`."""
+        return Settings(self.order, tuple(self.prune), discount_fallback=self.discount_fallback)
 
 
 def _given(model: Any) -> Any:
-    if isinstance(model, dict):
-        raise ValueError(  # noqa: TRY004  (pydantic reports a ValueError with its line)
-            "estimating a model in the recipe is not possible yet: give the path of an ARPA or kenlm binary file"
-        )
     if isinstance(model, str) and "://" in model:
         raise ValueError("a model on a hub is not fetched yet: give the path of an ARPA or kenlm binary file")
     return model
@@ -85,10 +115,11 @@ def _columns(as_: str, windows: int | None, **_: Any) -> dict[str, str]:
 def perplexity(
     batch: Batch,
     *,
-    model: Annotated[File, BeforeValidator(_given)],
+    model: Annotated[File | Estimate, BeforeValidator(_given)],
     as_: str = "perplexity",
     lowercase: bool = True,
     windows: Annotated[int, Field(ge=1)] | None = None,
+    state: Path | None = None,
 ) -> dict[str, pa.Array]:
     """Perplexity of each document under a kenlm model (Heafield 2011), by CCNet's formula.
 
@@ -97,14 +128,21 @@ def perplexity(
     the perplexity is 10 ** (-sum(s) / (N + L)), the `</s>` of a line counting as a word (Wenzek et al. 2019,
     https://arxiv.org/abs/1911.00359, and their `perplexity.py`). Words unknown to the model count with `<unk>`.
 
+    `model: {train_on: wikipedia, order: 5}` estimates the model: interpolated modified Kneser-Ney (Chen and Goodman
+    1998), equal to that of KenLM's lmplz, on the documents of a domain as they stand at this place of the recipe. Their
+    lines are sentences, and of lower case, as where they are scored. Each worker loads it: about 22 bytes for each
+    n-gram, of which `prune: [0, 0, 1]` leaves out the rare ones.
+
     Args:
         batch: n documents.
-        model: an ARPA file or a kenlm binary.
+        model: an ARPA file or a kenlm binary, or what to estimate one on.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
         windows: also the perplexities of each run of so many words, each word in the context of its line, so that one
             bad passage shows: `list_max(perplexity_windows) < 5000`. The last run is shorter. After Škorić 2023, Text
             vectorization via transformer-based language models and n-gram perplexities.
+
+        state: path of the model that was estimated.
 
     Returns:
         One column, float64[n]; null for a text without words. With `windows` also AS_windows, list<float64>[n].
@@ -112,8 +150,11 @@ def perplexity(
     Raises:
         UsageError: the model cannot be read.
     """
-    path = Path(model)
-    scorer = _load(path, file_digest(path))
+    if isinstance(model, Estimate):
+        assert state is not None, "the plan estimates the model before the first document is scored"
+        scorer = _load(state, "")  # the path holds the key of what it was made of
+    else:
+        scorer = _load(Path(model), file_digest(Path(model)))
     texts = batch.column("text").to_pylist()
     values = [None if text is None else _perplexity(scorer, text, lowercase) for text in texts]
     columns = {as_: pa.array(values, pa.float64())}
@@ -121,3 +162,24 @@ def perplexity(
         runs = [None if text is None else _windows(scorer, text, lowercase, windows) for text in texts]
         columns[f"{as_}_windows"] = pa.array(runs, pa.list_(pa.float64()))
     return columns
+
+
+@perplexity.train(
+    when=lambda params: isinstance(params["model"], Estimate),
+    size=lambda _: 0,
+    libraries=("numpy",),
+    documents=lambda params: params["model"].train_on,
+)
+def _train(path: Path, batches: Iterator[Batch], *, memory: int, model: Estimate, lowercase: bool) -> Mapping[str, Any]:
+    """Estimate the model and write it as ARPA; what it was made of."""
+    from corpuskit.lm.estimate import estimate
+    from corpuskit.lm.words import lower
+
+    texts = (batch.column("text") for batch in batches)
+    texts = (lower(text) for text in texts) if lowercase else texts
+    try:
+        # the other half is for the words and for what every process has
+        made = estimate(texts, path, model.settings(), folder=path.with_suffix(".work"), memory=memory // 2)
+    except UsageError as error:
+        raise UsageError(f"`train_on: {model.train_on}`: {error.message}", error.hint) from None
+    return made.facts()

@@ -93,7 +93,7 @@ def sample(
     choice.check()
     selector = choice.fixed
     docs = batch.column("doc").to_numpy()
-    scores = np.zeros(batch.num_rows) if by is None else _scores(batch, by)
+    scores = np.zeros(batch.num_rows) if by is None else scores_of(batch, by)
     known = np.isfinite(scores)
     mask = np.zeros(batch.num_rows, bool)
     if known.any():
@@ -109,9 +109,9 @@ def sample(
 
 @sample.summarize(when=lambda params: _choice(params).fixed is None)
 def _summarize(batch: Batch, *, by: str, weight: Weight) -> Histogram:
-    scores = _scores(batch, by)
+    scores = scores_of(batch, by)
     known = np.isfinite(scores)
-    return Histogram.of(scores[known], _weights(batch, weight)[known])
+    return Histogram.of(scores[known], weights_of(batch, weight)[known])
 
 
 @sample.merge
@@ -198,7 +198,7 @@ def fitted(choice: Choice, state: Histogram) -> Selector:
         raise type(error)(f"{what}: {error.message}", error.hint) from None
 
 
-def _scores(batch: Batch, by: str) -> Floats:
+def scores_of(batch: Batch, by: str) -> Floats:
     """The column as float64 (n,), NaN for null.
 
     Raises:
@@ -217,7 +217,8 @@ def numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def _weights(batch: Batch, weight: Weight) -> npt.NDArray[np.int64]:
+def weights_of(batch: Batch, weight: Weight) -> npt.NDArray[np.int64]:
+    """What each document counts, int64 (n,)."""
     if weight == "documents":
         return np.ones(batch.num_rows, np.int64)
     text = batch.column("text")

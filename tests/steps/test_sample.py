@@ -399,7 +399,7 @@ def test_a_larger_share_only_adds_documents():
         ),
         (["sample: {method: top, by: scroe, keep: 0.5}"], "7:31", "did you mean `score`?"),
         (["sample: {method: top, by: Score, keep: 0.5}"], "7:31", "did you mean `score`?"),
-        (["sample: {method: top, by: url, keep: 0.5}"], "7:31", "selects by `url`, which is string, not a number"),
+        (["sample: {method: top, by: url, keep: 0.5}"], "7:31", "goes by `url`, which is string, not a number"),
         (
             ["sample: {method: top, by: clean_chars, keep: 0.5}", "clean_chars: {}\n    only: [web]"],
             "7:31",
