@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpuskit.core.batch import text_bytes, utf8
-from corpuskit.kernels.language_model import NONE, number_words, rehash
+from corpuskit.kernels.language_model import FIRST_WORD, NONE, number_words, rehash
 from corpuskit.lm.columns import Column
 
 BATCH_BYTES = 1 << 20
@@ -94,14 +94,15 @@ class Words:
         Returns:
             (bytes uint8[total], offsets int64[V + 1], the place of each of this object's numbers uint32[V]).
         """
-        whole, offsets = self._blob.tobytes(), self._offsets[: self._known + 1].tolist()
-        words = [whole[start:end] for start, end in itertools.pairwise(offsets)]
-        order = [0, 1, 2, *sorted(range(3, len(words)), key=words.__getitem__)]
-        blob = np.frombuffer(b"".join([words[i] for i in order]), np.uint8)
-        sizes = np.diff(self._offsets[: self._known + 1])[order]
+        size = int(self._offsets[self._known])
+        buffers = [None, pa.py_buffer(self._offsets[: self._known + 1]), pa.py_buffer(self._blob[:size])]
+        words = pa.LargeBinaryArray.from_buffers(pa.large_binary(), self._known, buffers)
+        others = pc.array_sort_indices(words[FIRST_WORD:]).to_numpy().astype(np.int64)
+        order = np.concatenate([np.arange(FIRST_WORD), FIRST_WORD + others])
         places = np.empty(len(words), np.uint32)
         places[order] = np.arange(len(words), dtype=np.uint32)
-        return blob, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]), places
+        _, offsets, data = words.take(pa.array(order)).buffers()
+        return np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)[: len(words) + 1], places
 
 
 def lower(texts: pa.Array) -> pa.Array:
