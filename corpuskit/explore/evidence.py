@@ -142,3 +142,22 @@ def cut_lines(root: Root, plan: Plan) -> list[str]:
         for name, counts in found.items()
         if counts["lines"]
     ]
+
+
+def findings(root: Root, plan: Plan) -> list[dict[str, Any]]:
+    """What edits and filters counted: [{step, what, times, documents}], by the order of the steps, then by `what`."""
+    sums: dict[str, dict[str, Counter[str]]] = {}
+    for stage in plan.stages.values():
+        if stage.kind != "segment":
+            continue
+        for step in spec_of(stage, Segment).steps:
+            sums.setdefault(step["rule"], {})
+        for receipt in root.complete(stage):
+            for name, found in receipt.facts.get("findings", {}).items():
+                for what, counts in found.items():
+                    sums.setdefault(name, {}).setdefault(what, Counter()).update(counts)
+    return [
+        {"step": name, "what": what, "times": counts["times"], "documents": counts["documents"]}
+        for name, found in sums.items()
+        for what, counts in sorted(found.items())
+    ]
