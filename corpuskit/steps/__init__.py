@@ -3,6 +3,7 @@
 from corpuskit.steps import (
     clean_chars,
     datatrove,
+    decontaminate,
     exact,
     heuristics,
     holdout,
@@ -21,6 +22,7 @@ from corpuskit.steps import (
 __all__ = [
     "clean_chars",
     "datatrove",
+    "decontaminate",
     "exact",
     "heuristics",
     "holdout",
