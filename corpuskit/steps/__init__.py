@@ -16,6 +16,7 @@ from corpuskit.steps import (
     pii,
     quality,
     sample,
+    urls,
     where,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "pii",
     "quality",
     "sample",
+    "urls",
     "where",
 ]

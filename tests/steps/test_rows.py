@@ -29,7 +29,8 @@ def parameters(tmp_path_factory):
     items = path.with_name("items.txt")
     items.write_text("one two three four five six seven eight\n", encoding="utf-8")
     decontaminate = {"against": str(items), "frequent": None}
-    return {**PARAMETERS, "perplexity": {"model": str(path)}, "decontaminate": decontaminate}
+    urls = {"words": str(items), "column": "text"}
+    return {**PARAMETERS, "perplexity": {"model": str(path)}, "decontaminate": decontaminate, "urls": urls}
 
 
 def row_steps():
