@@ -118,7 +118,7 @@ def _find(
 
 def find_grams(
     column: pa.Array, lengths: npt.NDArray[np.int64], keys: Any, heads: Any, shift: int
-) -> npt.NDArray[np.int64]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Which runs of words of each row are in an index.
 
     Args:
@@ -126,10 +126,11 @@ def find_grams(
         keys: hashes as of `word_grams`, sorted and distinct. heads, shift: as for `best_overlap`.
 
     Returns:
-        (row, number of the key), int64[m, 2], sorted and distinct.
+        (row, number of the key), int64[m, 2], sorted and distinct, and how often, int64[m].
     """
     data, offsets = utf8(column)
     room = _room(offsets)
     hashes = np.empty(len(room[-1]), np.uint64)
     found = _find(data, offsets, lengths, *room, hashes, keys, heads, np.uint64(shift))
-    return np.unique(found, axis=0)
+    pairs, times = np.unique(found, axis=0, return_counts=True)
+    return pairs, times

@@ -18,6 +18,7 @@ from corpuskit.steps import (
     sample,
     urls,
     where,
+    words,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "sample",
     "urls",
     "where",
+    "words",
 ]

@@ -30,7 +30,9 @@ def parameters(tmp_path_factory):
     items.write_text("one two three four five six seven eight\n", encoding="utf-8")
     decontaminate = {"against": str(items), "frequent": None}
     urls = {"words": str(items), "column": "text"}
-    return {**PARAMETERS, "perplexity": {"model": str(path)}, "decontaminate": decontaminate, "urls": urls}
+    words = {"lists": {"en": str(items), "ja": str(items)}}
+    made = {"perplexity": {"model": str(path)}, "decontaminate": decontaminate, "urls": urls, "words": words}
+    return {**PARAMETERS, **made}
 
 
 def row_steps():
