@@ -32,8 +32,7 @@ REPEATABLE = frozenset({"lines"})
 """Barriers that a recipe may have more than once, each for some domains if it says so."""
 
 NOT_YET = frozenset(
-    "identifiers metadata".split()  # noqa: SIM905
-    + "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf commoncrawl_index".split()  # noqa: SIM905
+    "gopher_repetition c4 fineweb redpajama_code slimpajama csv hf commoncrawl_index".split()  # noqa: SIM905
 )
 """Steps and readers that a later version has."""
 

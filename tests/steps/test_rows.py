@@ -12,6 +12,8 @@ from corpuskit.steps.language import _packaged
 PARAMETERS = {
     "quality": {"model": str(_packaged()), "label": "__label__en"},
     "sample": {"method": "random", "keep": 1},  # else it draws by the ids, which begin anew here in each part
+    "metadata": {"columns": ["text"]},  # drawn by the ids, which begin anew here in each part: all are
+    "identifiers": {"share": 1e-9},
     "where": {"expr": "length(text) % 2 = 1 OR text LIKE '%a%'"},
     "datatrove:RegexFilter": {"regex_exp": "a"},
 }
