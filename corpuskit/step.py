@@ -22,6 +22,10 @@ whatever rows stand beside it):
     barrier  (**params)         -> its validated parameters; of corpuskit alone, whose plan knows how to run it
     method   (problem, **params) -> Mixture; for `mix.weights`, see `corpuskit.mix.methods`
 
+A filter or edit may say beside it what it found: `(mask, reasons, findings)`, `(batch, findings)`. Findings are a
+RecordBatch of `row` (of the batch, rising), `what` and `times`, and if it has them `item` (which of its kind) and
+`text`. `corpuskit stats` shows the sums by `what`; the rows are in `findings/`, with the documents' ids.
+
 A signal, filter or edit that needs to have seen everything adds `.summarize` and `.merge` (exact and order-free), and
 then gets the merged state as the keyword argument `state`. One that makes a model, of files or of the documents of a
 domain, adds `.train`, and gets the model's path as `state`.

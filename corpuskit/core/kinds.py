@@ -87,8 +87,8 @@ class StageKind:
         body: `module:function`, called with a `Work`; imported when a unit runs.
         spec: the dataclass of what the body is told.
         seals: the folders that its parts are published in and that wait for it: `corpus` for `corpus/`, `holdout/`,
-            `dropped/`, `duplicates/` and `index/`, `shards` for `tokens/` and `shards/`, `swarm`; None: it publishes
-            nothing and holds nothing back.
+            `dropped/`, `findings/`, `duplicates/` and `index/`, `shards` for `tokens/` and `shards/`, `swarm`; None: it
+            publishes nothing and holds nothing back.
         disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
             seven domains of this kind of corpus, so a prediction can be off by a factor of two.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.

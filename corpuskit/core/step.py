@@ -269,7 +269,10 @@ def filter(function: Callable[..., Any]) -> Step: ...
 @overload
 def filter(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
 def filter(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Make a function (batch, **params) -> mask a filter. Options: name, version, libraries."""
+    """Make a function (batch, **params) -> mask a filter. Options: name, version, libraries.
+
+    It may give (mask, reasons), or (mask, reasons, findings): see `corpuskit.step`.
+    """
     return _decorator("filter", function, options)
 
 
@@ -278,7 +281,10 @@ def edit(function: Callable[..., Any]) -> Step: ...
 @overload
 def edit(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
 def edit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Make a function (batch, **params) -> batch an edit. Options: name, version, libraries, reads."""
+    """Make a function (batch, **params) -> batch an edit. Options: name, version, libraries, reads.
+
+    It may give (batch, findings): see `corpuskit.step`.
+    """
     return _decorator("edit", function, options)
 
 

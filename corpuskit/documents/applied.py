@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from corpuskit.core.state import load_state
 from corpuskit.core.step import Kind, Step
 from corpuskit.core.work import Work
 from corpuskit.documents.columns import ColumnStore
+from corpuskit.documents.findings import checked
 from corpuskit.documents.kinds import StepCall
 from corpuskit.errors import CorpuskitError, InputError, UsageError
 
@@ -100,32 +102,37 @@ class AppliedStep:
         if canonical(now) != canonical(self.identity):
             raise InputError(f"the code or a file of `{self.name}` changed since the plan was made", "run again")
 
-    def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None]:
-        """Which rows a filter keeps, bool[n], and its reasons for the others, if it gives any."""
+    def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None, pa.RecordBatch | None]:
+        """Which rows a filter keeps, bool[n], its reasons for the others and its findings, if it gives any."""
         result = self._call(batch)
-        mask, reasons = result if isinstance(result, tuple) else (result, None)
+        mask, reasons, *found = result if isinstance(result, tuple) else (result, None)
         mask = _array(mask, batch.num_rows, f"`{self.name}`")
         if not pa.types.is_boolean(mask.type):
             raise UsageError(f"the filter `{self.name}` gave {mask.type}, not a mask of true and false")
-        return pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool), reasons
+        kept = pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool)
+        return kept, reasons, self._findings(found, batch)
 
-    def edited(self, batch: Batch) -> Batch:
-        """The batch as an edit leaves it; what it counts is added to `cut`.
+    def _findings(self, found: list[Any], batch: Batch) -> pa.RecordBatch | None:
+        return checked(found[0], batch.num_rows, f"`{self.name}`") if found else None
+
+    def edited(self, batch: Batch) -> tuple[Batch, pa.RecordBatch | None]:
+        """The batch as an edit leaves it, and its findings, if it gives any; sums alone are added to `cut`.
 
         Raises:
             UsageError: the edit changed the number of rows or the ids.
         """
         result = self._call(self._seen(batch))
-        if isinstance(result, tuple):
-            result, counts = result
-            self.cut.update(counts)
+        result, *found = result if isinstance(result, tuple) else (result,)
+        if found and isinstance(found[0], Mapping):
+            self.cut.update(found.pop())
         if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
             raise UsageError(
                 f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"
             )
         for name in result.schema.names:
             batch = set_column(batch, name, result.column(name))
-        return set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
+        edited = set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
+        return edited, self._findings(found, batch)
 
 
 def _declared(name: str) -> pa.DataType:

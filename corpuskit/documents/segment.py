@@ -22,6 +22,7 @@ from corpuskit.core.work import Work
 from corpuskit.documents.applied import AppliedStep
 from corpuskit.documents.decisions import Decisions
 from corpuskit.documents.dropped import DroppedWriter
+from corpuskit.documents.findings import FindingsWriter
 from corpuskit.documents.kinds import Segment
 from corpuskit.documents.reading import read_documents
 
@@ -35,13 +36,13 @@ def segment(work: Work[Segment]) -> None:
     applied = [AppliedStep(call, base, work) for call in work.spec.calls]
     with DroppedWriter(work, every=1 if work.spec.keep_dropped else SAMPLE_OF_DROPPED) as dropped:
         decide = Decisions(work, dropped)
-        with Output(work) as write:
+        with Output(work) as write, FindingsWriter(work) as findings:
             for whole in _documents(work, base, dropped):
                 for batch in split_batches(whole, work.batch_bytes):
                     left = decide(batch, write.held_out)
                     for place, one in enumerate(applied, start=2):
                         if left.num_rows:
-                            left = _apply(one, left, dropped, place)
+                            left = _apply(one, left, dropped, findings, place)
                     if left.num_rows:
                         write.kept(left)
     for one in applied:
@@ -61,14 +62,16 @@ def _documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> Itera
         yield from PartReader(work.receipt("docs").parts["docs"].local())
 
 
-def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -> Batch:
+def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, findings: FindingsWriter, place: int) -> Batch:
     if one.step.kind == "signal":
         columns = one.store.columns(batch, one.columns) if one.store is not None else one.columns(batch)
         for name, values in columns.items():
             batch = set_column(batch, name, values)
         return batch
     if one.step.kind == "edit":
-        batch = one.edited(batch)
+        batch, found = one.edited(batch)
+        if found is not None:
+            findings.write(place, one.name, batch, found)
         blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch.column("text"))), 0).to_numpy(
             zero_copy_only=False
         )
@@ -76,7 +79,9 @@ def _apply(one: AppliedStep, batch: Batch, dropped: DroppedWriter, place: int) -
             dropped.write(place, batch, blank, np.full(batch.num_rows, "empty", object))
             batch = batch.filter(pa.array(~blank))
         return batch
-    mask, reasons = one.mask(batch)
+    mask, reasons, found = one.mask(batch)
+    if found is not None:
+        findings.write(place, one.name, batch, found)
     if not mask.all():
         rules = np.full(batch.num_rows, f"rule: {one.name}", object)
         if one.step.origin is None and reasons is not None:

@@ -142,3 +142,26 @@ def cut_lines(root: Root, plan: Plan) -> list[str]:
         for name, counts in found.items()
         if counts["lines"]
     ]
+
+
+def findings(root: Root, plan: Plan) -> list[dict[str, Any]]:
+    """What edits and filters counted: [{step, what, times, documents}], by the order of the steps, then by `what`."""
+    sums: dict[str, dict[str, Counter[str]]] = {}
+    for stage in plan.stages.values():
+        if stage.kind != "segment":
+            continue
+        for step in spec_of(stage, Segment).steps:
+            sums.setdefault(step["rule"], {})
+        for receipt in root.complete(stage):
+            for name, found in receipt.facts.get("findings", {}).items():
+                for what, counts in found.items():
+                    sums.setdefault(name, {}).setdefault(what, Counter()).update(counts)
+            for name, cut in receipt.facts.get("cut", {}).items():  # of edits that give sums alone
+                for what, count in cut.items():
+                    one = {"documents": count, "times": count} if what == "documents" else {"times": count}
+                    sums.setdefault(name, {}).setdefault(what, Counter()).update(one)
+    return [
+        {"step": name, "what": what, "times": counts["times"], "documents": counts["documents"]}
+        for name, found in sums.items()
+        for what, counts in sorted(found.items())
+    ]

@@ -14,6 +14,7 @@ from corpuskit.core.keys import block_hash, plain
 from corpuskit.core.sql import columns_of
 from corpuskit.core.step import Bad, Skip
 from corpuskit.documents.applied import AppliedStep
+from corpuskit.documents.findings import said
 from corpuskit.documents.kinds import StepCall as AppliedCall
 from corpuskit.documents.reading import RECORD_BITS, record_batch
 from corpuskit.errors import CorpuskitError, UsageError
@@ -131,14 +132,19 @@ def _applied(one: AppliedStep, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, l
         return batch, shown, True
     if one.step.kind == "edit":
         before = batch.column("text")[0].as_py()
-        batch = one.edited(batch)
+        batch, found = one.edited(batch)
         after = batch.column("text")[0].as_py()
-        return batch, ["unchanged" if before == after else f"text is now: {_short(after)}"], True
-    mask, reasons = one.mask(batch)
+        shown = ["unchanged" if before == after else f"text is now: {_short(after)}"]
+        return batch, shown + _found(found), True
+    mask, reasons, found = one.mask(batch)
     reason = reasons[0].as_py() if reasons is not None else None
     if mask[0]:
-        return batch, ["kept"], True
-    return batch, ["DROPPED" + (f" ({reason})" if reason else "")], False
+        return batch, ["kept", *_found(found)], True
+    return batch, ["DROPPED" + (f" ({reason})" if reason else ""), *_found(found)], False
+
+
+def _found(found: pa.RecordBatch | None) -> list[str]:
+    return [f"found: {words}"] if (words := said(found)) else []
 
 
 def _find(recipe: Recipe, name: str) -> tuple[Source, SourceFile]:

@@ -43,7 +43,7 @@ def _sections(root: Root, plan: Plan) -> Iterator[str]:
     head, dropped = drops(found, list(stats.rules(plan)))
     if dropped:
         yield "dropped, by rule\n" + table(head, dropped, right=range(1, len(head)))
-    for said in ("\n".join(evidence.cut_lines(root, plan)), dedup(root, plan)):
+    for said in (findings(root, plan), "\n".join(evidence.cut_lines(root, plan)), dedup(root, plan)):
         if said:
             yield said
     mixed = stats.mixture(root, plan)
@@ -94,6 +94,16 @@ def drops(found: Sequence[stats.DomainStats], order: Sequence[str]) -> tuple[lis
 def percent(part: int, whole: int) -> str:
     """A share in per cent, for people."""
     return f"{100 * part / whole:.2f} %" if whole else ""
+
+
+def findings(root: Root, plan: Plan) -> str:
+    """What edits and filters found, a row a step and what it is; empty if they say nothing of it."""
+    rows = [
+        [entry["step"], entry["what"], f"{entry['times']:,}", f"{entry['documents']:,}"]
+        for entry in evidence.findings(root, plan)
+    ]
+    head = ("step", "what", "times", "documents")
+    return "found, by step (see `findings`)\n" + table(head, rows, right=(2, 3)) if rows else ""
 
 
 def dedup(root: Root, plan: Plan) -> str:

@@ -26,7 +26,7 @@ from corpuskit.errors import UsageError
 from corpuskit.explore import stats
 from corpuskit.store.root import MANIFEST, Root
 
-VERSION = 2
+VERSION = 3
 """Of the definitions below: views of another version are written anew."""
 
 DATABASE = "corpus.duckdb"
@@ -36,6 +36,9 @@ _PUBLISHED = {
     "corpus": {"doc": "UBIGINT", "text": "VARCHAR", "source": "VARCHAR", "meta": "VARCHAR"} | _DOMAIN,
     "holdout": {"doc": "UBIGINT", "text": "VARCHAR", "source": "VARCHAR", "meta": "VARCHAR"} | _DOMAIN,
     "dropped": {"doc": "UBIGINT", "rule": "VARCHAR", "reason": "VARCHAR", "text": "VARCHAR", "meta": "VARCHAR"}
+    | _DOMAIN,
+    "findings": {"doc": "UBIGINT", "step": "VARCHAR", "what": "VARCHAR", "times": "BIGINT", "item": "VARCHAR"}
+    | {"text": "VARCHAR"}
     | _DOMAIN,
     "duplicates": {
         "doc": "UBIGINT",
@@ -119,10 +122,10 @@ VIEWS = (*_PUBLISHED, "signals", "shards", "receipts", "lineage", "domain_stats"
 def rebuild(root: Root, plan: Plan) -> None:
     """Write `corpus.duckdb` and the tables that it reads, atomically; does nothing if they are up to date.
 
-    Views: corpus, holdout, dropped, duplicates as published; signals: corpus and dropped documents without text, `rule`
-    null for those kept; shards: which document's tokens are where; receipts of the current plan, a row a unit (rows of
-    its largest part, bytes of all); lineage: from a document to its fate and its raw file (`record` counts from the
-    start of the file, or from byte `start` of a file that was split); domain_stats.
+    Views: corpus, holdout, dropped, findings, duplicates as published; signals: corpus and dropped documents without
+    text, `rule` null for those kept; shards: which document's tokens are where; receipts of the current plan, a row a
+    unit (rows of its largest part, bytes of all); lineage: from a document to its fate and its raw file (`record`
+    counts from the start of the file, or from byte `start` of a file that was split); domain_stats.
 
     Raises:
         UsageError: there was no run in this root.

@@ -33,8 +33,7 @@ REPEATABLE = frozenset({"lines"})
 """Barriers that a recipe may have more than once, each for some domains if it says so."""
 
 NOT_YET = frozenset(
-    "decontaminate pii urls words identifiers metadata".split()  # noqa: SIM905
-    + "redpajama_code slimpajama csv hf".split()  # noqa: SIM905
+    "redpajama_code slimpajama csv hf".split()  # noqa: SIM905
 )
 """Steps and readers that a later version has."""
 

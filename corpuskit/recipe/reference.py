@@ -159,7 +159,7 @@ def _field_type(info: FieldInfo) -> str:
 
 
 def _step(found: Step, level: str) -> str:
-    lines = [f"{level} `{found.name}`\n", f"{_first(found.__doc__)}\n"]
+    lines = [f"{level} `{found.name}`\n", f"{_first(found.__doc__)}\n", *_list(found.__doc__)]
     hints = inspect.get_annotations(found.function, eval_str=True)
     meanings = _arguments(found.__doc__)
     rows = []
@@ -194,6 +194,11 @@ def _refused(annotation: Any) -> bool:
 def _first(doc: str | None) -> str:
     """The first paragraph of a docstring, on one line."""
     return " ".join(inspect.cleandoc(doc or "").split("\n\n", 1)[0].split())
+
+
+def _list(doc: str | None) -> list[str]:
+    """The paragraphs of a docstring that are lists, as they stand."""
+    return [f"{part}\n" for part in inspect.cleandoc(doc or "").split("\n\n")[1:] if part.startswith("- ")]
 
 
 def _arguments(doc: str | None) -> dict[str, str]:

@@ -18,7 +18,7 @@ from corpuskit.store.publish import publish
 from corpuskit.store.root import Root
 
 FOLDERS = {
-    "corpus": ("corpus", "holdout", "dropped", "duplicates", "index"),
+    "corpus": ("corpus", "holdout", "dropped", "findings", "duplicates", "index"),
     "shards": ("tokens", "shards"),
     "swarm": ("swarm",),
 }

@@ -186,10 +186,18 @@ def build_index(texts: pa.Array) -> Index:
     owners = np.repeat(np.arange(len(texts), dtype=np.int32), np.diff(offsets))
     order = np.lexsort((owners, hashes))
     keys = hashes[order]
+    return Index(keys, owners[order], *heads_of(keys), len(texts))
+
+
+def heads_of(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], int]:
+    """Where the keys of each value of their highest bits begin, and by how many bits to shift a key to get these.
+
+    Args:
+        keys: sorted, uint64[m].
+    """
     bits = min(max(len(keys).bit_length(), 1), 28)
     first = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
-    heads = np.append(np.searchsorted(keys, first), len(keys)).astype(np.int64)
-    return Index(keys, owners[order], heads, 64 - bits, len(texts))
+    return np.append(np.searchsorted(keys, first), len(keys)).astype(np.int64), 64 - bits
 
 
 def contaminated(text: pa.Array, index: Index) -> npt.NDArray[np.bool_]:

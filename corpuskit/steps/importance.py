@@ -58,9 +58,14 @@ class TextFile(File):
 
     __slots__ = ()
 
+    @property
+    def is_json(self) -> bool:
+        """Whether it is read as JSON Lines or as a text a line."""
+        return _kind(self) in JSON_LINES
+
     def fingerprint(self) -> dict[str, Any]:
-        """Content, and whether it is read as JSON Lines or as a text a line."""
-        return {**super().fingerprint(), "lines": "json" if _kind(self) in JSON_LINES else "plain"}
+        """Content, and how it is read."""
+        return {**super().fingerprint(), "lines": "json" if self.is_json else "plain"}
 
 
 Texts = Annotated[list[TextFile], pydantic.BeforeValidator(text_files)]
@@ -179,23 +184,15 @@ def _json_texts(path: Path) -> Iterator[pa.Array]:
 
     for record in jsonl.function(BatchedFile(str(path), path.name), text="text"):
         if isinstance(record, step.Bad):
-            raise _unreadable(path, record.where, record.reason)
+            raise _unreadable(path, record.where, record.reason, "`importance` counts all of its target")
         yield record.column("text") if isinstance(record, pa.RecordBatch) else pa.array([record["text"]], pa.string())
 
 
 def _plain_texts(path: Path) -> Iterator[pa.Array]:
-    from corpuskit.sources.base import SourceFile
-    from corpuskit.sources.lines import lines
-
     held: list[str] = []
     size = 0
-    for number, (_, line) in enumerate(lines(SourceFile(str(path), path.name).chunks(), LONGEST_LINE), start=1):
-        if line is None:
-            raise _unreadable(path, f"line {number}", f"longer than {LONGEST_LINE:,} bytes")
-        try:
-            held.append(line.decode())
-        except UnicodeDecodeError as error:
-            raise _unreadable(path, f"line {number}", f"invalid UTF-8 at byte {error.start} of the line") from None
+    for _, line in text_lines(path, "`importance` counts all of its target"):
+        held.append(line)
         size += len(line)
         if size >= BATCH_BYTES:
             yield pa.array(held, pa.large_string())
@@ -203,5 +200,27 @@ def _plain_texts(path: Path) -> Iterator[pa.Array]:
     yield pa.array(held, pa.large_string())
 
 
-def _unreadable(path: Path, where: str, reason: str) -> InputError:
-    return InputError(f"{path}: {where}: {reason}", "fix or remove it: `importance` counts all of its target")
+def text_lines(path: Path, because: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file, plain or compressed, each with its number from 1.
+
+    Args:
+        because: why every line must be readable, for the error.
+
+    Raises:
+        InputError: a line is not UTF-8 or too long, or compression is damaged.
+    """
+    from corpuskit.sources.base import SourceFile
+    from corpuskit.sources.lines import lines
+
+    for number, (_, line) in enumerate(lines(SourceFile(str(path), path.name).chunks(), LONGEST_LINE), start=1):
+        if line is None:
+            raise _unreadable(path, f"line {number}", f"longer than {LONGEST_LINE:,} bytes", because)
+        try:
+            yield number, line.decode()
+        except UnicodeDecodeError as error:
+            reason = f"invalid UTF-8 at byte {error.start} of the line"
+            raise _unreadable(path, f"line {number}", reason, because) from None
+
+
+def _unreadable(path: Path, where: str, reason: str, because: str) -> InputError:
+    return InputError(f"{path}: {where}: {reason}", f"fix or remove it: {because}")

@@ -29,7 +29,8 @@ def one(root: Root, sql: str) -> object:
 
 @pytest.mark.parametrize("name", views.VIEWS)
 def test_every_view_answers_with_rows(ready: Root, name: str) -> None:
-    assert one(ready, f"SELECT count(*) FROM {name}") > 0
+    # no step of this recipe finds anything, see tests/steps/test_pii.py for one that does
+    assert (one(ready, f"SELECT count(*) FROM {name}") > 0) == (name != "findings")
     assert views.query(ready, f"DESCRIBE {name}").num_rows > 1
 
 

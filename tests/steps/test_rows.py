@@ -12,20 +12,29 @@ from corpuskit.steps.language import _packaged
 PARAMETERS = {
     "quality": {"model": str(_packaged()), "label": "__label__en"},
     "sample": {"method": "random", "keep": 1},  # else it draws by the ids, which begin anew here in each part
+    "metadata": {"columns": ["text"]},  # drawn by the ids, which begin anew here in each part: all are
+    "identifiers": {"share": 1e-9},
     "where": {"expr": "length(text) % 2 = 1 OR text LIKE '%a%'"},
     "datatrove:RegexFilter": {"regex_exp": "a"},
 }
 TINY = "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-1\t<unk>\t0\n0\t<s>\t0\n-1\t</s>\t0\n-2\tab\t0\n"
 TINY += "\n\\2-grams:\n-0.5\t<s> ab\n\n\\end\\\n"
-ALPHABET = "ab #.-…•é\u0301日 \n\t"
-TEXTS = st.lists(st.none() | st.text(ALPHABET, max_size=40), max_size=6)
+ALPHABET = "ab #.-…•é\u0301日 \n\t@2+"
+FOUND = ["é ab@ab.de +49 30 1234567", "One, two three; four five six seven eight."]
+TEXTS = st.lists(st.none() | st.text(ALPHABET, max_size=40) | st.sampled_from(FOUND), max_size=6)
 
 
 @pytest.fixture(scope="module")
 def parameters(tmp_path_factory):
     path = tmp_path_factory.mktemp("lm") / "tiny.arpa"
     path.write_text(TINY, encoding="utf-8")
-    return {**PARAMETERS, "perplexity": {"model": str(path)}}
+    items = path.with_name("items.txt")
+    items.write_text("one two three four five six seven eight\n", encoding="utf-8")
+    decontaminate = {"against": str(items), "frequent": None}
+    urls = {"words": str(items), "column": "text"}
+    words = {"lists": {"en": str(items), "ja": str(items)}}
+    made = {"perplexity": {"model": str(path)}, "decontaminate": decontaminate, "urls": urls, "words": words}
+    return {**PARAMETERS, **made}
 
 
 def row_steps():
@@ -43,12 +52,12 @@ def applied(one, params, texts):
 def rows(one, params, batch):
     result = one(batch, **params)
     if one.kind == "edit":
-        edited = result[0] if isinstance(result, tuple) else result  # beside what it counts
+        edited, *_ = result if isinstance(result, tuple) else (result,)
         return edited.column("text").to_pylist()
     if isinstance(result, dict):
         return list(zip(*(column.to_pylist() for column in result.values()), strict=True))
     if isinstance(result, tuple):
-        return list(zip(*(column.to_pylist() for column in result), strict=True))
+        return list(zip(*(column.to_pylist() for column in result[:2]), strict=True))
     return result.to_pylist()
 
 
@@ -82,6 +91,6 @@ def test_null_and_empty_texts_give_a_row_each_of_the_declared_types(one, paramet
     elif one.kind == "edit":
         assert rows(one, params, batch) == [None, ""]
     else:
-        mask, reasons = result
+        mask, reasons, *_ = result
         assert len(mask) == len(reasons) == 2
         assert mask.null_count == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from corpuskit.core.plan import Plan
 from corpuskit.core.tables import size
-from corpuskit.explore import stats
+from corpuskit.explore import evidence, stats
 from corpuskit.explore.report import charts
 from corpuskit.explore.report.mixture import chart
 from corpuskit.explore.report.page import code, figure, folded, heading, paragraph, table
@@ -74,7 +74,12 @@ def _cells(row: stats.DomainStats) -> list[str]:
 def dropped(root: Root, plan: Plan) -> str:
     """Documents that each rule dropped, by domain, in the order of the recipe."""
     head, rows = drops(stats.domain_table(root, plan), list(stats.rules(plan)))
-    return table(head, rows) if rows else ""
+    said = table(head, rows) if rows else ""
+    found = [
+        [one["step"], one["what"], *(f"{one[n]:,}" for n in ("times", "documents"))]
+        for one in evidence.findings(root, plan)
+    ]
+    return said + (heading("Found") + table(("step", "what", "times", "documents"), found) if found else "")
 
 
 def mixture(root: Root, plan: Plan) -> str:

@@ -1,0 +1,108 @@
+"""What edits and filters found in documents, beside what they do: rows of `findings/`, and sums in the receipt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from corpuskit.core.batch import Batch, ParquetPart, PartReader, PartWriter
+from corpuskit.core.work import Work
+from corpuskit.documents.kinds import Segment
+from corpuskit.errors import UsageError
+
+GIVEN = pa.schema([("row", pa.int64()), ("what", pa.string()), ("times", pa.int64())])
+"""Columns that a step gives; `item` and `text`, strings both, are its choice."""
+
+CHOICE = ("item", "text")
+
+SCHEMA = pa.schema([("doc", pa.uint64()), ("step", pa.string()), *list(GIVEN)[1:], *((n, pa.string()) for n in CHOICE)])
+
+
+def checked(found: Any, rows: int, what: str) -> pa.RecordBatch:
+    """Findings of a step on a batch of `rows` documents, in the order and types of `GIVEN` and `CHOICE`.
+
+    Raises:
+        UsageError: columns are missing or others, or `row` is not rising or outside the batch.
+    """
+    names = set(found.schema.names) if isinstance(found, pa.RecordBatch) else set()
+    if not set(GIVEN.names) <= names <= {*GIVEN.names, *CHOICE}:
+        raise UsageError(
+            f"{what} gave findings of the columns {', '.join(sorted(names)) or 'none'}",
+            f"a RecordBatch of {', '.join(GIVEN.names)}, and of {' and '.join(CHOICE)} if it has them",
+        )
+    row = found.column("row").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    if len(row) and (row[0] < 0 or row[-1] >= rows or (np.diff(row) < 0).any()):
+        raise UsageError(f"{what} gave findings whose `row` does not rise from 0 to at most {rows - 1}")
+    columns = [found.column(name).cast(GIVEN.field(name).type) for name in GIVEN.names]
+    extra = [
+        found.column(name).cast(pa.string()) if name in names else pa.nulls(len(row), pa.string()) for name in CHOICE
+    ]
+    return pa.RecordBatch.from_arrays([*columns, *extra], names=[*GIVEN.names, *CHOICE])
+
+
+class FindingsWriter:
+    """Collects the findings of the steps of a unit, writes them as one Parquet part at the end and sums them up.
+
+    The findings of a step are spooled to a file of their own, and the spools are joined in the order of the steps: so
+    the part does not depend on how batches were cut. Sums, of rows of documents and times, are in the fact `findings`:
+    {step: {what: {documents, times}}}.
+    """
+
+    def __init__(self, work: Work[Segment]) -> None:
+        self.work = work
+        self._spools: dict[int, PartWriter] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for spool in self._spools.values():
+            spool.__exit__(kind, value, trace)
+        if kind is not None or not self._spools:
+            return
+        publish = f"findings/domain={self.work.spec.domain}/{self.work.key}.parquet"
+        with ParquetPart(self.work.put("findings", ".parquet", publish=publish), SCHEMA) as part:
+            for place in sorted(self._spools):
+                for batch in PartReader(self._path(place)):
+                    part.write(batch)
+        self.work.rows("findings", part.rows)
+
+    def _path(self, place: int) -> Path:
+        return self.work.scratch / f"findings-{place}.arrow"
+
+    def write(self, place: int, name: str, batch: Batch, found: pa.RecordBatch) -> None:
+        """Add what a step found in a batch, as `checked` gives it.
+
+        Args:
+            place: of the step in the stage. name: of the step.
+        """
+        if not found.num_rows:
+            return
+        self._sum(name, found)
+        columns = {"doc": batch.column("doc").take(found.column("row")), "step": pa.array([name] * found.num_rows)}
+        columns |= {one: found.column(one) for one in SCHEMA.names if one not in columns}
+        if place not in self._spools:
+            self._spools[place] = PartWriter(self._path(place), SCHEMA)
+        self._spools[place].write(pa.RecordBatch.from_arrays(list(columns.values()), schema=SCHEMA))
+
+    def _sum(self, name: str, found: pa.RecordBatch) -> None:
+        sums = self.work.facts.setdefault("findings", {}).setdefault(name, {})
+        table = pa.Table.from_batches([found]).group_by("what").aggregate([("row", "count_distinct"), ("times", "sum")])
+        for entry in table.to_pylist():
+            one = sums.setdefault(entry["what"], {"documents": 0, "times": 0})
+            one["documents"] += entry["row_count_distinct"]
+            one["times"] += entry["times_sum"]
+
+
+def said(found: pa.RecordBatch | None) -> str:
+    """The findings in words, for one document: `email 2, iban 1`."""
+    if found is None or not found.num_rows:
+        return ""
+    table = pa.Table.from_batches([found]).group_by("what", use_threads=False).aggregate([("times", "sum")])
+    return ", ".join(f"{one['what']} {one['times_sum']}" for one in table.to_pylist())
