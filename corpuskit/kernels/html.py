@@ -34,10 +34,10 @@ _ELEMENTS: dict[str, tuple[int, int]] = {
     "body": (BLOCK, BODY), "tbody": (BLOCK, ROWS), "thead": (BLOCK, ROWS), "tfoot": (BLOCK, ROWS),
     "fieldset": (BLOCK, FORM), "address": (BLOCK, OTHER), "center": (BLOCK, DIV), "details": (BLOCK, SECTION),
     "summary": (BLOCK, H2), "hgroup": (BLOCK, HEADER), "legend": (BLOCK, H2), "dir": (BLOCK, LIST),
-    "noframes": (SKIPPED, 0), "head": (SKIPPED, 0), "svg": (SKIPPED, 0), "object": (SKIPPED, 0), "audio": (SKIPPED, 0),
-    "video": (SKIPPED, 0), "canvas": (SKIPPED, 0), "select": (SKIPPED, 0), "button": (SKIPPED, 0),
-    "template": (SKIPPED, 0), "datalist": (SKIPPED, 0), "applet": (SKIPPED, 0), "noscript": (SKIPPED, 0),
-    "dialog": (SKIPPED, 0), "map": (SKIPPED, 0), "rp": (SKIPPED, 0), "rt": (SKIPPED, 0),
+    "head": (SKIPPED, 0), "noframes": (SKIPPED, 1), "audio": (SKIPPED, 2), "video": (SKIPPED, 3), "canvas": (SKIPPED, 4),
+    "select": (SKIPPED, 5), "button": (SKIPPED, 6), "datalist": (SKIPPED, 7), "noscript": (SKIPPED, 8),
+    "map": (SKIPPED, 9), "rp": (SKIPPED, 10), "rt": (SKIPPED, 11), "svg": (SKIPPED, 16), "object": (SKIPPED, 17),
+    "template": (SKIPPED, 18), "applet": (SKIPPED, 19), "dialog": (SKIPPED, 20),
     "script": (RAW, 1), "style": (RAW, 2), "textarea": (RAW, 3), "title": (RAW, 4), "iframe": (RAW, 5), "xmp": (RAW, 6),
     "noembed": (RAW, 7), "br": (BREAK, 0), "hr": (BREAK, 1), "a": (LINK, 0),
     "img": (VOID, 0), "input": (VOID, 0), "meta": (VOID, 0), "link": (VOID, 0), "embed": (VOID, 0), "wbr": (VOID, 0),
@@ -152,7 +152,10 @@ for _number, _name in enumerate(_RAW_NAMES):
     RAW_NAMES[_number, : len(_name)] = list(_name)
 
 _PRIME, _START, _STAR = np.uint64(1099511628211), np.uint64(1469598103934665603), np.uint64(ord("*"))
-HEAD = np.uint64(_hash(b"head"))
+HEAD, RUBY, RB, RT, RP = (np.uint64(_hash(name)) for name in (b"head", b"ruby", b"rb", b"rt", b"rp"))
+NESTS = 16
+"""Number of a skipped element from which on it may be within one of its name; another ends the one before it."""
+
 DEPTH = 256
 """Elements within one another that are told apart."""
 
@@ -335,10 +338,18 @@ def parse(data):  # type: ignore[no-untyped-def]
     open_block = False  # whether the last block may go on
     breaks = 0
     skipped, skipped_name = 0, np.uint64(0)  # depth within an element whose content is passed over
+    skipped_what, skipped_at = 0, 0  # its number, and where its content begins
+    unclosed = (
+        0  # bits of those that turned out to have no end: their content is read, and they are passed over no more
+    )
     skipped_node = -1
     link, link_depth = False, 0
     at = 0
-    while at < size:
+    while at < size or (skipped > 0 and skipped_name != HEAD):
+        if at >= size:
+            # what has no end hides nothing; once a name, so that time stays linear
+            at, skipped, unclosed = skipped_at, 0, unclosed | 1 << skipped_what
+            continue
         if data[at] != 60:
             end = at
             blank = True
@@ -365,13 +376,11 @@ def parse(data):  # type: ignore[no-untyped-def]
         following = data[at + 1] if at + 1 < size else np.uint8(0)
         if following in (33, 63):  # comment, doctype, instruction
             if at + 3 < size and data[at + 2] == 45 and data[at + 3] == 45:
-                at += 4
-                while at < size and not (data[at] == 62 and data[at - 1] == 45 and data[at - 2] == 45):
-                    at += 1
+                at = _comment_end(data, at + 4, size)
             else:
                 while at < size and data[at] != 62:
                     at += 1
-            at += 1
+                at += 1
             continue
         closing = following == 47
         name = at + 1 + closing
@@ -397,24 +406,33 @@ def parse(data):  # type: ignore[no-untyped-def]
         if skipped > 0:
             again = at
             at, _, _ = _attributes(data, end, False)
+            annotation = skipped_name in (RT, RP)
             if key == skipped_name:
-                skipped += -1 if closing else 1
+                if closing:
+                    skipped -= 1
+                elif what >= NESTS and data[at - 2] != 47:
+                    skipped += 1
             elif does == RAW and not closing:
-                at = _raw_end(data, at, what)
-            elif (what == BODY and does == BLOCK) or (skipped_name == HEAD and does in (INLINE, BLOCK, LINK, BREAK)):
-                skipped = 0  # the head was never closed
+                if data[at - 2] != 47:
+                    at = _raw_end(data, at, what)
+            elif what == BODY and does == BLOCK and closing and skipped_name != HEAD and not annotation:
+                at = size  # it has no end
+            elif (
+                (what == BODY and does == BLOCK)
+                or (annotation and (key in (RUBY, RB) or does in (BLOCK, SKIPPED)))
+                or (skipped_name == HEAD and does in (INLINE, BLOCK, LINK, BREAK))
+            ):
+                skipped = 0  # its end tag was left out
                 at = again
-            if skipped != 0 or key == skipped_name:
-                continue
-        else:
-            at, kinds, hidden = _attributes(data, end, does == BLOCK and not closing)
+            continue
+        at, kinds, hidden = _attributes(data, end, does == BLOCK and not closing)
         if does == RAW:
             if not closing:
                 at = _raw_end(data, at, what)
             continue
         if does == SKIPPED:
-            if not closing and not (at >= 2 and data[at - 2] == 47):
-                skipped, skipped_name = 1, key
+            if not closing and data[at - 2] != 47 and not (unclosed >> what) & 1:
+                skipped, skipped_name, skipped_what, skipped_at = 1, key, what, at
             continue
         if does == BREAK:
             if what == 1:
@@ -469,6 +487,19 @@ def parse(data):  # type: ignore[no-untyped-def]
         depth += 1
         node_count += 1
     return nodes[:node_count], pieces[:piece_count], blocks[:block_count], size
+
+
+@njit(nogil=True, cache=True)
+def _comment_end(data, at, size):  # type: ignore[no-untyped-def]
+    """Behind the end of a comment, `-->` or `--!>`, whose content begins at `at`."""
+    begin = at
+    while at < size:
+        if data[at] == 62 and data[at - 1] == 45 and data[at - 2] == 45:
+            return at + 1
+        if at >= begin + 3 and data[at] == 62 and data[at - 1] == 33 and data[at - 2] == 45 and data[at - 3] == 45:
+            return at + 1
+        at += 1
+    return size
 
 
 @njit(nogil=True, cache=True)

@@ -8,7 +8,6 @@ and at the elements around it, and not at its words: it knows no language. `main
 from __future__ import annotations
 
 import functools
-import html
 import json
 import re
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from corpuskit.kernels.html import parse
 from corpuskit.kernels.html_text import written
 from corpuskit.kernels.main_text import complete, measure, opinions
+from corpuskit.sources.references import unescape
 
 LIKELY = 0.5
 LITTLE, MUCH = 400, 1000
@@ -27,7 +27,7 @@ LITTLE, MUCH = 400, 1000
 links: what is likeliest is its text then."""
 
 _BLANKS = re.compile(r"\n{3,}")
-_TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
+_TRAILING = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]+$", re.MULTILINE)
 
 
 @functools.cache
@@ -73,7 +73,7 @@ def all_text(page: str) -> str:
 
 def plain(text: npt.NDArray[np.uint8]) -> str:
     """Resolve character references, and leave no line of nothing but spaces."""
-    found = html.unescape(text.tobytes().decode("utf-8", "replace"))
+    found = unescape(text.tobytes().decode("utf-8", "replace"))
     if "\u00a0" in found or " \n" in found or "\t\n" in found:
         found = _TRAILING.sub("", found).replace("\u00a0", " ")
     if "\n\n\n" in found:

@@ -13,10 +13,10 @@ headings with nothing below.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 
+from corpuskit.sources.references import unescape
 from corpuskit.sources.wikitemplates import Meaning, key_of, lowered, raised, text_of
 
 _DROPPED = (
@@ -99,7 +99,7 @@ def plain_text(
     if "<" in text:
         text = _TAG.sub("", _RAISED.sub(_script, _BREAK.sub("\n", text)))
     text = "\n".join(_lines(_spaced(text)))
-    text = html.unescape(_BLANKS.sub("\n\n", text)).replace("\u00a0", " ").replace("\3", "=").replace("\4", "|")
+    text = unescape(_BLANKS.sub("\n\n", text)).replace("\u00a0", " ").replace("\3", "=").replace("\4", "|")
     return (_SAVED.sub(lambda found: saved[int(found[1])], text) if saved else text).strip()
 
 
@@ -232,13 +232,13 @@ def _literal(name: str, attributes: str, inside: str) -> str | None:
     if name in ("chem", "ce"):
         return f"$\\ce{{{inside.strip()}}}$" if inside.strip() else ""
     if name == "nowiki":
-        return html.unescape(inside)
+        return unescape(inside)
     if name == "code":  # MediaWiki reads it as wikitext; what cannot be any stays as it is
         if "\n" not in inside and ("[[" in inside or "{{" in inside or "<" in inside):
             return None
-        return html.unescape(_QUOTES.sub("", _NOWIKI.sub("", inside)))
+        return unescape(_QUOTES.sub("", _NOWIKI.sub("", inside)))
     if name == "pre":
-        inside = html.unescape(_NOWIKI.sub("", inside))
+        inside = unescape(_NOWIKI.sub("", inside))
     elif _INLINE.search(attributes):
         return inside.strip()
     inside = inside.strip("\n").rstrip()

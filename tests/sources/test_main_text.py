@@ -185,3 +185,51 @@ def test_elements_too_deep_and_tags_too_many_are_read_as_far_as_told() -> None:
     assert all_text("<div>" * (DEPTH + 50) + "deep" + "</div>" * (DEPTH + 50) + "<p>after") == "deep\n\nafter"
     data = np.frombuffer(b"<b>x" * (MOST_TAGS + 10), np.uint8)
     assert parse(data)[3] < len(data)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        # end tags that may be left out
+        ("<p>one <ruby>漢<rp>(<rt>kan<rp>)</ruby> two</p>three", "one 漢 two\n\nthree"),
+        ("<ruby><rb>漢<rt>kan<rb>字<rt>ji</ruby> end", "漢字 end"),
+        ("<p>one<ruby>漢<rt>kan<p>two", "one漢\n\ntwo"),
+        ("<p>one<select><option>a<select><option>b</select><p>two", "one\n\ntwo"),
+        ("<p>one<button>a<button>b</button><p>two", "one\n\ntwo"),
+        # end tags that are missing
+        ("<p>one<noscript>x<p>two</p></body></html>", "onex\n\ntwo"),
+        ("<p>one<button>x<object>y<p>two", "onexy\n\ntwo"),
+        ("<p>one<object>x<object>y</object>z</object><p>two", "one\n\ntwo"),
+        # what an image is made of
+        ("<p>one<svg><title/><style/><path d=''/></svg> two<p>three", "one two\n\nthree"),
+        ("<p>one<!-- no --!> two <!--> three <!---> four", "one two three four"),
+    ],
+)
+def test_an_element_without_its_end_tag_hides_nothing_behind_it(page: str, text: str) -> None:
+    assert all_text(page) == text
+
+
+def test_elements_of_a_head_that_does_not_end_stand_in_the_tree_once() -> None:
+    page = b"<html><head><title>x</title><div class=a>first<p>one</div><p>two</p>"
+    nodes, _, _, _ = parse(np.frombuffer(page, np.uint8))
+    assert nodes[:, 3].tolist() == [0, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("&#" + "1" * 5000 + ";", "\ufffd"),
+        ("&#" + "0" * 5000 + "65;", "A"),
+        ("&#00000000;", "\ufffd"),
+        ("&#x1F600;", "\U0001f600"),
+        ("&#12345678", "\ufffd"),
+    ],
+)
+def test_a_number_of_any_length_refers_to_a_character(reference: str, text: str) -> None:
+    assert all_text(f"<p>a{reference}b</p>") == f"a{text}b"
+
+
+@pytest.mark.parametrize("blanks", [" ", "&nbsp;"])
+def test_a_long_run_of_blanks_takes_no_longer_than_its_length(blanks: str) -> None:
+    page = f"<pre>a &nbsp;\n{blanks * 1_000_000}x</pre>"  # hours, if it took the square of that
+    assert all_text(page) == "a\n" + " " * 1_000_000 + "x"
