@@ -1,10 +1,12 @@
 import contextlib
 import gzip
+import json
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -348,3 +350,18 @@ def test_index_and_pages_in_a_bucket(small, bucket, monkeypatch, tmp_path, capsy
     assert main(["run", path, "--root", str(tmp_path / "root"), "--engine", "inline"]) == 0
     capsys.readouterr()
     assert summary(tmp_path / "root", capsys).count('"url"') == 8
+
+
+def test_the_recipe_of_unifiedcrawl(tmp_path, capsys, monkeypatch):
+    rows = crawl(tmp_path / "cc")
+    index(tmp_path / "index/crawl=CC-TEST/subset=warc/x.parquet", rows)
+    monkeypatch.setenv("INDEX", f"{tmp_path}/index/*/*/*.parquet")
+    monkeypatch.setenv("CRAWL", str(tmp_path / "cc"))
+    monkeypatch.setenv("LANGUAGE", "isl")
+    path = Path(__file__).parents[2] / "recipes" / "unifiedcrawl.yaml"
+    assert main(["run", str(path), "--root", str(tmp_path / "root"), "--engine", "inline"]) == 0
+    capsys.readouterr()
+    assert main(["stats", str(tmp_path / "root"), "--sql", "SELECT text FROM corpus", "--json"]) == 0
+    texts = [one["text"] for one in json.loads(capsys.readouterr().out)]
+    assert 0 < len(texts) <= 8
+    assert all("Þetta er síða" in text for text in texts)
