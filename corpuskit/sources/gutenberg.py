@@ -18,22 +18,24 @@ _BEGINS = r"(?:START|BEGIN|BEGINN|ANFANG|D[EÉ]BUT|INICIO|IN[IÍ]CIO|COMIENZO|IN
 _ENDS = r"(?:END|ENDE|FIN|FINE|FIM|EINDE|SLUT|LOPPU)"
 _START = re.compile(
     rf"^[^\S\n]*\*{{3}}[^\S\n]*{_BEGINS}\b{_OF_GUTENBERG}[^\n*]*(?:\n[^\n*]+)?\*{{3}}[^\n]*$"
-    rf"|^[^\n]*\*{_ENDS}\b\*?[^\n]*(?:SMALL PRINT|KLEINGEDRUCKTE|PUBLIC DOMAIN E)[^\n]*$",
+    rf"|^[^\S\n]*\*+{_ENDS}\b\*?[^\n]*(?:SMALL PRINT|KLEINGEDRUCKTE|PUBLIC DOMAIN E)[^\n]*$",
     re.MULTILINE | re.IGNORECASE,
 )
 _END = re.compile(
     rf"^[^\S\n]*\*{{3}}[^\S\n]*{_ENDS}\b{_OF_GUTENBERG}"
-    rf"|^[^\S\n]*{_ENDS}[^\S\n]+(?:of|de[rsl]?|dieses|del|do|dell|van|på)?\b{_OF_GUTENBERG}",
+    rf"|^[^\S\n]*(?-i:(?=[A-Z])){_ENDS}[^\S\n]+(?:of|de[rsl]?|dieses|del|do|dell|van|på)?\b{_OF_GUTENBERG}",
     re.MULTILINE | re.IGNORECASE,
 )
 _CREDITS = re.compile(
     r"\A\s*(?:(?:\[?(?:Produced|Prepared|Transcribed|Scanned|Digiti[sz]ed|Proofread|Typed|Updated|Corrected"
-    r"|HTML version) (?:by|from)\b|Proofreaders?:|Thanks to\b[^\n]*proofread"
+    r"|HTML version) (?:from\b|by\b(?! (?:the|an?) (?!anonymous|volunteer|team|group|member)(?-i:[a-z])))"
+    r"|Proofreaders?:|Thanks to\b[^\n]*proofread"
     r"|\[?This (?:e-?book|e-?text|text|file|book) (?:was|is) (?:produced|prepared|scanned|converted|typed|created"
     r"|entered|first posted|transcribed)"
     r"|E-?(?:text|book) (?:produced|prepared|scanned|created|entered|typed|transcribed) by"
     r"|\[Portions of this|\[?Note: Project Gutenberg|Project Gutenberg volunteer"
-    r"|\[(?:Transcriber|Redactor|Proofreader)['\u2019]?s?['\u2019]?[^\S\n]note)[^\n]*(?:\n[^\n]+)*(?:\n\s*\n|\Z)\s*)+",
+    r"|\[(?:Transcriber|Redactor|Proofreader)['\u2019]?s?['\u2019]?[^\S\n]note)"
+    r"[^\n]*(?:\n[^\S\n]*\S[^\n]*)*\n[^\S\n]*\n\s*)+",
     re.IGNORECASE,
 )
 _NOTE = re.compile(
@@ -52,6 +54,9 @@ _FIRST = re.compile(
 _SERIES = re.compile(r"^\(?#\d+ in our series by ([^\n)]+)", re.MULTILINE)
 HEADER_CHARACTERS = 40_000
 """The small print of old releases is about 12,000 characters long, with introductions before it."""
+
+FIRST_CHARACTERS = 1_000
+"""The first line of a release, which names title and author, may be folded."""
 
 NOTE_CHARACTERS = 10_000
 """How far before the end of a book transcribers note what they changed."""
@@ -147,7 +152,7 @@ def split_book(text: str) -> tuple[str, dict[str, str | None]]:
 
 def _first_line(header: str) -> tuple[str | None, str | None]:
     """Title and author as releases of the 1990s have them: `The Project Gutenberg Etext of TITLE, by AUTHOR`."""
-    found, series = _FIRST.match(header), _SERIES.search(header)
+    found, series = _FIRST.match(header[:FIRST_CHARACTERS]), _SERIES.search(header)
     title, _, author = " ".join(found[1].split()).rpartition(" by ") if found else ("", "", "")
     if found and not title:
         title, author = author, ""

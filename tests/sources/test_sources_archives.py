@@ -3,6 +3,7 @@ import gzip
 import io
 import itertools
 import tarfile
+import time
 import zipfile
 
 import pytest
@@ -10,6 +11,7 @@ import zstandard
 from sources_reading import read
 
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.gutenberg import split_book
 from corpuskit.sources.latex import document_text
 from corpuskit.sources.licenses import classify_license
 from corpuskit.sources.repositories import redpajama_rule
@@ -210,6 +212,33 @@ BOOKS = {
     "French": "The Project Gutenberg EBook of Emma\n\nTitre: Emma\nAuteur: Jane Austen\nLangue: English\n\n"
     f"*** DEBUT DU LIVRE ELECTRONIQUE DU PROJET GUTENBERG EMMA ***\n\n{BOOK}*** FIN DU LIVRE DU PROJET GUTENBERG EMMA ***",
 }
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        "Produced by the heat of that summer, the drought\nlasted for weeks.\n\nIt rained then.",
+        "He saw in it the\nend of Project Gutenberg, and wept.\n\nIt went on.",
+        "She read *END* OF THE SMALL PRINT and laughed.\n\nHe did not.",
+        "***START of the march. ***\n\nThey marched.",
+    ],
+)
+def test_a_book_that_speaks_as_headers_do_keeps_its_text(book):
+    assert split_book(f"{HEADER}{START}\n\n{book}\n\n{END}\n")[0] == book
+
+
+def test_credits_end_at_a_line_of_nothing_but_blanks():
+    book = "CHAPTER I\n   \nIt was.\n   \nIt is."
+    assert split_book(f"{HEADER}{START}\n\nProduced by an anonymous volunteer\n   \n{book}\n{END}")[0] == book
+    book = "Produced by A. Person\nCHAPTER I\nIt was."  # without an empty line nobody knows where they end
+    assert split_book(f"{HEADER}{START}\n{book}\n{END}")[0] == book
+
+
+@pytest.mark.parametrize("text", ["*END " * 8000, "Project Gutenberg x" + " " * 39_000 + "y"])
+def test_a_header_that_goes_on_and_on_takes_no_time(text):
+    begun = time.process_time()
+    split_book(f"{text}\n{START}\n{BOOK}{END}")
+    assert time.process_time() - begun < 3  # seven seconds and sixteen, where patterns go back over what they have seen
 
 
 @pytest.mark.parametrize("style", BOOKS)
