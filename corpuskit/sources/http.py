@@ -13,8 +13,10 @@ from corpuskit.sources.decompress import salvage, zlib
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIECE_BYTES = 1 << 16
+INFLATED_BYTES = 1 << 14
+"""Given to zlib at a time, which copies what it leaves of it."""
 FED_BYTES = 1 << 10
-"""Given to a decoder at a time: an error takes a call's output with it."""
+"""Given to another decoder at a time: an error takes a call's output with it."""
 _PLAIN = re.compile(rb"(?:\xef\xbb\xbf)?[\t\r\n -~]{24}")
 """How a body begins that is not packed: no packing gives so many printable characters."""
 
@@ -101,6 +103,8 @@ def _unchunked(body: bytes) -> tuple[bytes, str | None]:
         except ValueError:
             length = -1
         after = body[end + 1 + length : end + 3 + length] if length >= 0 else b""
+        if length == 0 and pieces:
+            return b"".join(pieces), None  # what follows are fields
         if length < 0 or (after and after[:1] not in b"\r\n"):
             # no chunk: the body was stored without them, or the crawler broke off
             return (b"".join(pieces), "chunked body cut") if pieces else (body, None)
@@ -133,22 +137,25 @@ def _unpacked(body: bytes, coding: str, limit: int) -> tuple[bytes, str | None]:
 def _inflated(body: bytes, bits: int, limit: int) -> tuple[bytes, str | None]:
     """Members one after the other, as far as they can be read; nothing if the first cannot."""
     pieces: list[bytes] = []
-    size = 0
-    while body:
+    at = size = 0
+    while at < len(body) and size <= limit:
         inflater = zlib.decompressobj(bits)
         while not inflater.eof and size <= limit:
+            given = inflater.unconsumed_tail or body[at : at + INFLATED_BYTES]
+            at += 0 if inflater.unconsumed_tail else len(given)
             before = inflater.copy()
             try:
-                piece = inflater.decompress(body, PIECE_BYTES)
+                piece = inflater.decompress(given, PIECE_BYTES)
             except zlib.error:
-                pieces += salvage(before, body)
+                pieces += salvage(before, given)
                 return b"".join(pieces), "compressed body damaged"
-            if not piece and not inflater.unconsumed_tail and not inflater.eof:
+            if not piece and not given:
                 return b"".join(pieces), "compressed body cut"
             pieces.append(piece)
             size += len(piece)
-            body = inflater.unconsumed_tail
-        body = inflater.unused_data if size <= limit and inflater.unused_data.startswith(GZIP) else b""
+        at -= len(inflater.unused_data)
+        if not body.startswith(GZIP, at):
+            break
     return b"".join(pieces), None
 
 

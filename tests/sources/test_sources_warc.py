@@ -2,6 +2,7 @@ import gzip
 import itertools
 import json
 import random
+import time
 import tracemalloc
 import zlib
 
@@ -13,6 +14,7 @@ from sources_reading import read
 from corpuskit.core.keys import canonical
 from corpuskit.core.registry import resolve
 from corpuskit.sources.base import SourceFile
+from corpuskit.sources.http import parse
 
 
 def http(body, content_type="text/html; charset=utf-8", status="200 OK", extra=""):
@@ -194,6 +196,23 @@ def test_of_a_body_that_breaks_off_the_beginning_is_kept_and_told(header, damage
     pairs = zip(found["text"].partition("\n\n")[2], text, strict=False)
     assert sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)) > 100_000
     assert found["truncated"] is not None or "X-N" in header or damage == "changed"
+
+
+def test_fields_behind_the_chunks_cut_nothing():
+    message = (
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x="y"\r\nwords\r\n0\r\nExpires: never\r\nX: y\r\n\r\n'
+    )
+    found = parse(message, 1000)
+    assert (found.body, found.cut) == (b"words", None)
+
+
+def test_many_members_and_what_cannot_be_packed_take_time_as_their_length_says():
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+    noise = random.Random(1).randbytes(40_000_000)
+    begun = time.process_time()
+    assert parse(head + gzip.compress(noise, 1), 1 << 30).body == noise
+    assert parse(head + gzip.compress(b"a") * 200_000, 1 << 30).body == b"a" * 200_000
+    assert time.process_time() - begun < 10  # 33 seconds, if what is left is copied at each step
 
 
 def test_another_extractor_may_be_chosen(tmp_path):
