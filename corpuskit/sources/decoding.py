@@ -1,8 +1,8 @@
 """From the bytes of a page, book or source file to its text, on evidence: what a file says of itself may be wrong.
 
 In this order: a byte-order mark; UTF-8, if all of it is, or nearly all of what is not ASCII (the rest becomes U+FFFD);
-what it looks like, if there are words enough to tell; what the file says; windows-1252. Of these, one that makes far
-worse words than another is passed over.
+what it looks like, if there are words enough to tell; what the file says; windows-1252 if it may be that and there are
+too few accents to tell; what it looks like. Of these, one that makes far worse words than another is passed over.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ LOOKED_AT, JUDGED = 1 << 14, 1 << 12
 
 ENOUGH = 40
 """Bytes that are not ASCII from which on an encoding is told by them."""
+
+FEW = 12
+"""Bytes that are not ASCII up to which nobody tells windows-1252 from its Latin neighbours: it is far more common."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _META = re.compile(
@@ -71,7 +74,7 @@ def decode_page(content: bytes, charset: str | None = None) -> str:
 def _replaced(content: bytes, declared: Iterable[str | None]) -> str | None:
     """The text as UTF-8 with replacements, if it is UTF-8 but for few bytes."""
     text = content.decode("utf-8", "replace")
-    bad = text.count("\ufffd")
+    bad = text.count("\ufffd") - content.count("\ufffd".encode())  # those that a tool before put there are letters
     good = len(text) - bad - len(text.encode("ascii", "ignore"))
     other = any(_codec(name) not in (None, "utf-8") for name in declared)
     return text if good >= bad * (3 if other else 1) and good else None
@@ -99,7 +102,10 @@ def _encoding(content: bytes, declared: Iterable[str | None]) -> str:
     if guess is not None and guess in said[:1]:
         return guess
     # words tell more than a declaration does, if there are enough of them
-    names = [guess, *said] if sum(byte >= 0x80 for byte in sample[:JUDGED]) >= ENOUGH else [*said, guess]
+    telling = sum(byte >= 0x80 for byte in sample[:JUDGED])
+    names = [guess, *said] if telling >= ENOUGH else [*said, guess]
+    if telling <= FEW and guess is not None and _latin(sample.decode(guess, "replace")):
+        names.insert(len(said), "cp1252")
     odd = {name: _odd(sample[:JUDGED], name) for name in [*names, "cp1252"] if name is not None and name != "utf-8"}
     return next(name for name, one in odd.items() if one <= min(odd.values()) + _ODD)
 
@@ -167,6 +173,11 @@ _BLOCKS = (
     (0x250, "latin"), (0x370, "other"), (0x400, "greek"), (0x530, "cyrillic"), (0x590, "other"), (0x600, "hebrew"),
     (0x780, "arabic"), (0xE00, "other"), (0xE80, "thai"), (0x1E00, "other"), (0x1F00, "latin"), (0x2000, "greek"),
 )  # fmt: skip
+
+
+def _latin(text: str) -> bool:
+    """Whether no letter is of another script."""
+    return all(_script(letter) == "latin" for letter in text if letter.isalpha())
 
 
 def _script(letter: str) -> str:

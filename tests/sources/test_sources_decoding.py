@@ -78,3 +78,34 @@ def test_any_bytes_are_some_text() -> None:
 
 def test_a_long_page_of_one_line_is_decoded_in_time_that_its_length_says() -> None:
     assert len(decode("é".encode("latin-1") * 3_000_000)) == 3_000_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "señor",
+        "così",
+        "più, però",
+        "João",
+        "Sæson og æble",
+        "français",
+        "Það við þú",
+        "MÜNCHEN ÄÖÜ",
+        "5½ cups",
+        "Garçon!",
+    ],
+)
+def test_a_few_accents_in_a_file_that_says_nothing_are_western(words: str) -> None:
+    text = f"# written by a person, with\nx = 1  # {words}\nreturn x\n"
+    assert decode(text.encode("cp1252")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Привет", "cp1251"), ("Καλημέρα", "cp1253"), ("初始化变量，并返回结果", "gbk")]
+)
+def test_a_few_letters_of_another_script_are_told(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_replacements_that_another_tool_made_do_not_speak_against_utf_8() -> None:
+    assert decode("\ufffd\ufffd\ufffd déjà vu".encode() + b"\xc3") == "\ufffd\ufffd\ufffd déjà vu\ufffd"
