@@ -101,6 +101,7 @@ class Plan:
             units = [Unit(**unit) for unit in stage.pop("units")]
             if "body" in stage:  # a plan of version 0.1 names the function
                 stage["kind"] = stage.pop("body").rpartition(":")[2]
+            stage["run"] = _told(stage["kind"], stage["run"])
             stages[name] = Stage(**stage, needs=needs, units=units)
         plan = cls(**data, stages=stages)
         plan.stages = {name: stages[name] for name in plan.order()}
@@ -142,3 +143,16 @@ class Plan:
                 if name.startswith("corpus-") and "duplicates" in self.stages:
                     waiting.append("duplicates")  # a corpus is published with the evidence of what was removed
         return keep
+
+
+def _told(kind: str, run: dict[str, Any]) -> dict[str, Any]:
+    """What a body is told besides, by the names of today: plans made before `Spec` used others."""
+    if kind == "segment" and "steps" in run:
+        run["calls"] = run.pop("steps")
+        if "reader" in run:
+            run["read"] = run.pop("reader")
+    elif kind in ("summary", "state", "model") and "reference" in run:
+        run["call"] = {"reference": run.pop("reference"), "params": run.pop("params")}
+    elif kind == "tokenizer" and "tokenizer" in run:
+        run["wanted"] = run.pop("tokenizer")
+    return run

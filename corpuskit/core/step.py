@@ -54,6 +54,7 @@ class Step:
     reads: bool = False
     extract: bool = False
     splittable: bool = False
+    keyed: Callable[..., Mapping[str, Any]] | None = None
     origin: Path | None = None
     summarize_function: Callable[..., Any] | None = None
     summarize_when: Callable[[Mapping[str, Any]], bool] | None = None
@@ -186,12 +187,13 @@ class Step:
 
     def fingerprint(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What identity of this step at these parameters consists of: literals, digests and versions only."""
+        held = self.keyed(**params) if self.keyed is not None else params
         described: dict[str, Any] = {
             "step": self.name,
             "kind": self.kind,
             "version": self.version,
             "unicode": unicodedata.unidata_version,  # what is a letter or white space comes from the running Python
-            "params": {name: fingerprint_value(value) for name, value in sorted(params.items())},
+            "params": {name: fingerprint_value(value) for name, value in sorted(held.items())},
         }
         libraries = self.libraries(**params) if callable(self.libraries) else self.libraries
         if libraries:
@@ -241,7 +243,8 @@ def source(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     Options: name, version, libraries; `columns`: {name: Arrow type} of the metadata it keeps (other keys of a record go
     to the JSON column `meta`), or a function of the parameters; `extract=True` where reading is so costly that the
-    text is stored in a stage of its own; `splittable=True` where `file.start` and `file.end` are honoured.
+    text is stored in a stage of its own; `splittable=True` where `file.start` and `file.end` are honoured; `keyed`: a
+    function of the parameters that gives those that the key holds, where several say the same.
 
     Where `file` is a `corpuskit.sources.base.BatchedFile`, as it is in a run, records that follow one another may
     also be yielded as one RecordBatch, among dicts, Bad and Skip: `text` (valid UTF-8, no nulls), any of the declared

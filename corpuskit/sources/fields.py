@@ -63,6 +63,11 @@ def declared(*, columns: Mapping[str, str], schema_: str | None = None, **_: Any
     return _types(columns, schema_)
 
 
+def keyed(*, text: str | None, schema_: str | None, **others: Any) -> dict[str, Any]:
+    """The parameters of a reader as its key holds them: without a schema those that it had before there were any."""
+    return {"text": text or "text", **others} if schema_ is None else {"text": text, "schema_": schema_, **others}
+
+
 def _types(columns: Mapping[str, str], schema_: str | None) -> dict[str, str]:
     known = schema_named(schema_).columns if schema_ is not None else {}
     return {name: kind for name, (kind, *_) in known.items()} | {n: placed(n, c)[0] for n, c in columns.items()}

@@ -18,7 +18,7 @@ from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.base import BatchedFile, SourceFile
 from corpuskit.sources.companions import companion
-from corpuskit.sources.fields import Column, Fields, declared
+from corpuskit.sources.fields import Column, Fields, declared, keyed
 from corpuskit.sources.lines import blocks, lines, too_large, until
 from corpuskit.sources.raw import READ_BYTES
 from corpuskit.sources.schemas import SchemaName
@@ -37,7 +37,7 @@ LARGEST_SCANNED = 1 << 30
 """Beyond this `max_doc_bytes` the offsets of a block might not fit 32 bits."""
 
 
-@step.source(columns=declared, splittable=True)
+@step.source(columns=declared, keyed=keyed, splittable=True)
 def jsonl(
     file: SourceFile,
     *,

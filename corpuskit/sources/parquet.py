@@ -13,14 +13,14 @@ from corpuskit.core.step import Bad, Skip
 from corpuskit.errors import InputError, UsageError, did_you_mean
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.companions import companion
-from corpuskit.sources.fields import Column, Fields, as_text, declared, placed
+from corpuskit.sources.fields import Column, Fields, as_text, declared, keyed, placed
 from corpuskit.sources.lines import too_large
 from corpuskit.sources.schemas import SchemaName
 
 BATCH_ROWS = 1024
 
 
-@step.source(columns=declared)
+@step.source(columns=declared, keyed=keyed)
 def parquet(
     file: SourceFile,
     *,
