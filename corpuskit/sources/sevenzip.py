@@ -1,4 +1,4 @@
-"""Members of 7z archives, decompressed as they are read: nothing is unpacked to disk or held in memory."""
+"""Members of 7z archives, decompressed as they are read: nothing is unpacked to disk, and no member is held whole."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from corpuskit.errors import InputError
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.raw import KEEP_HINT
 
+PIECE_BYTES = 1 << 20
+"""What is handed on at a time: py7zr gives up to 128 MB at once of what is packed tightly."""
+
 WAITING = 8
-"""Pieces of at most some MiB that are decompressed ahead."""
+"""Pieces that wait to be read."""
 
 
 def names(file: SourceFile) -> list[str]:
@@ -113,8 +116,8 @@ class _Pipe(Py7zIO):
         self._size = 0
 
     def write(self, s: bytes | bytearray) -> int:
-        if s:
-            self._give(bytes(s))
+        for start in range(0, len(s), PIECE_BYTES):
+            self._give(bytes(s[start : start + PIECE_BYTES]))
         self._size += len(s)
         return len(s)
 

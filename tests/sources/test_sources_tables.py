@@ -183,6 +183,14 @@ def test_an_archive_that_is_damaged_or_holds_no_posts(tmp_path):
     assert "encrypted" in str(read("stackexchange", tmp_path / "c.7z").error)
 
 
+def test_a_member_that_is_packed_tightly_comes_in_small_pieces(tmp_path):
+    text = "<posts>" + " " * 40_000_000 + "</posts>"
+    file = SourceFile(str(seven(tmp_path / "a.7z", Posts=text)), "a.7z")
+    pieces = list(member(file, "Posts.xml"))
+    assert b"".join(pieces) == text.encode()
+    assert max(map(len, pieces)) <= 1 << 20
+
+
 def test_a_reader_that_stops_leaves_no_thread(tmp_path):
     rows = "".join(post(n, 1, f"<p>{n} {'word ' * 2000}</p>", Title=f"Q{n}") for n in range(3000))
     file = SourceFile(str(seven(tmp_path / "a.7z", Posts=f"<posts>{rows}</posts>")), "a.7z")
