@@ -79,16 +79,16 @@ def _split(message: bytes) -> tuple[bytes, bytes]:
 
 def fields(lines: list[str]) -> dict[str, str]:
     """Named fields of a header, names in lower case; the first of a name counts; folded lines are joined."""
-    found: dict[str, str] = {}
-    name = ""
+    found: dict[str, list[str]] = {}
+    last: list[str] = []
     for line in lines:
-        if line[:1] in (" ", "\t") and name:
-            found[name] += " " + line.strip()
+        if line[:1] in (" ", "\t") and found:
+            last.append(line.strip())
             continue
         name, _, value = line.partition(":")
-        name = name.strip().lower()
-        found.setdefault(name, value.strip())
-    return found
+        last = [value.strip()]
+        found.setdefault(name.strip().lower(), last)
+    return {name: " ".join(parts) for name, parts in found.items()}
 
 
 def _unchunked(body: bytes) -> tuple[bytes, str | None]:
