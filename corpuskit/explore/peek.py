@@ -172,10 +172,14 @@ def _record(recipe: Recipe, source: Source, file: SourceFile, wanted: int | None
     )
 
 
-def _whole(record: str | bytes) -> str:
+def _whole(record: Any) -> str:
     if not record:
         return "this reader keeps no raw record"
-    return record.decode("utf-8", "backslashreplace") if isinstance(record, bytes) else record
+    if isinstance(record, bytes):
+        return record.decode("utf-8", "backslashreplace")
+    if isinstance(record, dict):
+        return "\n\n".join(f"--- {path}\n{text}" for path, text in record.items())
+    return record if isinstance(record, str) else "\n\n".join(map(str, record))
 
 
 def _short(value: Any) -> str:

@@ -63,7 +63,7 @@ def _paper(entry: Entry, file: SourceFile) -> dict[str, Any] | Bad | Skip:
     if isinstance(files, Bad | Skip):
         return files
     texts, unread = files
-    file.raw_record = "\n\n".join(f"%%% {path}\n{text}" for path, text in texts.items())
+    file.raw_record = texts
     paper = read_paper(texts)
     if paper is None:
         return Skip("no TeX source")

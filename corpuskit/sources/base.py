@@ -30,7 +30,8 @@ class SourceFile(os.PathLike[str]):
         start, end: byte range of a splittable file: a reader yields the records whose first byte lies in
             [start, end); None means the whole file.
         max_doc_bytes: a larger record is `Bad`, and must not be held in memory.
-        raw_record: what the reader made the record at hand of, for `corpuskit peek --raw`; readers set it.
+        raw_record: what the reader made the record at hand of, for `corpuskit peek --raw`: text, bytes, pieces in order
+            or files by name; readers set it to what they have at hand, and make nothing for it.
     """
 
     path: str
@@ -38,7 +39,7 @@ class SourceFile(os.PathLike[str]):
     start: int | None = None
     end: int | None = None
     max_doc_bytes: int = 64 << 20
-    raw_record: str | bytes = field(default="", repr=False, init=False)
+    raw_record: Any = field(default="", repr=False, init=False)
     _digest: str | None = field(default=None, repr=False, init=False)
 
     def __fspath__(self) -> str:

@@ -57,7 +57,7 @@ def csv(
         if row is None:
             return
         if row:
-            file.raw_record = str(row)
+            file.raw_record = row
             yield _document(row, header, text, columns, where, file.max_doc_bytes)
 
 

@@ -197,7 +197,7 @@ def _joined(runs: SortedRuns, site: str | None, file: SourceFile) -> Iterator[di
         if size > limit:
             yield Bad(too_large(limit), f"question {question}")
         elif posts:
-            file.raw_record = "\n\n".join(post["Body"] for post in posts)
+            file.raw_record = [post["Body"] for post in posts]
             yield _document(posts, site)
 
 
