@@ -14,7 +14,7 @@ from corpuskit.sources.base import SourceFile
 
 LIMIT = 1 << 20
 GOOD = "A book of some words.\n"
-NAMES = ["../../out.txt", "/tmp/absolute-corpuskit.txt", "a/../../b.txt", "C:\\x.txt", "good.txt"]
+NAMES = ["../../out.txt", "a/../../b.txt", "C:\\x.txt", "good.txt"]
 
 
 def tar(*members):
@@ -44,9 +44,10 @@ def zipped(*members):
 def test_paths_that_lead_out_of_an_archive_are_names_and_nothing_more(pack, reader, tmp_path):
     folder = tmp_path / "raw"
     folder.mkdir()
-    (folder / "x").write_bytes(pack(*((name, f"{GOOD}{name}".encode()) for name in NAMES)))
+    names = [*NAMES, f"{tmp_path}/absolute.txt"]
+    (folder / "x").write_bytes(pack(*((name, f"{GOOD}{name}".encode()) for name in names)))
     found = read(reader, folder / "x")
-    assert len(found.documents) + len(found.skipped) == len(NAMES)
+    assert len(found.documents) + len(found.skipped) == len(names)
     assert any("good.txt" in text for text in found.texts)
     assert [path.name for path in tmp_path.rglob("*")] == ["raw", "x"]
 
