@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpuskit.core.batch import Batch, ParquetPart, PartReader, PartWriter
+from corpuskit.core.batch import Batch
 from corpuskit.core.work import Work
 from corpuskit.documents.kinds import Reading
+from corpuskit.documents.spools import Spools
 
 TEXT_LIMIT = 2000
 """Characters of a sampled text that are kept (with `keep_dropped` the whole text)."""
 
 
-class DroppedWriter:
-    """Collects dropped documents and writes them as one Parquet part at the end.
-
-    The rows that one step dropped are spooled to a file of their own (they have the signals of that place), and the
-    spools are joined in the order of the steps: so the part does not depend on how batches were cut.
+class DroppedWriter(Spools):
+    """Collects dropped documents; those of one step have the signals of that place.
 
     Args:
         work: the unit at work.
@@ -30,31 +26,8 @@ class DroppedWriter:
     """
 
     def __init__(self, work: Work[Reading], every: int) -> None:
-        self.work = work
+        super().__init__(work, "dropped")
         self.every = every
-        self._spools: dict[int, PartWriter] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for spool in self._spools.values():
-            spool.__exit__(kind, value, trace)
-        if kind is not None or not self._spools:
-            return
-        places = sorted(self._spools)
-        schema = pa.unify_schemas([self._spools[place].schema for place in places], promote_options="default")
-        publish = f"dropped/domain={self.work.spec.domain}/{self.work.key}.parquet"
-        with ParquetPart(self.work.put("dropped", ".parquet", publish=publish), schema) as part:
-            for place in places:
-                for batch in PartReader(self._path(place)):
-                    part.write(_complete(batch, schema))
-        self.work.rows("dropped", part.rows)
-
-    def _path(self, place: int) -> Path:
-        return self.work.scratch / f"spool-{place}.arrow"
 
     def write(
         self,
@@ -81,7 +54,7 @@ class DroppedWriter:
         }
         # the domain is the name of the folder
         columns |= {name: gone.column(name) for name in gone.schema.names if name not in (*columns, "domain")}
-        self._spool(place, pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+        self.spool(place, pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
         for rule in sorted(set(rules[out])):
             self.work.count(self.work.spec.domain, rule, int((rules[out] == rule).sum()))
 
@@ -89,7 +62,7 @@ class DroppedWriter:
         """Add raw records that never became documents."""
         if docs:
             arrays = [pa.array(docs, pa.uint64()), pa.array(rules), pa.array(reasons, pa.string())]
-            self._spool(0, pa.RecordBatch.from_arrays(arrays, names=["doc", "rule", "reason"]))
+            self.spool(0, pa.RecordBatch.from_arrays(arrays, names=["doc", "rule", "reason"]))
 
     def _texts(self, gone: Batch) -> pa.Array:
         text = gone.column("text")
@@ -100,19 +73,3 @@ class DroppedWriter:
         sampled = (mixed % np.uint64(self.every)) == 0
         kept = [value[:TEXT_LIMIT] if keep else None for value, keep in zip(text.to_pylist(), sampled, strict=True)]
         return pa.array(kept, pa.string())
-
-    def _spool(self, place: int, batch: Batch) -> None:
-        if place not in self._spools:
-            self._spools[place] = PartWriter(self._path(place), batch.schema)
-        self._spools[place].write(batch)
-
-
-def _complete(batch: Batch, schema: pa.Schema) -> Batch:
-    """The batch with the columns of `schema`, nulls where it has none."""
-    arrays = [
-        batch.column(field.name).cast(field.type)
-        if field.name in batch.schema.names
-        else pa.nulls(batch.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from corpuskit.core.batch import Batch, ParquetPart, PartReader, PartWriter
+from corpuskit.core.batch import Batch
 from corpuskit.core.work import Work
 from corpuskit.documents.kinds import Segment
+from corpuskit.documents.spools import Spools
 from corpuskit.errors import UsageError
 
 GIVEN = pa.schema([("row", pa.int64()), ("what", pa.string()), ("times", pa.int64())])
@@ -44,37 +43,15 @@ def checked(found: Any, rows: int, what: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*columns, *extra], names=[*GIVEN.names, *CHOICE])
 
 
-class FindingsWriter:
-    """Collects the findings of the steps of a unit, writes them as one Parquet part at the end and sums them up.
+class FindingsWriter(Spools):
+    """Collects the findings of the steps of a unit and sums them up.
 
-    The findings of a step are spooled to a file of their own, and the spools are joined in the order of the steps: so
-    the part does not depend on how batches were cut. Sums, of rows of documents and times, are in the fact `findings`:
+    Sums, of rows of documents and times, are in the fact `findings`:
     {step: {what: {documents, times}}}.
     """
 
     def __init__(self, work: Work[Segment]) -> None:
-        self.work = work
-        self._spools: dict[int, PartWriter] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for spool in self._spools.values():
-            spool.__exit__(kind, value, trace)
-        if kind is not None or not self._spools:
-            return
-        publish = f"findings/domain={self.work.spec.domain}/{self.work.key}.parquet"
-        with ParquetPart(self.work.put("findings", ".parquet", publish=publish), SCHEMA) as part:
-            for place in sorted(self._spools):
-                for batch in PartReader(self._path(place)):
-                    part.write(batch)
-        self.work.rows("findings", part.rows)
-
-    def _path(self, place: int) -> Path:
-        return self.work.scratch / f"findings-{place}.arrow"
+        super().__init__(work, "findings")
 
     def write(self, place: int, name: str, batch: Batch, found: pa.RecordBatch) -> None:
         """Add what a step found in a batch, as `checked` gives it.
@@ -87,9 +64,7 @@ class FindingsWriter:
         self._sum(name, found)
         columns = {"doc": batch.column("doc").take(found.column("row")), "step": pa.array([name] * found.num_rows)}
         columns |= {one: found.column(one) for one in SCHEMA.names if one not in columns}
-        if place not in self._spools:
-            self._spools[place] = PartWriter(self._path(place), SCHEMA)
-        self._spools[place].write(pa.RecordBatch.from_arrays(list(columns.values()), schema=SCHEMA))
+        self.spool(place, pa.RecordBatch.from_arrays(list(columns.values()), schema=SCHEMA))
 
     def _sum(self, name: str, found: pa.RecordBatch) -> None:
         sums = self.work.facts.setdefault("findings", {}).setdefault(name, {})
