@@ -32,8 +32,12 @@ _TRAILING = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]+$", re.MULTILINE)
 
 @functools.cache
 def model() -> tuple[npt.NDArray[Any], ...]:
-    """The trees, as `corpuskit.kernels.html.opinions` takes them."""
-    trees = json.loads(Path(__file__).with_suffix(".json").read_text())
+    """The trees, as `forest` gives them."""
+    return forest(json.loads(Path(__file__).with_suffix(".json").read_text()))
+
+
+def forest(trees: dict[str, list[Any]]) -> tuple[npt.NDArray[Any], ...]:
+    """Trees as they are stored, as `corpuskit.kernels.main_text.opinions` takes them."""
     kinds = {"roots": np.int32, "columns": np.int32, "bounds": np.float32, "left": np.int32, "right": np.int32}
     return tuple(np.array(trees[name], kinds.get(name, np.float64)) for name in (*kinds, "values"))
 

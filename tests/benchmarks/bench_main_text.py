@@ -30,7 +30,7 @@ from corpuskit.kernels.html import parse
 from corpuskit.kernels.html_text import written
 from corpuskit.kernels.main_text import complete, measure, opinions, surroundings
 from corpuskit.sources.decoding import decode_page
-from corpuskit.sources.main_text import chosen, main_text, model, plain
+from corpuskit.sources.main_text import chosen, forest, main_text, model, plain
 
 ROUNDS = 200
 SETTINGS = {
@@ -173,11 +173,6 @@ def grow(pages: list[Blocks]) -> dict[str, list]:
     return found
 
 
-def arrays(trees: dict[str, list]) -> tuple[np.ndarray, ...]:
-    kinds = {"roots": np.int32, "columns": np.int32, "bounds": np.float32, "left": np.int32, "right": np.int32}
-    return tuple(np.array(trees[name], kinds.get(name, np.float64)) for name in (*kinds, "values"))
-
-
 def text_by(page: Blocks, trees: tuple[np.ndarray, ...]) -> str:
     likely = opinions(page.nodes, page.blocks, page.sizes, *trees)
     if not len(likely):
@@ -256,7 +251,7 @@ def main() -> None:
     model()
     if not options.package:
         every = [(page, cut(page)) for pages in sets.values() for page in pages]
-        trees = [arrays(grow([blocks for page, blocks in every if page.half != half])) for half in (0, 1)]
+        trees = [forest(grow([blocks for page, blocks in every if page.half != half])) for half in (0, 1)]
     for folder, pages in sets.items():
         print(f"{folder}: {len(pages)} pages, {sum(len(page.html) for page in pages) / 1e6:.0f}M characters")
         texts, speed = timed(main_text, pages)
