@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -55,6 +55,7 @@ class Step:
     extract: bool = False
     splittable: bool = False
     keyed: Callable[..., Mapping[str, Any]] | None = None
+    together: Callable[[Any, Collection[str]], Mapping[str, Mapping[str, Any]]] | None = None
     origin: Path | None = None
     summarize_function: Callable[..., Any] | None = None
     summarize_when: Callable[[Mapping[str, Any]], bool] | None = None
@@ -262,7 +263,8 @@ def signal(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Make a function (batch, **params) -> column(s) a signal.
 
     Options: name, version, libraries; `columns`: {name: Arrow type}, default one column named as the step and of the
-    type that it returns; `reads=True` if it reads columns of other signals (they then enter its key).
+    type that it returns; `reads=True` if it reads columns of other signals (they then enter its key); `together`: a
+    function (batch, names) -> {name: columns} that computes signals without parameters which share it, at less cost.
     """
     return _decorator("signal", function, options)
 

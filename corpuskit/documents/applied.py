@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class AppliedStep:
         self.store: ColumnStore | None = None
         if work is not None and call.signal is not None:
             self.store = ColumnStore(work, self.step.name, call.signal)
+        self.companions: list[AppliedStep] = []
+        self._ready: Batch | None = None  # what was computed of this signal with another one
         self.arguments = dict(self.params)
         if work is not None and call.state is not None:
             parts = work.receipts(call.state)[0].parts
@@ -53,7 +55,26 @@ class AppliedStep:
         Raises:
             UsageError: the step gave another number of rows, or no Arrow array.
         """
-        result = self._call(self._seen(batch))
+        if self._ready is not None:
+            place = pc.index_in(batch.column("doc"), self._ready.column("doc"))
+            if not place.null_count:
+                found = self._ready.take(place)
+                return {name: found.column(name) for name in found.schema.names if name != "doc"}
+        if not self.companions:
+            return self._checked(batch, self._call(self.step.function, self._seen(batch), **self.arguments))
+        names = {self.step.name, *(one.step.name for one in self.companions)}
+        results = self._call(self.step.together, self._seen(batch), sorted(names))
+        for one in self.companions:
+            one.expect(batch, results[one.step.name])
+        return self._checked(batch, results[self.step.name])
+
+    def expect(self, batch: Batch, result: Any) -> None:
+        """Keep the columns that were computed with another signal's until they are asked for."""
+        columns = self._checked(batch, result)
+        self._ready = pa.RecordBatch.from_arrays([batch.column("doc"), *columns.values()], ["doc", *columns])
+
+    def _checked(self, batch: Batch, result: Any) -> dict[str, pa.Array]:
+        """What a signal gave, by column and in the declared types."""
         declared = self.step.output_columns(self.params)
         first = next(iter(declared)) if declared else self.step.name
         columns = result if isinstance(result, dict) else {first: result}
@@ -73,10 +94,10 @@ class AppliedStep:
             )
         return _array(values, rows, f"`{self.name}`")
 
-    def _call(self, batch: Batch) -> Any:
-        """Call the step's function; a fault of it names the step, the line of its code and the documents."""
+    def _call(self, function: Any, batch: Batch, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of the step; a fault of it names the step, the line of its code and the documents."""
         try:
-            return self.step.function(batch, **self.arguments)
+            return function(batch, *args, **kwargs)
         except CorpuskitError:
             raise
         except Exception as error:
@@ -104,7 +125,7 @@ class AppliedStep:
 
     def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], pa.Array | None, pa.RecordBatch | None]:
         """Which rows a filter keeps, bool[n], its reasons for the others and its findings, if it gives any."""
-        result = self._call(batch)
+        result = self._call(self.step.function, batch, **self.arguments)
         mask, reasons, *found = result if isinstance(result, tuple) else (result, None)
         mask = _array(mask, batch.num_rows, f"`{self.name}`")
         if not pa.types.is_boolean(mask.type):
@@ -121,7 +142,7 @@ class AppliedStep:
         Raises:
             UsageError: the edit changed the number of rows or the ids.
         """
-        result = self._call(self._seen(batch))
+        result = self._call(self.step.function, self._seen(batch), **self.arguments)
         result, *found = result if isinstance(result, tuple) else (result,)
         if found and isinstance(found[0], Mapping):
             self.cut.update(found.pop())
@@ -133,6 +154,16 @@ class AppliedStep:
             batch = set_column(batch, name, result.column(name))
         edited = set_column(batch, "text", pc.fill_null(result.column("text").cast(pa.string()), ""))
         return edited, self._findings(found, batch)
+
+
+def join_signals(steps: Sequence[AppliedStep]) -> None:
+    """Let each signal that can be computed together with others take those along that come after it, up to an edit."""
+    for place, one in enumerate(steps):
+        for other in steps[place + 1 :]:
+            if one.step.together is None or other.step.kind == "edit":
+                break
+            if other.step.together is one.step.together:
+                one.companions.append(other)
 
 
 def _declared(name: str) -> pa.DataType:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from corpuskit.core.batch import Batch, ParquetPart, PartReader, PartWriter, set_column, split_batches
 from corpuskit.core.step import NO_VALUE
 from corpuskit.core.work import Work
-from corpuskit.documents.applied import AppliedStep
+from corpuskit.documents.applied import AppliedStep, join_signals
 from corpuskit.documents.decisions import Decisions
 from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.findings import FindingsWriter
@@ -34,6 +34,7 @@ def segment(work: Work[Segment]) -> None:
     """Body: documents of one unit through a stretch of steps; the last stretch writes the corpus."""
     base = Path(work.spec.base)
     applied = [AppliedStep(call, base, work) for call in work.spec.calls]
+    join_signals(applied)
     with DroppedWriter(work, every=1 if work.spec.keep_dropped else SAMPLE_OF_DROPPED) as dropped:
         decide = Decisions(work, dropped)
         with Output(work) as write, FindingsWriter(work) as findings:

@@ -149,6 +149,12 @@ mask_upper = _mask_function(lambda builder, v: _between(builder, v, 0x41, 0x5A))
 mask_digit = _mask_function(lambda builder, v: _between(builder, v, 0x30, 0x39))
 """uint64: which of 64 bytes are ASCII digits."""
 
+mask_hash = _mask_function(lambda builder, v: _equal(builder, v, 0x23))
+"""uint64: which of 64 bytes are `#`."""
+
+mask_dots = _mask_function(lambda builder, v: _begins(builder, *[_equal(builder, v, 0x2E)] * 3))
+"""uint64: which of 64 bytes begin `...`; of the first 62."""
+
 mask_brace = _mask_function(lambda builder, v: _any(builder, _equal(builder, v, 0x7B), _equal(builder, v, 0x7D)))
 """uint64: which of 64 bytes are curly braces."""
 

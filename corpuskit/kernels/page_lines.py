@@ -14,8 +14,8 @@ from corpuskit.kernels.intrinsics import mask_anchor, trailing_zeros
 from corpuskit.kernels.lines import find_feed
 from corpuskit.kernels.normalize import low_bits
 from corpuskit.kernels.pages import STEP, phrases, phrases_at
-from corpuskit.kernels.repetition import count_chars, find_words, stripped
 from corpuskit.kernels.unicode import tables
+from corpuskit.kernels.words import count_chars, find_words, stripped
 
 CUTS = ("long_word", "no_end_mark", "few_words", "javascript", "policy", "citations", "documents")
 """Counts that `cut_page_lines` gives: lines by the rule that cut them; citations in lines that stay; texts changed."""

@@ -1,7 +1,4 @@
-r"""Counts behind the rules on web pages: how their lines end, what characters they are of, phrases that give them away.
-
-Words are what `str.split()` gives, lines what stands between line feeds and is not blank, characters code points.
-"""
+"""Phrases that give web pages away, and what characters are to the kernels of heuristics."""
 
 from __future__ import annotations
 
@@ -10,44 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
-from corpuskit.kernels.hashing import hash_piece
-from corpuskit.kernels.intrinsics import (
-    count_ones,
-    mask_anchor,
-    mask_brace,
-    mask_digit,
-    mask_high,
-    mask_lead,
-    mask_space,
-    mask_upper,
-    trailing_zeros,
-)
-from corpuskit.kernels.lines import find_feed, is_blank
-from corpuskit.kernels.normalize import decode, low_bits
-from corpuskit.kernels.repetition import count_chars, find_words, place_of, table_bits
-from corpuskit.kernels.unicode import CODE_POINTS
-
-COUNTS = (
-    "chars",
-    "words",
-    "line_feeds",
-    "lines",
-    "duplicate_line_chars",
-    "terminal_lines",
-    "short_lines",
-    "digits",
-    "capitals",
-    "spaces",
-    "capital_words",
-    "sentences",
-    "curly_braces",
-    "policy_phrases",
-    "javascript",
-    "lorem_ipsum",
-)
-"""Columns of the result of `page_counts`."""
+from corpuskit.kernels.normalize import decode
+from corpuskit.kernels.unicode import CODE_POINTS, SPACE
 
 PHRASES = (
     (b"terms of use", b"privacy policy", b"cookie policy", b"uses cookies", b"use of cookies", b"use cookies"),
@@ -59,15 +24,11 @@ PHRASES = (
 ANCHORS = (b"vac", b"kie", b"jav", b"ms o", b"m ip")
 """What `mask_anchor` finds; each phrase has exactly one of them in it, once."""
 
-FEED = 10
-SHORT_LINE = 30
-"""FineWeb's: lines of at most as many characters are short."""
-
 STEP = 61
 """Bytes that are looked at in a step: an anchor that begins in them is seen whole."""
 
-SPACE, CAPITAL, DIGIT, TERMINAL, CLOSING, SMALL = 1, 2, 4, 8, 16, 32
-"""Bits of `character_classes`."""
+CAPITAL, DIGIT, TERMINAL, CLOSING, SMALL, LETTER, NUMBER = 2, 4, 8, 16, 32, 64, 128
+"""Bits of `character_classes`, beside SPACE."""
 
 CLOSERS = "\"'\u201d\u2019\u00bb\u203a)]}*_"
 """What may stand between the end of a sentence and the white space behind it."""
@@ -96,22 +57,31 @@ TERMINALS = (
 
 @functools.cache
 def character_classes() -> npt.NDArray[np.uint8]:
-    """Class bits of every code point, uint8[0x110000], by the running Python's `isspace`, `isupper` and so on."""
-    tests = ((str.isspace, SPACE), (str.isupper, CAPITAL), (str.isdigit, DIGIT), (_is_small, SMALL))
+    """Class bits of every code point, uint8[0x110000].
+
+    Letters (Unicode's categories L*) and numbers (N*) are by the tables of pyarrow, so that its version fixes them, the
+    others by the running Python's `isspace`, `isupper` and so on.
+    """
     classes = np.zeros(CODE_POINTS, np.uint8)
-    for c in range(CODE_POINTS):
-        character = chr(c)
-        if character.isprintable() or c < 0x3001:  # nothing else has a class
-            classes[c] = sum(bit for test, bit in tests if test(character))
+    for first, last in ((0, 0xD800), (0xE000, CODE_POINTS)):
+        characters = np.arange(first, last, dtype="<u4").view("<U1")
+        capital, title = np.char.isupper(characters), np.char.istitle(characters)
+        small = np.char.islower(characters) | (title & ~capital)  # what keeps a word from being in capitals
+        letter, either = (test(pa.array(characters)).to_numpy(False) for test in (pc.utf8_is_alpha, pc.utf8_is_alnum))
+        tests = (
+            (np.char.isspace(characters), SPACE),
+            (capital, CAPITAL),
+            (np.char.isdigit(characters), DIGIT),
+            (small, SMALL),
+            (letter, LETTER),
+            (either & ~letter, NUMBER),
+        )
+        for found, bit in tests:
+            classes[first:last] |= found.astype(np.uint8) * np.uint8(bit)
     for first, last in TERMINALS:
         classes[first : last + 1] |= TERMINAL
     classes[[ord(c) for c in CLOSERS]] |= CLOSING
     return classes
-
-
-def _is_small(character: str) -> bool:
-    """Whether a character keeps a word from being in capitals: it is cased, and not a capital."""
-    return character.islower() or (character.istitle() and not character.isupper())
 
 
 @functools.cache
@@ -146,31 +116,6 @@ def phrases_at(data: Any, start: Any, end: Any, anchor: Any, texts: Any, facts: 
             found[facts[number, 2]] += 1
 
 
-@njit(nogil=True, cache=True)
-def _count_bytes(data: Any, start: Any, end: Any, classes: Any, texts: Any, facts: Any, found: Any) -> Any:
-    """(digits, capitals, white space, curly braces); phrases are added to `found`."""
-    digits = capitals = spaces = braces = 0
-    for at in range(start, end, STEP):
-        valid = low_bits(min(STEP, end - at))
-        digits += count_ones(mask_digit(data, at) & valid)
-        capitals += count_ones(mask_upper(data, at) & valid)
-        spaces += count_ones(mask_space(data, at) & valid)
-        braces += count_ones(mask_brace(data, at) & valid)
-        anchors = mask_anchor(data, at) & valid
-        while anchors:
-            phrases_at(data, start, end, at + trailing_zeros(anchors), texts, facts, found)
-            anchors &= anchors - np.uint64(1)
-        high = mask_high(data, at) & mask_lead(data, at) & valid
-        while high:
-            c, _ = decode(data, at + trailing_zeros(high))
-            kind = classes[c]
-            digits += (kind & DIGIT) != 0
-            capitals += (kind & CAPITAL) != 0
-            spaces += (kind & SPACE) != 0
-            high &= high - np.uint64(1)
-    return digits, capitals, spaces, braces
-
-
 @njit(nogil=True, cache=True, inline="always")
 def last_char(data: Any, end: Any) -> Any:
     """(the code point that ends at `end`, where it begins)."""
@@ -179,105 +124,3 @@ def last_char(data: Any, end: Any) -> Any:
         at -= 1
     c, _ = decode(data, at)
     return c, at
-
-
-@njit(nogil=True, cache=True)
-def _count_lines(data: Any, start: Any, end: Any, feeds: Any, classes: Any, table: Any, keys: Any) -> Any:
-    """(lines, characters of those that stand above already, lines that end a sentence, short lines)."""
-    bits = table_bits(min(feeds, (end - start) >> 1) + 1)
-    shift = np.uint64(64 - bits)
-    table[: 1 << bits] = 0
-    lines = known = repeated = terminal = short = 0
-    at = start
-    while at < end:
-        stop = find_feed(data, at, end)
-        if not is_blank(data, at, stop, classes):
-            lines += 1
-            c, _ = last_char(data, stop)
-            terminal += (classes[c] & TERMINAL) != 0
-            size = stop - at
-            short += size <= SHORT_LINE or (size <= 4 * SHORT_LINE and count_chars(data, at, stop) <= SHORT_LINE)
-            number = place_of(hash_piece(data, at, size), shift, table, keys, known)
-            if number == known:
-                known += 1
-            else:
-                repeated += count_chars(data, at, stop)
-        at = stop + 1
-    return lines, repeated, terminal, short
-
-
-@njit(nogil=True, cache=True)
-def _in_capitals(data: Any, start: Any, end: Any, classes: Any) -> Any:
-    """Whether a word has capital letters and no others that have a case."""
-    capital = False
-    while start < end:
-        c, start = decode(data, start)
-        if classes[c] & SMALL:
-            return False
-        capital |= (classes[c] & CAPITAL) != 0
-    return capital
-
-
-@njit(nogil=True, cache=True)
-def _ends_sentence(data: Any, start: Any, end: Any, classes: Any) -> Any:
-    """Whether a word ends a sentence, quotation marks and brackets behind it apart."""
-    while end > start:
-        c, before = last_char(data, end)
-        if not classes[c] & CLOSING:
-            return (classes[c] & TERMINAL) != 0
-        end = before
-    return False
-
-
-@njit(nogil=True, cache=True)
-def _ends_line(data: Any, at: Any, after: Any) -> Any:
-    """Whether a line ends in the white space `data[at:after]`."""
-    found = False
-    for place in range(at, after):
-        found |= data[place] == FEED
-    return found
-
-
-@njit(nogil=True, cache=True)
-def _count_words(data: Any, bounds: Any, words: Any, classes: Any) -> Any:
-    """(words in capitals, words that are the last of a sentence or of a line)."""
-    capitals = sentences = 0
-    for word in range(words):
-        begin, end = bounds[2 * word], bounds[2 * word + 1]
-        if not 97 <= data[begin] <= 122:
-            capitals += _in_capitals(data, begin, end, classes)
-        last = word + 1 == words or _ends_line(data, end, bounds[2 * word + 2])
-        sentences += last or (not (97 <= data[end - 1] <= 122) and _ends_sentence(data, begin, end, classes))
-    return capitals, sentences
-
-
-@njit(nogil=True, cache=True)
-def _page_counts(
-    data: Any, offsets: Any, classes: Any, texts: Any, facts: Any, bounds: Any, table: Any, keys: Any, out: Any
-) -> None:
-    for row in range(len(offsets) - 1):
-        start, end = offsets[row], offsets[row + 1]
-        counts = out[row]
-        words, counts[0], feeds = find_words(data, start, end, bounds)
-        counts[1], counts[2] = words, feeds
-        counts[3], counts[4], counts[5], counts[6] = _count_lines(data, start, end, feeds, classes, table, keys)
-        counts[7], counts[8], counts[9], counts[12] = _count_bytes(data, start, end, classes, texts, facts, counts[13:])
-        counts[10], counts[11] = _count_words(data, bounds, words, classes)
-
-
-def page_counts(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count what web pages are judged by.
-
-    Args:
-        data: UTF-8 bytes, uint8[>= offsets[n] + 64].
-        offsets: int64[n + 1].
-
-    Returns:
-        int64[n, 16], a column for each of `COUNTS`.
-    """
-    most = int(np.diff(offsets).max(initial=0))
-    room = most // 2 + 2  # words or lines
-    out = np.zeros((len(offsets) - 1, len(COUNTS)), np.int64)
-    bounds, table, keys = np.empty(2 * room, np.int64), np.empty(4 * room + 64, np.int32), np.empty(room, np.uint64)
-    _page_counts(data, offsets, character_classes(), *phrases(), bounds, table, keys, out)
-    return out

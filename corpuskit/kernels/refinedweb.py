@@ -14,8 +14,8 @@ from corpuskit.core.batch import KERNEL_PADDING, utf8
 from corpuskit.kernels.lines import find_feed
 from corpuskit.kernels.normalize import decode
 from corpuskit.kernels.pages import CAPITAL, DIGIT, character_classes, last_char
-from corpuskit.kernels.repetition import find_words
 from corpuskit.kernels.unicode import SPACE, WORD, tables
+from corpuskit.kernels.words import find_words
 
 CUTS = ("capitals", "digits", "counter", "one_word", "phrases", "documents")
 """Counts of `cut_lines`: lines by the rule that cut them, lines that lose a phrase, texts changed."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from corpuskit.core import step
-from corpuskit.core.batch import Batch, utf8
+from corpuskit.steps.counts import Counts, counted
 
 COLUMNS: Mapping[str, str] = {
     "chars": "int64",
@@ -31,8 +30,8 @@ COLUMNS: Mapping[str, str] = {
 """Columns of `heuristics`, with their Arrow types."""
 
 
-@step.signal(columns=COLUMNS, libraries=("pyarrow",))
-def heuristics(batch: Batch) -> dict[str, pa.Array]:
+@counted(COLUMNS, ("pyarrow",))
+def heuristics(counts: Counts) -> dict[str, pa.Array]:
     """Gopher's document statistics (Rae et al. 2021, appendix A1.1), after NFC or whatever edits stand above.
 
     Columns, each null for a null text:
@@ -52,33 +51,18 @@ def heuristics(batch: Batch) -> dict[str, pa.Array]:
             lines).
         stop_words: how many of the, be, to, of, and, that, have, with occur as runs, in lower case (int64, 0 to 8).
     """
-    # The kernel's module is imported here because it loads numba, which `check` does not need.
-    from corpuskit.kernels import heuristics as kernel
-
-    text = batch.column("text")
-    counts = dict(zip(kernel.COUNTS, kernel.count(*utf8(text)).T, strict=True))
-    counts["symbol_words"] = counts["tokens"] - counts["words"]
-    missing = text.is_null().to_numpy(zero_copy_only=False)
-
-    def whole(name: str) -> pa.Array:
-        return pa.array(counts[name], pa.int64(), mask=missing)
-
-    def share(part: str, of: str) -> pa.Array:
-        total = counts[of]
-        return pa.array(counts[part] / np.maximum(total, 1), pa.float64(), mask=missing | (total == 0))
-
     return {
-        "chars": whole("chars"),
-        "words": whole("words"),
-        "symbol_words": whole("symbol_words"),
-        "lines": whole("lines"),
-        "mean_word_length": share("word_chars", "words"),
-        "hash_word_ratio": share("hashes", "tokens"),
-        "ellipsis_word_ratio": share("ellipses", "tokens"),
-        "alpha_word_share": share("alpha_words", "tokens"),
-        "bullet_line_share": share("bullet_lines", "lines"),
-        "ellipsis_line_share": share("ellipsis_lines", "lines"),
-        "stop_words": whole("stop_words"),
+        "chars": counts.whole("chars"),
+        "words": counts.whole("words"),
+        "symbol_words": pa.array(counts.counts["runs"] - counts.counts["words"], pa.int64(), mask=counts.missing),
+        "lines": counts.whole("lines"),
+        "mean_word_length": counts.share("word_chars", "words"),
+        "hash_word_ratio": counts.share("hashes", "runs"),
+        "ellipsis_word_ratio": counts.share("ellipses", "runs"),
+        "alpha_word_share": counts.share("alpha_words", "runs"),
+        "bullet_line_share": counts.share("bullet_lines", "lines"),
+        "ellipsis_line_share": counts.share("ellipsis_lines", "lines"),
+        "stop_words": counts.whole("stop_words"),
     }
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from corpuskit.core import step
-from corpuskit.core.batch import Batch, utf8
+from corpuskit.steps.counts import Counts, counted
 
 _COUNTS = ("text_lines", "sentences", "curly_braces", "policy_phrases", "javascript", "lorem_ipsum")
 _SHARES = (
@@ -27,8 +26,8 @@ COLUMNS: Mapping[str, str] = {**dict.fromkeys(_COUNTS, "int64"), **dict.fromkeys
 """Columns of `page_heuristics`, with their Arrow types."""
 
 
-@step.signal(columns=COLUMNS, libraries=("numba",))
-def page_heuristics(batch: Batch) -> dict[str, pa.Array]:
+@counted(COLUMNS, ("numba",))
+def page_heuristics(counts: Counts) -> dict[str, pa.Array]:
     r"""What C4, FineWeb and RedPajama-V2 judge web pages by, beside `heuristics` and `repetition`.
 
     Sources: C4 (Raffel et al. 2020, section 2.2, and the code of its release), FineWeb (Penedo et al. 2024, section
@@ -57,29 +56,17 @@ def page_heuristics(batch: Batch) -> dict[str, pa.Array]:
             `rps_lines_uppercase_letter_fraction` are by line).
         capital_word_share: words that have letters, all of them capitals, per word (`rps_doc_frac_all_caps_words`).
     """
-    # The kernel's module is imported here because it loads numba, which `check` does not need.
-    from corpuskit.kernels import pages as kernel
-
-    text = batch.column("text")
-    counts = dict(zip(kernel.COUNTS, kernel.page_counts(*utf8(text)).T, strict=True))
-    counts["text_lines"] = counts["lines"]
-    counts["other_chars"] = counts["chars"] - counts["line_feeds"]
-    missing = text.is_null().to_numpy(zero_copy_only=False)
-
-    def share(part: str, of: str) -> pa.Array:
-        total = counts[of]
-        return pa.array(counts[part] / np.maximum(total, 1), pa.float64(), mask=missing | (total == 0))
-
+    counts.counts["other_chars"] = counts.counts["chars"] - counts.counts["line_feeds"]
     return {
-        **{name: pa.array(counts[name], pa.int64(), mask=missing) for name in _COUNTS},
-        "terminal_line_share": share("terminal_lines", "lines"),
-        "short_line_share": share("short_lines", "lines"),
-        "repeated_line_char_share": share("duplicate_line_chars", "other_chars"),
-        "line_feed_word_ratio": share("line_feeds", "words"),
-        "digit_share": share("digits", "chars"),
-        "capital_share": share("capitals", "chars"),
-        "space_share": share("spaces", "chars"),
-        "capital_word_share": share("capital_words", "words"),
+        **{name: counts.whole(name) for name in _COUNTS},
+        "terminal_line_share": counts.share("terminal_lines", "text_lines"),
+        "short_line_share": counts.share("short_lines", "text_lines"),
+        "repeated_line_char_share": counts.share("duplicate_line_chars", "other_chars"),
+        "line_feed_word_ratio": counts.share("line_feeds", "runs"),
+        "digit_share": counts.share("digits", "chars"),
+        "capital_share": counts.share("capitals", "chars"),
+        "space_share": counts.share("spaces", "chars"),
+        "capital_word_share": counts.share("capital_words", "runs"),
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from corpuskit.core import step
-from corpuskit.core.batch import Batch, utf8
+from corpuskit.steps.counts import Counts, counted
+
+TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 
 COLUMNS: Mapping[str, str] = dict.fromkeys(
     [
@@ -17,8 +18,8 @@ COLUMNS: Mapping[str, str] = dict.fromkeys(
         "duplicate_line_char_share",
         "duplicate_paragraph_share",
         "duplicate_paragraph_char_share",
-        *(f"top_{n}gram_char_share" for n in (2, 3, 4)),
-        *(f"duplicate_{n}gram_char_share" for n in (5, 6, 7, 8, 9, 10)),
+        *(f"top_{n}gram_char_share" for n in TOP),
+        *(f"duplicate_{n}gram_char_share" for n in DUPLICATE),
         "unique_word_share",
         "word_entropy",
     ],
@@ -27,8 +28,8 @@ COLUMNS: Mapping[str, str] = dict.fromkeys(
 """Columns of `repetition`, with their Arrow types."""
 
 
-@step.signal(columns=COLUMNS, libraries=("numba",))
-def repetition(batch: Batch) -> dict[str, pa.Array]:
+@counted(COLUMNS, ("numba",))
+def repetition(counts: Counts) -> dict[str, pa.Array]:
     r"""What a document repeats within itself (Gopher: Rae et al. 2021, appendix A1.1; RedPajama-V2).
 
     Words are runs of characters that are not white space, as `str.split` gives them. Lines stand between line feeds;
@@ -48,27 +49,15 @@ def repetition(batch: Batch) -> dict[str, pa.Array]:
             without punctuation.
         word_entropy: entropy of the words' frequencies in nats; near `rps_doc_unigram_entropy`.
     """
-    # The kernel's module is imported here because it loads numba, which `check` does not need.
-    from corpuskit.kernels import repetition as kernel
-
-    text = batch.column("text")
-    table, entropy = kernel.repetition(*utf8(text))
-    counts = dict(zip(kernel.COUNTS, table.T, strict=True))
-    missing = text.is_null().to_numpy(zero_copy_only=False)
-
-    def share(part: str, of: str = "chars") -> pa.Array:
-        total = counts[of]
-        return pa.array(counts[part] / np.maximum(total, 1), pa.float64(), mask=missing | (total == 0))
-
     return {
-        "duplicate_line_share": share("duplicate_lines", "lines"),
-        "duplicate_line_char_share": share("duplicate_line_chars"),
-        "duplicate_paragraph_share": share("duplicate_paragraphs", "paragraphs"),
-        "duplicate_paragraph_char_share": share("duplicate_paragraph_chars"),
-        **{f"top_{n}gram_char_share": share(f"top_{n}gram_chars") for n in kernel.TOP},
-        **{f"duplicate_{n}gram_char_share": share(f"duplicate_{n}gram_chars") for n in kernel.DUPLICATE},
-        "unique_word_share": share("unique_words", "words"),
-        "word_entropy": pa.array(entropy, pa.float64(), mask=missing | (counts["words"] == 0)),
+        "duplicate_line_share": counts.share("duplicate_lines", "text_lines"),
+        "duplicate_line_char_share": counts.share("duplicate_line_chars", "chars"),
+        "duplicate_paragraph_share": counts.share("duplicate_paragraphs", "paragraphs"),
+        "duplicate_paragraph_char_share": counts.share("duplicate_paragraph_chars", "chars"),
+        **{f"top_{n}gram_char_share": counts.share(f"top_{n}gram_chars", "chars") for n in TOP},
+        **{f"duplicate_{n}gram_char_share": counts.share(f"duplicate_{n}gram_chars", "chars") for n in DUPLICATE},
+        "unique_word_share": counts.share("unique_words", "runs"),
+        "word_entropy": pa.array(counts.entropy, pa.float64(), mask=counts.missing | (counts.counts["runs"] == 0)),
     }
 
 

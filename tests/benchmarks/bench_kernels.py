@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from corpuskit.core.batch import utf8
-from corpuskit.kernels import heuristics, pages, repetition
+from corpuskit.kernels import heuristics
 from corpuskit.kernels.minhash import sketch
 from corpuskit.kernels.normalize import normalized_hash
 from corpuskit.kernels.page_lines import cut_page_lines
@@ -31,6 +31,7 @@ from corpuskit.sources.base import SourceFile
 from corpuskit.sources.jsonl import jsonl
 
 GROUND_TRUTH = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ground_truth"
+SIGNALS = (heuristics.QUALITY, heuristics.REPETITION, heuristics.PAGE, heuristics.ALL)
 ROUNDS = 3
 PERMUTATIONS = 128
 PEER_BYTES = 200_000
@@ -117,9 +118,7 @@ def measured(texts: list[str]) -> list[float | None]:
         rate(lambda: sketch(column, "char", 13, PERMUTATIONS), size),
         peer(texts, "char") if with_peer else None,
         rate(lambda: normalized_hash(column), size),
-        rate(lambda: heuristics.count(*utf8(column)), size),
-        rate(lambda: repetition.repetition(*utf8(column)), size),
-        rate(lambda: pages.page_counts(*utf8(column)), size),
+        *(rate(lambda: heuristics.count(*utf8(column), wanted), size) for wanted in SIGNALS),  # noqa: B023
         rate(lambda: cut_page_lines(column, by_mark=True, min_words=3), size),
         rate(lambda: cut_lines(column), size),
         read_jsonl(texts, size),
@@ -129,7 +128,7 @@ def measured(texts: list[str]) -> list[float | None]:
 def main() -> None:
     megabytes = float(sys.argv[1]) if len(sys.argv) > 1 else 8.0
     head = ["text", "MB", "word 13", "datasketch", "char 13", "datasketch", "normalize+hash"]
-    head += ["heuristics", "repetition", "page_heuristics", "c4_lines", "refinedweb_lines", "jsonl"]
+    head += ["heuristics", "repetition", "page_heuristics", "all three", "c4_lines", "refinedweb_lines", "jsonl"]
     print(f"MB per CPU-second, {PERMUTATIONS} permutations; {platform.machine()}, Python {platform.python_version()}")
     print("  ".join([f"{head[0]:24}", *(f"{name:>{max(8, len(name))}}" for name in head[1:])]))
     for name, texts in corpora(megabytes):
