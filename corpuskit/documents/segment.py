@@ -48,8 +48,6 @@ def segment(work: Work[Segment]) -> None:
     for one in applied:
         one.check_identity()
     for one in applied:
-        if one.cut:
-            work.facts.setdefault("cut", {})[one.name] = dict(one.cut)
         if one.store is not None:
             scored = one.store.save()
             work.facts.setdefault("scored", {})[one.name] = scored
