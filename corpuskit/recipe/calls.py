@@ -103,6 +103,8 @@ class StepReader:
         values = None if given is None else parameters(found, given, f"`{reference}`", self.base, self.faults)
         if given is None or values is None:
             return []
+        if guarded(lambda: found.versions(values), found, span, self.faults) is None:
+            return []
         if found.kind == "preset":
             inner = _Context(f"{context.prefix}{name}." if name else context.prefix, only, (*context.within, reference))
             return self._expand(found, values, span, inner)
