@@ -301,7 +301,8 @@ def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Fault
         if not path.is_file():
             beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
             hint = did_you_mean(path.name, beside)
-            faults.add(span, f"there is no file {path}", hint)
+            wrong = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
+            faults.add(span, wrong, None if path.is_dir() else hint)
         return type(value)(path)
     if isinstance(value, Folder) and "://" not in value:
         span = node.span if node is not None else owner
