@@ -116,9 +116,6 @@ def _load(files: tuple[tuple[ListFile, str], ...], normal: Callable[[str], str])
             if (entry := line.strip()) and not entry.startswith("#"):
                 hashes.append(_hash(normal(entry)))
                 owners.append(number)
-    if not hashes:
-        names = ", ".join(file for file, _ in files)
-        raise UsageError(f"`urls` finds no entry in {names}", "name files with an entry a line")
     values, first = np.unique(np.array(hashes, np.uint64), return_index=True)
     return _Entries(values, np.array(owners, np.int64)[first], [file.label for file, _ in files])
 
@@ -171,7 +168,7 @@ def urls(
         Masks, bool[n], reasons, string[n] (`LIST: entry`), and findings.
 
     Raises:
-        UsageError: lists hold no entry, or there is no such column of text.
+        UsageError: there is no such column of text.
         InputError: a line of a list cannot be read.
     """
     if column not in batch.schema.names or not pa.types.is_string(batch.column(column).type):
