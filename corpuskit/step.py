@@ -16,22 +16,23 @@ whatever rows stand beside it):
                                    RecordBatch (n raw records), see `source`
     signal   (batch, **params)  -> Array[n], or {column: Array[n]}
     filter   (batch, **params)  -> BooleanArray[n] (true keeps), or (mask, StringArray[n] of reasons)
-    edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was), or
-                                   (RecordBatch[n], {what: how many}), to count in the receipt what it cut
+    edit     (batch, **params)  -> RecordBatch[n] (a null text drops nothing: return the row as it was)
     preset   (**params)         -> list of recipe steps that it stands for
     barrier  (**params)         -> its validated parameters; of corpuskit alone, whose plan knows how to run it
     method   (problem, **params) -> Mixture; for `mix.weights`, see `corpuskit.mix.methods`
 
 A filter or edit may say beside it what it found: `(mask, reasons, findings)`, `(batch, findings)`. Findings are a
 RecordBatch of `row` (of the batch, rising), `what` and `times`, and if it has them `item` (which of its kind) and
-`text`. `corpuskit stats` shows the sums by `what`; the rows are in `findings/`, with the documents' ids.
+`text`; `counted({what: counts})` makes them of counts by document, int[n] each. `corpuskit stats` shows the sums by
+`what`; the rows are in `findings/`, with the documents' ids.
 
 A signal, filter or edit that needs to have seen everything adds `.summarize` and `.merge` (exact and order-free), and
 then gets the merged state as the keyword argument `state`. One that makes a model, of files or of the documents of a
 domain, adds `.train`, and gets the model's path as `state`.
 """
 
+from corpuskit.core.findings import counted
 from corpuskit.core.identity import File
 from corpuskit.core.step import Bad, Skip, Step, barrier, edit, filter, preset, signal, source
 
-__all__ = ["Bad", "File", "Skip", "Step", "barrier", "edit", "filter", "preset", "signal", "source"]
+__all__ = ["Bad", "File", "Skip", "Step", "barrier", "counted", "edit", "filter", "preset", "signal", "source"]

@@ -196,12 +196,20 @@ class Step:
             "unicode": unicodedata.unidata_version,  # what is a letter or white space comes from the running Python
             "params": {name: fingerprint_value(value) for name, value in sorted(held.items())},
         }
-        libraries = self.libraries(**params) if callable(self.libraries) else self.libraries
-        if libraries:
-            described["libraries"] = {name: self._version_of(name) for name in sorted(libraries)}
+        if versions := self.versions(params):
+            described["libraries"] = versions
         if self.origin is not None:
             described["code"] = source_digest(self.origin)
         return described
+
+    def versions(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Versions, by name, of the packages that this step at these parameters works with.
+
+        Raises:
+            UsageError: one is not installed.
+        """
+        libraries = self.libraries(**params) if callable(self.libraries) else self.libraries
+        return {name: self._version_of(name) for name in sorted(libraries)}
 
     def _version_of(self, library: str) -> str:
         try:

@@ -54,11 +54,11 @@ def _removed(work: Work[Evidence], database: duckdb.DuckDBPyConnection) -> pa.Sc
 
 
 def _left(receipt: Receipt, database: duckdb.DuckDBPyConnection) -> None:
-    """Add what a unit after dedup dropped or held out to the table `later`."""
+    """Add what a unit after dedup dropped or held out to the table `later`, but for duplicates, which are there."""
     for part, rule in (("dropped", "rule"), ("holdout", "'held_out'")):
         if part in receipt.parts:
             columns = ["doc", "rule"] if part == "dropped" else ["doc"]
             for batch in pq.ParquetFile(receipt.parts[part].local()).iter_batches(columns=columns):
                 database.register("batch", pa.Table.from_batches([batch]))
-                database.execute(f"INSERT INTO later SELECT doc, {rule} FROM batch")
+                database.execute(f"INSERT INTO later SELECT doc, {rule} FROM batch ANTI JOIN removed USING (doc)")
                 database.unregister("batch")

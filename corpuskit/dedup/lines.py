@@ -369,12 +369,13 @@ class Cut:
 
     Args:
         work: a segment; its fact `lines` says how many lines and bytes its documents lost.
-        decision: what the plan says of the step. dropped: for documents of which nothing is left.
+        decision: what the plan says of the step. place: of the decision.
+        dropped: for documents of which nothing is left.
     """
 
-    def __init__(self, work: Work[Spec], decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
+    def __init__(self, work: Work[Spec], decision: dict[str, Any], place: int, dropped: DroppedWriter | None) -> None:
         assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
-        self._work, self._dropped = work, dropped
+        self._place, self._dropped = place, dropped
         self._unit: Unit = decision["unit"]
         self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].local(), "<u8")
         self._rows = 0
@@ -398,7 +399,7 @@ class Cut:
         blank = np.zeros(batch.num_rows, np.bool_)
         blank[changed] = left == 0
         if blank.any():
-            self._dropped.write(1, batch, blank, np.full(batch.num_rows, "empty", object))
+            self._dropped.write(self._place, batch, blank, np.full(batch.num_rows, "empty", object))
         return set_column(batch, "text", text).filter(pa.array(~blank))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ class AppliedStep:
         self.identity = call.identity
         self.hidden = frozenset(call.hidden)
         self.check_identity()
-        self.cut: Counter[str] = Counter()
         self.store: ColumnStore | None = None
         if work is not None and call.signal is not None:
             self.store = ColumnStore(work, self.step.name, call.signal)
@@ -137,15 +135,13 @@ class AppliedStep:
         return checked(found[0], batch.num_rows, f"`{self.name}`") if found else None
 
     def edited(self, batch: Batch) -> tuple[Batch, pa.RecordBatch | None]:
-        """The batch as an edit leaves it, and its findings, if it gives any; sums alone are added to `cut`.
+        """The batch as an edit leaves it, and its findings, if it gives any.
 
         Raises:
             UsageError: the edit changed the number of rows or the ids.
         """
         result = self._call(self.step.function, self._seen(batch), **self.arguments)
         result, *found = result if isinstance(result, tuple) else (result,)
-        if found and isinstance(found[0], Mapping):
-            self.cut.update(found.pop())
         if result.num_rows != batch.num_rows or not result.column("doc").equals(batch.column("doc")):
             raise UsageError(
                 f"the edit `{self.name}` must give the same documents in the same order; use a filter to drop"

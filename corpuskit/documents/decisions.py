@@ -17,12 +17,14 @@ HeldOut = Callable[[Batch], None]
 class Applied(Protocol):
     """A class that applies what stages of a kind decided; `Barrier.applied` names it.
 
-    It is made with the unit's work, the decision as it stands in `apply` of its spec, and the writer of what is dropped
-    (None where documents are only looked at: then nothing is counted). It is called with a batch and a function that
-    takes held-out documents, and gives the documents that stay.
+    It is made with the unit's work, the decision as it stands in `apply` of its spec, its place there from 1, and the
+    writer of what is dropped (None where documents are only looked at: then nothing is counted). It is called with a
+    batch and a function that takes held-out documents, and gives the documents that stay.
     """
 
-    def __init__(self, work: Work[Reading], decision: dict[str, Any], dropped: DroppedWriter | None) -> None: ...
+    def __init__(
+        self, work: Work[Reading], decision: dict[str, Any], place: int, dropped: DroppedWriter | None
+    ) -> None: ...
 
     def __call__(self, batch: Batch, held_out: HeldOut) -> Batch:
         """The documents that stay."""
@@ -33,7 +35,8 @@ class Decisions:
 
     def __init__(self, work: Work[Reading], dropped: DroppedWriter | None) -> None:
         self._steps: list[Applied] = [
-            load(barriers()[decision["barrier"]].applied)(work, decision, dropped) for decision in work.spec.apply
+            load(barriers()[decision["barrier"]].applied)(work, decision, place, dropped)
+            for place, decision in enumerate(work.spec.apply, start=1)
         ]
 
     def __call__(self, batch: Batch, held_out: HeldOut) -> Batch:

@@ -36,19 +36,22 @@ class DroppedWriter(Spools):
         out: npt.NDArray[np.bool_],
         rules: npt.NDArray[Any],
         reasons: pa.Array | None = None,
+        *,
+        name: str | None = None,
     ) -> None:
         """Add the rows where `out` is true, and count them in the books.
 
         Args:
             place: of the step in the stage; all its batches have one schema.
             batch: n documents. out: bool[n]. rules: object[n] of categories of the books. reasons: string[n].
+            name: of the rule in the rows; default: that of the category.
         """
         chosen = pa.array(out)
         gone = batch.filter(chosen)
         reason = pa.nulls(gone.num_rows, pa.string()) if reasons is None else reasons.cast(pa.string()).filter(chosen)
         columns = {
             "doc": gone.column("doc"),
-            "rule": pa.array([rule.removeprefix("rule: ") for rule in rules[out]], pa.string()),
+            "rule": pa.array([name or rule.removeprefix("rule: ") for rule in rules[out]], pa.string()),
             "reason": reason,
             "text": self._texts(gone),
         }

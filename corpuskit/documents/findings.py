@@ -8,15 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from corpuskit.core.batch import Batch
+from corpuskit.core.findings import CHOICE, GIVEN
 from corpuskit.core.work import Work
 from corpuskit.documents.kinds import Segment
 from corpuskit.documents.spools import Spools
 from corpuskit.errors import UsageError
-
-GIVEN = pa.schema([("row", pa.int64()), ("what", pa.string()), ("times", pa.int64())])
-"""Columns that a step gives; `item` and `text`, strings both, are its choice."""
-
-CHOICE = ("item", "text")
 
 SCHEMA = pa.schema([("doc", pa.uint64()), ("step", pa.string()), *list(GIVEN)[1:], *((n, pa.string()) for n in CHOICE)])
 

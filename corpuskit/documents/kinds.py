@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from corpuskit.core.kinds import STORED, Flow, StageKind, spec_of
 from corpuskit.core.plan import Stage
@@ -55,11 +55,12 @@ class Segment(Reading):
     Attributes:
         steps: identity and rule of each step; `calls`: the steps themselves.
         reader: identity of the reader of the source, and `read` the reader; None if documents come from a stage `docs`.
-        keep_dropped: whether the text of every dropped document is kept, and not of a sample.
+        keep_dropped: whether the text of every dropped document and duplicate is kept; else of a sample of the first.
         final: whether what is left is the corpus.
         base: the folder that references start from.
     """
 
+    version: ClassVar[int] = 2
     source: str
     steps: list[dict[str, Any]]
     keep_dropped: bool

@@ -41,7 +41,7 @@ def segment(work: Work[Segment]) -> None:
             for whole in _documents(work, base, dropped):
                 for batch in split_batches(whole, work.batch_bytes):
                     left = decide(batch, write.held_out)
-                    for place, one in enumerate(applied, start=2):
+                    for place, one in enumerate(applied, start=1 + len(work.spec.apply)):
                         if left.num_rows:
                             left = _apply(one, left, dropped, findings, place)
                     if left.num_rows:
@@ -49,8 +49,6 @@ def segment(work: Work[Segment]) -> None:
     for one in applied:
         one.check_identity()
     for one in applied:
-        if one.cut:
-            work.facts.setdefault("cut", {})[one.name] = dict(one.cut)
         if one.store is not None:
             scored = one.store.save()
             work.facts.setdefault("scored", {})[one.name] = scored

@@ -156,10 +156,6 @@ def findings(root: Root, plan: Plan) -> list[dict[str, Any]]:
             for name, found in receipt.facts.get("findings", {}).items():
                 for what, counts in found.items():
                     sums.setdefault(name, {}).setdefault(what, Counter()).update(counts)
-            for name, cut in receipt.facts.get("cut", {}).items():  # of edits that give sums alone
-                for what, count in cut.items():
-                    one = {"documents": count, "times": count} if what == "documents" else {"times": count}
-                    sums.setdefault(name, {}).setdefault(what, Counter()).update(one)
     return [
         {"step": name, "what": what, "times": counts["times"], "documents": counts["documents"]}
         for name, found in sums.items()

@@ -81,7 +81,7 @@ _LINEAGE = """
 WITH documents AS (
     SELECT doc, domain, 'kept' AS fate FROM corpus
     UNION ALL SELECT doc, domain, 'held_out' FROM holdout
-    UNION ALL SELECT doc, domain, rule FROM dropped
+    UNION ALL SELECT doc, domain, rule FROM dropped ANTI JOIN duplicates USING (doc)
     UNION ALL SELECT doc, domain, kind FROM duplicates
 ), blocks AS (
     SELECT source, path, relative, start, digest, unnest(blocks) AS block, generate_subscripts(blocks, 1) - 1 AS number

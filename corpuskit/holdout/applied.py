@@ -18,9 +18,11 @@ from corpuskit.documents.lookup import Lookup
 class HeldOut:
     """Hands held-out documents over, and drops those that overlap with them."""
 
-    def __init__(self, work: Work[Reading], _decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
+    def __init__(
+        self, work: Work[Reading], _decision: dict[str, Any], place: int, dropped: DroppedWriter | None
+    ) -> None:
         parts = work.receipt("decide:holdout").parts
-        self._work, self._dropped, self._domain = work, dropped, work.spec.domain
+        self._work, self._place, self._dropped, self._domain = work, place, dropped, work.spec.domain
         self._chosen, self._contaminated = Lookup(parts["chosen"].local()), Lookup(parts["contaminated"].local())
 
     def __call__(self, batch: Batch, held_out: Callable[[Batch], None]) -> Batch:
@@ -32,6 +34,6 @@ class HeldOut:
             batch = batch.filter(pa.array(~found))
         bad, _ = self._contaminated(batch.column("doc"))
         if bad.any() and self._dropped is not None:
-            self._dropped.write(1, batch, bad, np.full(batch.num_rows, "contaminated", object))
+            self._dropped.write(self._place, batch, bad, np.full(batch.num_rows, "contaminated", object))
             batch = batch.filter(pa.array(~bad))
         return batch

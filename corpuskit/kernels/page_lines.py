@@ -1,10 +1,11 @@
-"""Documents without the lines that C4's rules cut, and without citations; lines are counted by their rule."""
+"""Documents without the lines that C4's rules cut, and without citations; lines are counted by row and rule."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
@@ -17,11 +18,13 @@ from corpuskit.kernels.pages import STEP, phrases, phrases_at
 from corpuskit.kernels.unicode import tables
 from corpuskit.kernels.words import count_chars, find_words, stripped
 
-CUTS = ("long_word", "no_end_mark", "few_words", "javascript", "policy", "citations", "documents")
-"""Counts that `cut_page_lines` gives: lines by the rule that cut them; citations in lines that stay; texts changed."""
+CUTS = ("long_word", "no_end_mark", "few_words", "javascript", "policy", "citations", "changed")
+"""Counts that `cut_page_lines` gives: lines by the rule that cut them; citations in lines that stay; text changed."""
 
-LONG_WORD, NO_END_MARK, FEW_WORDS, JAVASCRIPT, POLICY, CITATIONS, DOCUMENTS = range(len(CUTS))
+LONG_WORD, NO_END_MARK, FEW_WORDS, JAVASCRIPT, POLICY, CITATIONS, CHANGED = range(len(CUTS))
 STAYS = -1
+
+Counts: TypeAlias = dict[str, npt.NDArray[np.int64]]
 
 LONGEST_WORD = 1000
 """Characters of a word that a line may have."""
@@ -146,30 +149,30 @@ def _cut(
                 elif found[0] and not found[2] and not _has_brace(out, line, after):
                     rule = POLICY
             if rule != STAYS:
-                cuts[rule] += 1
+                cuts[row, rule] += 1
                 continue
-            cuts[CITATIONS] += citations
+            cuts[row, CITATIONS] += citations
             out[after] = FEED
             size = after + 1
         if size > begin:
             size -= 1
         ends[row + 1] = size
-        cuts[DOCUMENTS] += size - begin != end - offsets[row]
+        cuts[row, CHANGED] = size - begin != end - offsets[row]
 
 
-def cut_page_lines(column: pa.Array, *, by_mark: bool, min_words: int) -> tuple[pa.Array, dict[str, int]]:
+def cut_page_lines(column: pa.Array, *, by_mark: bool, min_words: int) -> tuple[pa.Array, Counts]:
     """The rows of a string column without the lines that C4's rules cut; those that stay are stripped.
 
     Args:
         column: n rows. by_mark: whether a line must end in one of `END_MARKS`. min_words: that it must have.
 
     Returns:
-        The texts, null where they were; and the counts of `CUTS`.
+        The texts, null where they were; and the counts of `CUTS`, int64[n] each.
     """
     data, offsets = utf8(column)
     most = int(np.diff(offsets).max(initial=0))
     out = np.empty(int(offsets[-1]) + len(offsets) + KERNEL_PADDING, np.uint8)
-    ends, cuts = np.zeros(len(offsets), np.int64), np.zeros(len(CUTS), np.int64)
+    ends, cuts = np.zeros(len(offsets), np.int64), np.zeros((len(column), len(CUTS)), np.int64)
     _, classes = tables()
     _cut(
         data, offsets, classes, *phrases(), END_MARKS, WORDS_IN_BRACKETS, by_mark, min_words,
@@ -179,4 +182,4 @@ def cut_page_lines(column: pa.Array, *, by_mark: bool, min_words: int) -> tuple[
     buffers = [None, pa.py_buffer(ends.astype(kind)), pa.py_buffer(out[: int(ends[-1])])]
     texts = pa.Array.from_buffers(column.type, len(column), buffers)
     texts = pc.if_else(column.is_valid(), texts, pa.scalar(None, column.type)) if column.null_count else texts
-    return texts, dict(zip(CUTS, cuts.tolist(), strict=True))
+    return texts, dict(zip(CUTS, cuts.T, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,13 @@ from corpuskit.kernels.pages import CAPITAL, DIGIT, character_classes, last_char
 from corpuskit.kernels.unicode import SPACE, WORD, tables
 from corpuskit.kernels.words import find_words
 
-CUTS = ("capitals", "digits", "counter", "one_word", "phrases", "documents")
-"""Counts of `cut_lines`: lines by the rule that cut them, lines that lose a phrase, texts changed."""
+CUTS = ("capitals", "digits", "counter", "one_word", "phrases", "changed")
+"""Counts of `cut_lines`: lines by the rule that cut them, lines that lose a phrase, text changed."""
 
-CAPITALS, DIGITS, COUNTER, ONE_WORD, PHRASE, DOCUMENTS = range(len(CUTS))
+CAPITALS, DIGITS, COUNTER, ONE_WORD, PHRASE, CHANGED = range(len(CUTS))
 STAYS = -1
+
+Counts: TypeAlias = dict[str, npt.NDArray[np.int64]]
 
 FEW_WORDS = 10
 """Words that a line with a phrase may have for the phrase to go."""
@@ -185,7 +187,7 @@ def _cut(
                 if rule == STAYS and here <= FEW_WORDS:
                     after = _copy(data, at, stop, classes, cart, more, sign, out, size)
                     if after - size < stop - at:
-                        cuts[PHRASE] += 1
+                        cuts[row, PHRASE] += 1
                         changed = True
                         left, _, _ = find_words(out, size, after, bounds)
                 elif rule == STAYS:
@@ -193,7 +195,7 @@ def _cut(
                     after = size + stop - at
             words[row, 0] += here
             if rule != STAYS:
-                cuts[rule] += 1
+                cuts[row, rule] += 1
                 changed = True
             elif stop == at or left:
                 kept += left
@@ -205,19 +207,19 @@ def _cut(
             size = _without_feeds(out, begin, size)
         words[row, 1] = kept
         ends[row + 1] = size
-        cuts[DOCUMENTS] += changed
+        cuts[row, CHANGED] = changed
 
 
-def cut_lines(column: pa.Array) -> tuple[pa.Array, dict[str, int], npt.NDArray[np.int64]]:
+def cut_lines(column: pa.Array) -> tuple[pa.Array, Counts, npt.NDArray[np.int64]]:
     """The rows of a string column without the lines and phrases that RefinedWeb cuts.
 
     Returns:
-        The texts, null where they were; the counts of `CUTS`; words before and after, int64[n, 2].
+        The texts, null where they were; the counts of `CUTS`, int64[n] each; words before and after, int64[n, 2].
     """
     data, offsets = utf8(column)
     most = int(np.diff(offsets).max(initial=0))
     out = np.empty(int(offsets[-1]) + len(offsets) + KERNEL_PADDING, np.uint8)
-    ends, cuts = np.zeros(len(offsets), np.int64), np.zeros(len(CUTS), np.int64)
+    ends, cuts = np.zeros(len(offsets), np.int64), np.zeros((len(column), len(CUTS)), np.int64)
     words = np.zeros((len(offsets) - 1, 2), np.int64)
     _, classes = tables()
     _cut(
@@ -228,4 +230,4 @@ def cut_lines(column: pa.Array) -> tuple[pa.Array, dict[str, int], npt.NDArray[n
     buffers = [None, pa.py_buffer(ends.astype(kind)), pa.py_buffer(out[: int(ends[-1])])]
     texts = pa.Array.from_buffers(column.type, len(column), buffers)
     texts = pc.if_else(column.is_valid(), texts, pa.scalar(None, column.type)) if column.null_count else texts
-    return texts, dict(zip(CUTS, cuts.tolist(), strict=True)), words
+    return texts, dict(zip(CUTS, cuts.T, strict=True)), words

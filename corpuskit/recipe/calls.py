@@ -103,6 +103,8 @@ class StepReader:
         values = None if given is None else parameters(found, given, f"`{reference}`", self.base, self.faults)
         if given is None or values is None:
             return []
+        if guarded(lambda: found.versions(values), found, span, self.faults) is None:
+            return []
         if found.kind == "preset":
             inner = _Context(f"{context.prefix}{name}." if name else context.prefix, only, (*context.within, reference))
             return self._expand(found, values, span, inner)
@@ -299,7 +301,8 @@ def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Fault
         if not path.is_file():
             beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
             hint = did_you_mean(path.name, beside)
-            faults.add(span, f"there is no file {path}", hint)
+            wrong = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
+            faults.add(span, wrong, None if path.is_dir() else hint)
         return type(value)(path)
     if isinstance(value, Folder) and "://" not in value:
         span = node.span if node is not None else owner

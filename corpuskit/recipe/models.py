@@ -42,7 +42,7 @@ class Settings(Keys):
     max_doc_bytes: Annotated[Bytes, Field(ge=1)] = 64 << 20
     """A larger record is unreadable, and counted so."""
     keep_dropped: bool = False
-    """Keep the texts of all dropped documents, not of a sample."""
+    """Keep the texts of all dropped documents and duplicates, not of a sample of the first."""
     salt: str = ""
     """Any text; another one gives all documents other ids."""
     sources: Annotated[dict[Name, Any], Field(min_length=1)]

@@ -18,8 +18,14 @@ Columns = Mapping[str, str | None]
 _DOCUMENT: Columns = {"doc": "uint64", "text": "string", "domain": "string", "meta": "string"}
 
 
+_NAMED_BY = {"sample": "by", "quantile": "by", "words": "by", "urls": "column", "metadata": "columns"}
+"""Steps that read columns beside the text, and the parameter that names them."""
+
+_OF_NUMBERS = ("sample", "quantile")
+
+
 def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed], faults: Faults) -> None:
-    """Check every `where`, `sample` and `quantile`: that it makes sense, has its columns, and that their types fit.
+    """Check every `where`, and steps that name columns: that it makes sense, has its columns, and that their types fit.
 
     Args:
         sources: with the columns of their readers; none, to check only that rules parse.
@@ -98,8 +104,8 @@ def _is_sample(one: Placed) -> bool:
 
 
 def _by_column(one: Placed) -> bool:
-    """Whether it reads the column of numbers that its parameter `by` names."""
-    return one.call.step.name in ("sample", "quantile") and one.call.step.origin is None
+    """Whether it reads columns that a parameter names, as they are written."""
+    return one.call.step.name in _NAMED_BY and one.call.step.origin is None
 
 
 def _same_draws(placed: list[Placed], faults: Faults) -> None:
@@ -118,7 +124,7 @@ def _same_draws(placed: list[Placed], faults: Faults) -> None:
 
 
 def _reads(one: Placed, faults: Faults) -> set[str]:
-    """Columns that a rule or `quantile` reads; none, and a fault, if its SQL or its parameters make no sense."""
+    """Columns that a rule or step reads; none, and a fault, if its SQL or its parameters make no sense."""
     if _is_sample(one):
         from corpuskit.steps.sample import Choice
 
@@ -127,7 +133,8 @@ def _reads(one: Placed, faults: Faults) -> set[str]:
         guarded(Choice(**params).check, one.call.step, one.span, faults)
         return {params["by"]} if params["by"] is not None and len(faults) == before else set()
     if _by_column(one):
-        return {one.call.params["by"]}
+        named = one.call.params[_NAMED_BY[one.call.step.name]]
+        return set(named) if isinstance(named, list) else {named} - {None}
     if not is_where(one.call.step):
         return set()
     from corpuskit.core.sql import columns_of
@@ -140,7 +147,7 @@ def _reads(one: Placed, faults: Faults) -> set[str]:
 
 
 def _expression(one: Placed) -> Node:
-    return one.params.get("expr") or one.params.get("by") or one.params
+    return one.params.get("expr") or one.params.get(_NAMED_BY.get(one.call.step.name, "expr")) or one.params
 
 
 def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> None:
@@ -148,7 +155,8 @@ def _types(one: Placed, names: set[str], columns: Columns, faults: Faults) -> No
     from corpuskit.core.sql import check_types
 
     if _by_column(one):
-        _number(one, columns, faults)
+        if one.call.step.name in _OF_NUMBERS:
+            _number(one, columns, faults)
         return
     wanted = {name.lower() for name in names}
     fields = []
@@ -200,5 +208,6 @@ def _lack(
     else:
         hint = did_you_mean(name, sorted(everything)) or f"columns: {', '.join(sorted(everything))}"
     where = ", ".join(f"`{domain}`" for domain in dict.fromkeys(domains))
-    reason = f"the rule `{one.call.name}` reads the column `{name}`, which nothing computes for {where}"
+    rule = "the rule `" if is_where(one.call.step) or one.call.step.name in _OF_NUMBERS else "`"
+    reason = f"{rule}{one.call.name}` reads the column `{name}`, which nothing computes for {where}"
     faults.add(_expression(one).span, reason, hint)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import pyarrow as pa
 import pydantic
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch, set_column
+from corpuskit.core.findings import counted
 
 
-@step.edit(libraries=("numba",))
+@step.edit(version=2, libraries=("numba",))
 def c4_lines(
     batch: Batch, *, end_marks: bool = True, min_words: Annotated[int, pydantic.Field(ge=0)] = 3
-) -> tuple[Batch, dict[str, int]]:
+) -> tuple[Batch, pa.RecordBatch]:
     """Cut the lines that C4 cuts, and citations such as `[12]`, `[edit]` and `[citation needed]`.
 
     A line is cut, by the first rule that it breaks, if it has a word of more than 1000 characters; does not end in
@@ -24,19 +26,23 @@ def c4_lines(
     2020, section 2.2, and of the code of its release, in the order of datatrove's C4QualityFilter; lines end at line
     feeds alone. A document of which nothing is left is `empty`.
 
-    The receipt counts, as `cut`, lines by their rule (`long_word`, `no_end_mark`, `few_words`, `javascript`,
-    `policy`), the `citations` taken out of lines that stay, and `documents` that changed.
+    Counted in `stats` and, by document, in `findings/` are lines by their rule (`long_word`, `no_end_mark`,
+    `few_words`, `javascript`, `policy`), the `citations` taken out of lines that stay, and texts that are `changed`, in
+    white space or otherwise.
 
     Args:
         batch: n documents.
         end_marks: whether lines must end in a mark; FineWeb leaves this rule out, as it costs a third of the text.
         min_words: words, split at white space, that a line must have; C4's paper says 3 for a first version, 5 today.
+
+    Returns:
+        The batch, and the counts of each document.
     """
     # The kernel's module is imported here because it loads numba, which `check` does not need.
     from corpuskit.kernels.page_lines import cut_page_lines
 
-    text, cut = cut_page_lines(batch.column("text"), by_mark=end_marks, min_words=min_words)
-    return set_column(batch, "text", text), cut
+    text, cuts = cut_page_lines(batch.column("text"), by_mark=end_marks, min_words=min_words)
+    return set_column(batch, "text", text), counted(cuts)
 
 
 @step.preset

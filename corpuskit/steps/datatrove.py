@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import inspect
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -72,9 +73,23 @@ def bridge(name: str, kinds: Iterable[str]) -> Step:
     with _Guard(name):
         found.__new__(found)  # datatrove looks for the packages of a class here
     function = _reader(found) if kind == "source" else _filter(found)
-    splitters = _WORD_SPLITTERS if "language" in inspect.signature(function).parameters else ()
-    installed = [package for package in splitters if importlib.util.find_spec(package) is not None]
-    return Step(function, kind, f"datatrove:{name}", libraries=("datatrove", *installed))
+    splits = "language" in inspect.signature(function).parameters and hasattr(
+        inspect.getmodule(found), "split_into_words"
+    )
+    return Step(function, kind, f"datatrove:{name}", libraries=_splitters(name) if splits else ("datatrove",))
+
+
+def _splitters(name: str) -> Callable[..., tuple[str, ...]]:
+    """The packages of a filter that splits words: datatrove looks for that of the language as it loads its splitter."""
+
+    def libraries(*, language: str, **_: Any) -> tuple[str, ...]:
+        from datatrove.utils.word_tokenizers import load_word_tokenizer
+
+        with _Guard(name):
+            load_word_tokenizer(language)
+        return ("datatrove", *(package for package in _WORD_SPLITTERS if importlib.util.find_spec(package) is not None))
+
+    return libraries
 
 
 class _Guard:
@@ -88,11 +103,18 @@ class _Guard:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, ImportError):
-            msg = f"`datatrove:{self.name}` needs a package that is not installed: {error}"
-            raise UsageError(msg) from None
+            raise _missing(self.name, error) from None
         if isinstance(error, Exception) and not isinstance(error, CorpuskitError):
             msg = f"`datatrove:{self.name}` refuses its parameters: {error}"
             raise UsageError(msg) from None
+
+
+def _missing(name: str, error: ImportError) -> UsageError:
+    """What datatrove says of missing packages ends in the command that installs them, in brackets."""
+    command = re.search(r"\(`(pip install [^`]+)`\)", str(error))
+    return UsageError(
+        f"`datatrove:{name}` needs a package that is not installed: {error}", command[1] if command else None
+    )
 
 
 def _classes(kind: Literal["source", "filter"]) -> dict[str, Any]:
@@ -184,8 +206,7 @@ def _decision(instance: Any, text: str, columns: dict[str, Any]) -> tuple[bool, 
     try:
         result = instance.filter(document)
     except ImportError as error:
-        msg = f"`datatrove:{name}` needs a package that is not installed: {error}"
-        raise UsageError(msg) from None
+        raise _missing(name, error) from None
     except Exception as error:
         msg = f"`datatrove:{name}` failed on document {document.id}: {type(error).__name__}: {error}"
         raise CorpuskitError(msg) from error
@@ -221,8 +242,7 @@ def _next(documents: Iterator[Any], file: SourceFile, name: str) -> bool:
     try:
         return next(documents, None) is not None
     except ImportError as error:
-        msg = f"`datatrove:{name}` needs a package that is not installed: {error}"
-        raise UsageError(msg) from None
+        raise _missing(name, error) from None
     except Exception as error:
         msg = f"{file.path}: datatrove's {name} stopped: {type(error).__name__}: {error}"
         raise InputError(msg) from error

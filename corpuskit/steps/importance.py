@@ -10,7 +10,8 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import InputError, UsageError
 
 Counts = npt.NDArray[np.int64]
+Hash = Literal["fast", "reference"]
 
 LEAST = 1e-8
 """Added to the share of each bucket, as in the reference implementation: what only one side has stays finite."""
@@ -93,6 +95,7 @@ def importance(
     batch: Batch,
     *,
     target: Texts,  # noqa: ARG001 - counted in the state
+    hash_: Hash = "fast",
     as_: str = "importance",
     state: GramCounts | None = None,
 ) -> dict[str, pa.Array]:
@@ -108,6 +111,8 @@ def importance(
         batch: n documents.
         target: a file, a pattern such as `good/*.jsonl`, or a list: JSON Lines with the field `text`, or `.txt` of
             which each line is a text; plain or compressed.
+        hash_: of words and pairs: `fast`, or `reference`, the SHA-256 of the authors' package `data-selection`, whose
+            buckets and scores it gives, at a small part of the speed.
         as_: the column's name (`as` in a recipe).
         state: counts of all documents and of the target.
 
@@ -118,19 +123,15 @@ def importance(
         UsageError: there is no word in the target, or in any document that reaches the step.
         InputError: a line of the target cannot be read.
     """
-    from corpuskit.kernels.ngrams import gram_sums
-
     assert state is not None, "the plan summarizes all documents before the first is scored"
-    scores = gram_sums(batch.column("text"), _log_ratios(state))
+    scores = _grams(hash_).gram_sums(batch.column("text"), _log_ratios(state))
     return {as_: pa.array(scores, pa.float64(), from_pandas=True)}  # NaN, of a text without words, becomes null
 
 
 @importance.summarize
-def _summarize(batch: Batch, *, target: list[TextFile]) -> GramCounts:
-    from corpuskit.kernels.ngrams import gram_counts
-
-    wanted = _target_counts(tuple((Path(file), file_digest(Path(file))) for file in target))
-    return GramCounts(gram_counts(batch.column("text")), wanted)
+def _summarize(batch: Batch, *, target: list[TextFile], hash_: Hash) -> GramCounts:
+    wanted = _target_counts(tuple((Path(file), file_digest(Path(file))) for file in target), hash_)
+    return GramCounts(_grams(hash_).gram_counts(batch.column("text")), wanted)
 
 
 @importance.merge
@@ -138,12 +139,22 @@ def _merge(one: GramCounts, other: GramCounts) -> GramCounts:
     return GramCounts(one.raw + other.raw, one.target)
 
 
-@functools.lru_cache(maxsize=16)
-def _target_counts(files: tuple[tuple[Path, str], ...]) -> Counts:
-    """Counts of files by path and digest, made once in a process and not for each batch."""
-    from corpuskit.kernels.ngrams import gram_counts
+def _grams(hash_: Hash) -> ModuleType:
+    """What counts words and pairs, and sums over them, in the buckets of a hash."""
+    if hash_ == "reference":
+        from corpuskit.steps import dsir_buckets
 
-    counts = sum((gram_counts(texts) for path, _ in files for texts in read_texts(path)), np.zeros(1, np.int64))
+        return dsir_buckets
+    from corpuskit.kernels import ngrams
+
+    return ngrams
+
+
+@functools.lru_cache(maxsize=16)
+def _target_counts(files: tuple[tuple[Path, str], ...], hash_: Hash) -> Counts:
+    """Counts of files by path and digest, made once in a process and not for each batch."""
+    count = _grams(hash_).gram_counts
+    counts = sum((count(texts) for path, _ in files for texts in read_texts(path)), np.zeros(1, np.int64))
     if not counts.sum():
         names = ", ".join(str(path) for path, _ in files)
         raise UsageError(f"the target of `importance` holds no word: {names}", "name files with texts that are wanted")

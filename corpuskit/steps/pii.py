@@ -18,6 +18,7 @@ import pydantic
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch, set_column, utf8
+from corpuskit.core.findings import counted
 
 Kind = Literal["email", "ipv4", "ipv6", "phone", "iban", "card", "key"]
 KINDS: tuple[Kind, ...] = ("email", "ipv4", "ipv6", "phone", "iban", "card", "key")
@@ -217,7 +218,7 @@ def _every_kind(kinds: Any) -> Any:
     return kinds
 
 
-@step.edit
+@step.edit(version=2)
 def pii(
     batch: Batch,
     *,
@@ -253,9 +254,9 @@ def pii(
     """
     spans = list(_spans(batch.column("text"), [kind in kinds for kind in KINDS]))
     if not spans:
-        return batch, _findings([])
+        return batch, _findings([], batch.num_rows)
     written = {kind: "" if how == "drop" else (masks or {}).get(kind, f"<{kind.upper()}>") for kind in KINDS}
-    return set_column(batch, "text", _replaced(batch.column("text"), spans, written)), _findings(spans)
+    return set_column(batch, "text", _replaced(batch.column("text"), spans, written)), _findings(spans, batch.num_rows)
 
 
 Found = tuple[int, int, int, Kind]
@@ -291,14 +292,8 @@ def _replaced(text: pa.Array, spans: list[Found], written: dict[Kind, str]) -> p
     return pc.replace_with_mask(text, pa.array(changed), new)
 
 
-def _findings(spans: list[Found]) -> pa.RecordBatch:
-    counts: dict[tuple[int, str], int] = {}
+def _findings(spans: list[Found], rows: int) -> pa.RecordBatch:
+    counts: dict[str, npt.NDArray[np.int64]] = {kind: np.zeros(rows, np.int64) for kind in KINDS}
     for row, _, _, kind in spans:
-        counts[row, kind] = counts.get((row, kind), 0) + 1
-    return pa.record_batch(
-        {
-            "row": pa.array([row for row, _ in counts], pa.int64()),
-            "what": pa.array([kind for _, kind in counts], pa.string()),
-            "times": pa.array(list(counts.values()), pa.int64()),
-        }
-    )
+        counts[kind][row] += 1
+    return counted(counts)

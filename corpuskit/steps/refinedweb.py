@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch, set_column
+from corpuskit.core.findings import counted
 
 
 @step.signal(columns={"refinedweb_cut": "float64"}, libraries=("numba",))
@@ -23,8 +24,8 @@ def refinedweb_cut(batch: Batch) -> pa.Array:
     return pa.array((before - after) / np.maximum(before, 1), pa.float64(), mask=missing)
 
 
-@step.edit(libraries=("numba",))
-def refinedweb_lines(batch: Batch) -> tuple[Batch, dict[str, int]]:
+@step.edit(version=2, libraries=("numba",))
+def refinedweb_lines(batch: Batch) -> tuple[Batch, pa.RecordBatch]:
     """Cut the lines that RefinedWeb cuts (Penedo et al. 2023, appendix G.2), by the choices of DCLM's code.
 
     A line is cut, by the first rule that it breaks, if more than half of its characters are capital letters; if all are
@@ -33,13 +34,13 @@ def refinedweb_lines(batch: Batch) -> tuple[Batch, dict[str, int]]:
     the beginning, with the white space character beside it; a line of which nothing is left goes as well. Empty lines
     stay, but not at the ends of a text of which something was cut.
 
-    The receipt counts, as `cut`, lines by their rule (`capitals`, `digits`, `counter`, `one_word`), those that lost
-    `phrases`, and `documents` that changed.
+    Counted in `stats` and, by document, in `findings/` are lines by their rule (`capitals`, `digits`, `counter`,
+    `one_word`), those that lost `phrases`, and texts that are `changed`.
     """
     from corpuskit.kernels.refinedweb import cut_lines
 
-    text, cut, _ = cut_lines(batch.column("text"))
-    return set_column(batch, "text", text), cut
+    text, cuts, _ = cut_lines(batch.column("text"))
+    return set_column(batch, "text", text), counted(cuts)
 
 
 @step.preset

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
@@ -132,13 +132,19 @@ _KINDS: dict[str, tuple[Callable[[str], str], Callable[[str], Iterator[str]]]] =
 """By parameter: what becomes of an entry, and which entries would block an address."""
 
 
+def _some(words: list[ListFile], info: ValidationInfo) -> list[ListFile]:
+    if {"domains", "prefixes"} <= set(info.data) and not (words or info.data["domains"] or info.data["prefixes"]):
+        raise ValueError("name files in `domains`, `prefixes` or `words`")
+    return words
+
+
 @step.filter
 def urls(
     batch: Batch,
     *,
     domains: Lists = [],  # noqa: B006 - never changed
     prefixes: Lists = [],  # noqa: B006
-    words: Lists = [],  # noqa: B006
+    words: Annotated[Lists, AfterValidator(_some), Field(validate_default=True)] = [],  # noqa: B006
     column: str = "url",
 ) -> tuple[pa.Array, pa.Array, pa.RecordBatch]:
     """Drop documents whose address is on a block list, counted by list in `stats` and `findings/`.
@@ -162,7 +168,7 @@ def urls(
         Masks, bool[n], reasons, string[n] (`LIST: entry`), and findings.
 
     Raises:
-        UsageError: no list is given, or there is no such column of text.
+        UsageError: there is no such column of text.
         InputError: a line of a list cannot be read.
     """
     if column not in batch.schema.names or not pa.types.is_string(batch.column(column).type):
@@ -170,8 +176,6 @@ def urls(
         raise UsageError(f"`urls` finds no column `{column}` of text", f"name one in `column`: {columns}")
     given = {"domains": domains, "prefixes": prefixes, "words": words}
     lists = [(_load(_with_digests(files), _KINDS[kind][0]), _KINDS[kind][1]) for kind, files in given.items() if files]
-    if not lists:
-        raise UsageError("`urls` has no list", "name files in `domains`, `prefixes` or `words`")
     blocked: list[tuple[str, str] | None] = [None] * batch.num_rows
     addresses = batch.column(column).to_pylist()
     for entries, candidates in lists:

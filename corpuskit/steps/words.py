@@ -60,7 +60,7 @@ def words(
         keeps these.
 
     Raises:
-        UsageError: there is no column `by`.
+        UsageError: there is no column `by`, or a list holds no entry.
         InputError: a line of a list cannot be read.
     """
     text = batch.column("text")
@@ -91,6 +91,8 @@ def _languages(batch: Batch, by: str) -> npt.NDArray[Any]:
 def _counter(file: str, _digest: str, anywhere: bool) -> Counter:
     """What counts the entries of a file in texts."""
     entries = {line.strip().lower() for _, line in text_lines(Path(file), "`words` reads all of its lists")} - {""}
+    if not entries:
+        raise UsageError(f"`words` finds no entry in {file}", "name a file with an entry a line")
     whole = set() if anywhere else {entry for entry in entries if _WORD.search(entry)}
     parts = ((whole, _of_words), (entries - whole, _of_substrings))
     counters = [make(some) for some, make in parts if some]

@@ -11,6 +11,14 @@ def build(path, *words, root=None):
     return main(["run", str(path), "--root", str(root or path.parent / "root"), *(words or ("--engine", "inline"))])
 
 
+def by_row(found, rows):
+    """Findings as a dict of counts for each of so many documents."""
+    counts = [{} for _ in range(rows)]
+    for one in found.to_pylist():
+        counts[one["row"]][one["what"]] = one["times"]
+    return counts
+
+
 def kept(root, column):
     """{text: value of a column} of the corpus."""
     found = [pq.read_table(path, partitioning=None) for path in sorted((root / "corpus").rglob("*.parquet"))]

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpuskit.explore import evidence
+from corpuskit.explore.views import query
 from corpuskit.steps.c4 import c4, c4_lines
-from tests.steps.step_runs import build, kept
+from corpuskit.store.root import Root
+from tests.steps.step_runs import build, by_row, kept
 
 CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]")
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
@@ -30,9 +33,9 @@ def rule(line, cleaned, end_marks, min_words):
     return next((name for name, holds in broken.items() if holds), None)
 
 
-def twin(text, end_marks, min_words, cuts):
-    """The text that is left; what is cut is counted in `cuts`."""
-    left = []
+def twin(text, end_marks, min_words):
+    """The text that is left, and the counts of what is cut."""
+    left, cuts = [], Counter()
     for line in map(str.strip, text.split("\n")):
         cleaned, citations = CITATION.subn("", line)
         why = rule(line, cleaned, end_marks, min_words) if line else ""
@@ -41,8 +44,8 @@ def twin(text, end_marks, min_words, cuts):
             cuts["citations"] += citations
         elif why:
             cuts[why] += 1
-    cuts["documents"] += "\n".join(left) != text
-    return "\n".join(left)
+    cuts["changed"] += "\n".join(left) != text
+    return "\n".join(left), +cuts
 
 
 PIECES = [
@@ -87,15 +90,13 @@ PIECES += ["cookie policy", "uses cookies", "Lorem ipsum", "x" * 990, "é" * 600
     st.integers(0, 4),
 )
 def test_lines_are_cut_and_counted_as_by_the_twin(texts, end_marks, min_words):
-    cuts = Counter()
-    wanted = [None if text is None else twin(text, end_marks, min_words, cuts) for text in texts]
+    wanted = [(None, {}) if text is None else twin(text, end_marks, min_words) for text in texts]
     batch = pa.record_batch({"text": pa.array([*texts, "a slice ends before this."], pa.string())})[: len(texts)]
     batch, found = c4_lines(batch, end_marks=end_marks, min_words=min_words)
-    assert batch.column("text").to_pylist() == wanted
-    assert +Counter(found) == +cuts
+    assert list(zip(batch.column("text").to_pylist(), by_row(found, len(texts)), strict=True)) == wanted
 
 
-def test_the_preset_drops_by_what_is_left_and_the_receipts_count_what_was_cut(tmp_path):
+def test_the_preset_drops_by_what_is_left_and_findings_count_what_was_cut(tmp_path):
     page = "The bridge was built in 1890.[1] It is long. " * 3
     texts = [
         f"Menu\n{page}\nPlease enable JavaScript to read this.\nHome page",
@@ -110,13 +111,12 @@ def test_the_preset_drops_by_what_is_left_and_the_receipts_count_what_was_cut(tm
     assert build(recipe) == 0
     (left,) = kept(tmp_path / "root", "sentences")
     assert left == page.replace("[1]", "").strip()
-    facts = [
-        json.loads(path.read_text()).get("facts", {}) for path in tmp_path.rglob("*.json") if "receipt" in str(path)
-    ]
-    cut = [fact["cut"]["c4_lines"] for fact in facts if "cut" in fact]
-    assert cut == [
-        {"long_word": 0, "no_end_mark": 3, "few_words": 0, "javascript": 1, "policy": 0, "citations": 9, "documents": 4}
-    ]
+    root = Root(tmp_path / "root")
+    found = query(root, "SELECT what, sum(times), count(*) FROM findings GROUP BY ALL ORDER BY ALL")
+    counts = [("changed", 4, 4), ("citations", 9, 3), ("javascript", 1, 1), ("no_end_mark", 3, 2)]
+    assert [tuple(row.values()) for row in found.to_pylist()] == counts
+    sums = evidence.findings(root, root.require_plan())
+    assert [(one["what"], one["times"], one["documents"]) for one in sums] == counts
 
 
 @pytest.mark.parametrize("name", ["c4_lorem_ipsum", "c4_curly_braces", "c4_sentences"])

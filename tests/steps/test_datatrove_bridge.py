@@ -3,6 +3,7 @@
 import gzip
 import json
 import types
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pydantic
 import pytest
 
+from corpuskit.cli import main
 from corpuskit.core import registry
 from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.sources.base import SourceFile
@@ -84,6 +86,23 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(_import_utils, "_is_package_available", lambda _name: False)
     with pytest.raises(UsageError, match=r"pip install .*tldextract"):
         bridge("URLFilter", KINDS)
+
+
+@pytest.mark.skipif(find_spec("spacy") is not None, reason="needs an environment without spaCy")
+@pytest.mark.parametrize("name", ["FineWebQualityFilter", "GopherQualityFilter", "GopherRepetitionFilter"])
+def test_check_names_the_line_and_the_package_that_splits_words(name, tmp_path, capsys):
+    (tmp_path / "web.jsonl").write_text('{"text": "a"}\n')
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"name: r\nsources: {{web: {{read: jsonl, path: web.jsonl}}}}\nsteps:\n  - datatrove:{name}: {{}}\n"
+    )
+    assert main(["check", str(recipe)]) == 2
+    said = capsys.readouterr().err
+    assert f"r.yaml:4:5: `datatrove:{name}` needs a package that is not installed: Please install `spacy`" in said
+    assert "pip install spacy" in said
+    recipe.write_text(recipe.read_text().replace(": {}", ": {language: klingon}"))
+    assert main(["check", str(recipe)]) == 2
+    assert "Language 'klingon' doesn't have a tokenizer" in capsys.readouterr().err
 
 
 def test_random_draws_in_the_order_of_documents_cannot_be_asked_for():

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from dsir_reference import ngram_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from corpuskit.cli import main
 from corpuskit.errors import InputError, UsageError
 from corpuskit.recipe import RecipeError, load
 from corpuskit.step import File
+from corpuskit.steps import dsir_buckets
 from corpuskit.steps.importance import importance, log_ratios, read_texts
 from tests.core.builder import digests
 from tests.steps.step_runs import build, kept
@@ -109,29 +110,76 @@ def test_only_documents_that_are_alive_are_counted(tmp_path):
     assert found == {text: pytest.approx(expected(text, CODE[5:11], CODE[:5])) for text in CODE[5:11]}
 
 
-def test_buckets_of_the_reference_are_those_it_publishes():
-    counts = ngram_counts("Alice went to the store")
-    assert counts.sum() == 9
-    assert counts[6720] == 1  # alice
-    assert counts[114] == 1  # alice went
-    assert (ngram_counts("don't, stop") == ngram_counts("DON ' t , stop")).all()
+# What the authors' package gives (data-selection 1.0.3, with NLTK 3.9.1): the buckets of a text, each once; scores.
+BUCKETS = {
+    "Alice went to the store": [114, 1087, 2441, 3440, 4126, 5816, 6720, 8288, 9879],
+    "Größe: 3,5 m² — «naïve» ΟΔΟΣ!\nİstanbul": [
+        189, 808, 1112, 1239, 1516, 1678, 1753, 1851, 2143, 2198, 3053, 3267, 3403, 3453, 4887, 5433, 5478, 5842, 6308,
+        6338, 6501, 6544, 6596, 7709, 8184, 8310, 8935, 9067, 9677,
+    ],
+}  # fmt: skip
+TARGET = ["def g(y): return y + 2  # the river", "x"]
+SCORES = {
+    "The river was low, and the ferry stood still.": -241.15672440760426,
+    "def f(x): return x + 1  # the sum": -159.17249646690436,
+    "Größe: 3,5 m² — «naïve» ΟΔΟΣ!\nİstanbul": -409.3016435468668,
+    "The river": 0.6854495775754521,
+}
 
 
-def test_the_arithmetic_is_that_of_the_reference(shared, tmp_path):
+def test_the_reference_hash_gives_the_buckets_of_the_authors_package():
+    for text, buckets in BUCKETS.items():
+        counts = dsir_buckets.gram_counts(pa.array([None, text, " "]))
+        assert np.flatnonzero(counts).tolist() == buckets
+        assert counts.sum() == len(buckets)
+
+
+def test_the_reference_hash_gives_the_scores_of_the_authors_package(tmp_path):
+    corpus(tmp_path, list(SCORES), target=TARGET)
+    step = 'importance: {target: "good/*.jsonl", as: dsir, hash: reference}'
+    for size, root in ((1 << 20, "one"), (10, "two")):  # batches of all documents, and of one each
+        assert build(recipe(tmp_path, step, batch_bytes=size), root=tmp_path / root) == 0
+        assert scores(tmp_path / root) == {text: pytest.approx(score, rel=1e-12) for text, score in SCORES.items()}
+
+
+def test_hashes_share_neither_scores_nor_counts(tmp_path):
+    corpus(tmp_path, list(SCORES), target=TARGET)
+    found = []
+    for name in ("reference", "fast"):
+        assert build(recipe(tmp_path, f"importance: {{target: good/0.jsonl, as: dsir, hash: {name}}}")) == 0
+        found.append(scores(tmp_path / "root"))
+    assert found[0].keys() == found[1].keys()
+    assert found[0] != found[1]
+
+
+def test_the_authors_toy_targets_have_their_scores(shared):
     folder = shared / "mixing" / "dsir"
     if not folder.exists():
         pytest.skip(f"needs {folder}")
-    names = ("toy_target_data.jsonl", "toy_target_data_2.jsonl")
-    code, prose = ([json.loads(line)["contents"] for line in (folder / n).read_text().splitlines()] for n in names)
-    # in the buckets of the reference, by SHA-256
-    raw, target = (sum(map(ngram_counts, texts)) for texts in (code + prose, code))
-    shares = [np.log(counts / counts.sum() + 1e-8) for counts in (target, raw)]
-    assert log_ratios(raw, target).tolist() == (shares[0] - shares[1]).tolist()
-    assert [ngram_counts(text) @ log_ratios(raw, target) > 0 for text in code + prose] == [True, False]
-    # in ours, where other grams meet
-    found = direct(code + prose, [write(tmp_path / "code.jsonl", code)])
-    assert [one > 0 for one in found] == [True, False]
-    assert found == pytest.approx([expected(text, code + prose, code) for text in code + prose], rel=0.05)
+    code, prose = (contents(folder / f"toy_target_data{which}.jsonl") for which in ("", "_2"))
+    assert by_reference(code + prose, code) == pytest.approx([175.2013036387047, -3061.826883805678], rel=1e-12)
+
+
+def test_the_authors_toy_corpus_has_its_scores():
+    """Their corpus is text of the Pile, not ours to copy: DSIR_TESTS names the folder `tests` of p-lambda/dsir."""
+    if "DSIR_TESTS" not in os.environ:
+        pytest.skip("needs DSIR_TESTS, the folder `tests` of a checkout of github.com/p-lambda/dsir")
+    folder = Path(os.environ["DSIR_TESTS"])
+    raw, target = contents(folder / "toy_pile_data.jsonl"), contents(folder / "toy_target_data.jsonl")
+    wanted = [922.2629872263734, -1093.8917037364033, -2284.923559110741]
+    assert by_reference(raw, target)[:3] == pytest.approx(wanted, rel=1e-12)
+
+
+def contents(path):
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line)["contents"] for line in lines]
+
+
+def by_reference(raw, target):
+    """Scores of texts against a target, in the buckets of the authors' package."""
+    columns = [pa.array(texts, pa.string()) for texts in (raw, target)]
+    counts = [dsir_buckets.gram_counts(column) for column in columns]
+    return dsir_buckets.gram_sums(columns[0], log_ratios(*counts)).tolist()
 
 
 @settings(max_examples=40, deadline=None)
@@ -271,6 +319,7 @@ def test_peek_goes_on_past_rules_that_need_the_score(tmp_path, capsys):
         ("target: good/0.parquet", "7:26", "`good/0.parquet` is neither .jsonl, .json, .ndjson nor .txt"),
         ("target: []", "7:26", "name at least one file"),
         ("target: 5", "7:26", "should be"),
+        ("target: good/0.jsonl, hash: sha256", "7:46", "`hash` should be one of `fast`, `reference`"),
         ("as: dsir", "7:", "`importance` needs the key `target`"),
     ],
 )

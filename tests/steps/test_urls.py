@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from corpuskit.cli import main
 from corpuskit.errors import InputError, UsageError
 from corpuskit.explore import evidence
 from corpuskit.steps.urls import urls
@@ -86,9 +87,27 @@ def test_words_are_whole(lists):
     assert reasons(addresses, words=str(lists / "soft.txt.gz")) == ["soft: casino", "soft: xxx", None, "soft: casino"]
 
 
+@pytest.mark.parametrize(
+    ("step", "place", "said"),
+    [
+        ("urls: {}", "4:11", "name files in `domains`, `prefixes` or `words`"),
+        ("urls: {domains: adult}", "4:21", "adult is a folder, not a file"),
+        ("urls: {domains: adult/domains, column: ulr}", "4:44", "`urls` reads the column `ulr`"),
+        ("words: {lists: {en: adult/domains}, by: langage}", "4:45", "`words` reads the column `langage`"),
+        ("metadata: {columns: [url, titel]}", "4:25", "`metadata` reads the column `titel`"),
+    ],
+)
+def test_what_cannot_work_is_said_at_check_with_its_line(lists, capsys, step, place, said):
+    (lists / "web.jsonl").write_text('{"text": "a", "url": "http://a.org"}\n')
+    sources = "sources: {web: {read: jsonl, path: web.jsonl, columns: {url: string}}}"
+    (lists / "r.yaml").write_text(f"name: r\n{sources}\nsteps:\n  - {step}\n")
+    assert main(["check", str(lists / "r.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert f"r.yaml:{place}: " in error
+    assert said in error
+
+
 def test_faults_are_named(lists, tmp_path):
-    with pytest.raises(UsageError, match="has no list"):
-        reasons(["http://a.org"])
     with pytest.raises(UsageError, match="no column `link`"):
         reasons(["http://a.org"], domains=str(lists / "adult" / "domains"), column="link")
     (tmp_path / "latin").write_bytes(b"a.org\nb\xfccher.org\n")

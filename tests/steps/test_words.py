@@ -74,3 +74,10 @@ def test_decisions_are_those_of_the_expression_of_c4(data):
     text = "".join(c.upper() if data.draw(st.booleans()) else c for c in text[:40]) + text[40:]
     (found,) = counts([text], {"en": str(path)})
     assert (found > 0) == bool(reference.search(text.lower()))
+
+
+def test_a_list_without_an_entry_is_named(tmp_path):
+    (tmp_path / "en").write_text("\n \n")
+    batch = pa.record_batch({"text": ["a"]})
+    with pytest.raises(UsageError, match="`words` finds no entry"):
+        words(batch, **words.validate({"lists": {"en": str(tmp_path / "en")}}))

@@ -95,8 +95,8 @@ def _fate(later: str | None) -> str:
 
 def _no_text(later: str | None) -> str:
     """What stands for a text that is in no published folder."""
-    rule = later not in (None, "held_out", "minhash")
-    return "(its text is not kept: `keep_dropped: true` keeps all)" if rule else "(its text is not kept)"
+    dropped = later not in (None, "held_out")
+    return "(its text is not kept: `keep_dropped: true` keeps all)" if dropped else "(its text is not kept)"
 
 
 def _beginnings(root: Root, docs: list[int]) -> dict[int, str]:
