@@ -44,7 +44,7 @@ from corpuskit.kernels.pages import (
     phrases,
     phrases_at,
 )
-from corpuskit.kernels.repetition import DUPLICATE, TOP, count_grams, count_paragraphs, number_words
+from corpuskit.kernels.repetition import GRAMS, count_grams, count_paragraphs, number_words
 from corpuskit.kernels.unicode import SPACE
 from corpuskit.kernels.words import LOW_BYTES, ONE, count_chars, find_words, place_of, stripped, table_bits
 
@@ -56,16 +56,15 @@ COUNTS = (
     *("policy_phrases", "javascript", "lorem_ipsum"),
     *("words", "word_chars", "alpha_words", "stop_words", "capital_words", "sentences"),
     *("paragraphs", "duplicate_paragraphs", "duplicate_paragraph_chars", "unique_words"),
-    *(f"top_{n}gram_chars" for n in TOP),
-    *(f"duplicate_{n}gram_chars" for n in DUPLICATE),
+    *GRAMS,
 )
 """Columns of the counts that `count` gives."""
 
-SPACES, LINES, BYTES, PHRASES, WORDS, PARAGRAPHS, UNIQUE, GRAMS = (
+SPACES, LINES, BYTES, PHRASES, WORDS, PARAGRAPHS, UNIQUE, FIRST_GRAM = (
     COUNTS.index(name)
     for name in (
         *("spaces", "text_lines", "hashes", "policy_phrases", "words", "paragraphs", "unique_words"),
-        f"top_{TOP[0]}gram_chars",
+        GRAMS[0],
     )
 )
 
@@ -83,13 +82,25 @@ STOP_FACTOR, STOP_SHIFT = np.uint64(226257), np.uint64(29)
 """Found by trial: the product of a stop word (its bytes, lowest first) and the factor has bits 29 to 31 of its own."""
 
 
-def _stop_table() -> npt.NDArray[np.uint64]:
+def stop_table() -> npt.NDArray[np.uint64]:
     """The stop words at their places, uint64[8, 2]: bytes, and how many."""
     table = np.zeros((8, 2), np.uint64)
     for word in STOP_WORDS:
         packed = int.from_bytes(word.encode(), "little")
         table[packed * int(STOP_FACTOR) >> int(STOP_SHIFT) & 7] = packed, len(word)
     return table
+
+
+@njit(nogil=True, cache=True, inline="always")
+def stop_bit(data: Any, start: Any, size: Any, stop: Any, masks: Any) -> Any:
+    """uint64 with one bit for the stop word that this word is, or 0; neither lengths nor words could be foreseen.
+
+    Args:
+        stop: `stop_table()`. masks: `LOW_BYTES`.
+    """
+    packed = load64(data, start) & masks[min(size, 8)]
+    place = ((packed * STOP_FACTOR) >> STOP_SHIFT) & np.uint64(7)
+    return np.uint64((stop[place, 0] == packed) & (stop[place, 1] == np.uint64(size))) << place
 
 
 @njit(nogil=True, cache=True)
@@ -232,11 +243,7 @@ def _count_words(data: Any, bounds: Any, runs: Any, wanted: Any, classes: Any, s
         begin, end = bounds[2 * run], bounds[2 * run + 1]
         first = data[begin]
         if wanted & QUALITY:
-            # no branches: neither the lengths of words nor what they are can be foreseen
-            size = end - begin
-            packed = load64(data, begin) & masks[min(size, 8)]
-            place = ((packed * STOP_FACTOR) >> STOP_SHIFT) & np.uint64(7)
-            seen |= np.uint64((stop[place, 0] == packed) & (stop[place, 1] == np.uint64(size))) << place
+            seen |= stop_bit(data, begin, end - begin, stop, masks)
             if not 97 <= (first | 32) <= 122:
                 kinds = _kinds_in(data, begin, end, classes)
                 if not kinds & LETTER:
@@ -282,7 +289,7 @@ def _count(
             row[UNIQUE], entropy[number] = number_words(
                 data, bounds, runs, wide, masks, table, keys, times, sizes, ids, upto
             )
-            count_grams(runs, upto, table, keys, times, ids, places, firsts, next_places, row[GRAMS:])
+            count_grams(runs, upto, table, keys, times, ids, places, firsts, next_places, row[FIRST_GRAM:])
 
 
 def count(
@@ -296,10 +303,9 @@ def count(
         wanted: what is to be counted; columns that none of it needs may be 0.
 
     Returns:
-        int64[n, 39], a column for each of `COUNTS`; float64[n], the entropy of the frequencies of runs in nats, 0
+        int64[n, 54], a column for each of `COUNTS`; float64[n], the entropy of the frequencies of runs in nats, 0
         without runs. `...` is counted without overlap, and together with U+2026; `stop_words` is how many of Gopher's
-        eight occur as runs, in lower case. Characters of a top n-gram count the blanks in it, those of repeated ones do
-        not.
+        eight occur as runs, in lower case.
     """
     most = int(np.diff(offsets).max(initial=0))
     room = most // 2 + 2  # words, lines or paragraphs
@@ -309,7 +315,7 @@ def count(
     times, sizes, ids, places, firsts, next_places = (np.empty(room, np.int32) for _ in range(6))
     upto = np.empty(room + 1, np.int64)
     _count(
-        data, offsets, wanted, character_classes(), *phrases(), _stop_table(), LOW_BYTES, bounds, table, keys, times,
+        data, offsets, wanted, character_classes(), *phrases(), stop_table(), LOW_BYTES, bounds, table, keys, times,
         sizes, ids, upto, places, firsts, next_places, out, entropy,
     )  # fmt: skip
     return out, entropy

@@ -24,6 +24,20 @@ TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
 """Lengths of n-grams of which every repetition counts."""
 
+GRAMS = (
+    *(f"top_{n}gram_chars" for n in TOP),
+    *(f"duplicate_{n}gram_chars" for n in DUPLICATE),
+    *(f"top_{n}gram_times" for n in TOP),
+    *(f"recurring_{n}gram_chars" for n in DUPLICATE),
+    *(f"{n}gram_chars" for n in DUPLICATE),
+)
+"""What `count_grams` counts.
+
+Characters of a top n-gram count the blanks in it, those of other ones do not. Duplicate n-grams stand further up
+already, each word once; recurring ones occur more than once, all of them; the last are of all n-grams.
+"""
+
+TIMES, RECURRING, EVERY = (GRAMS.index(name) for name in ("top_2gram_times", "recurring_5gram_chars", "5gram_chars"))
 FIRST_TOP, LAST_TOP, LAST = TOP[0], TOP[-1], DUPLICATE[-1]
 FEED = 10
 
@@ -94,11 +108,21 @@ def number_words(
 
 
 @njit(nogil=True, cache=True)
+def _all_gram_chars(words: Any, n: Any, upto: Any) -> Any:
+    """Characters of the words in all n-grams: sums of `upto[place + n] - upto[place]`, in which most terms cancel."""
+    chars = 0
+    if words >= n:
+        for k in range(n):
+            chars += upto[words - k] - upto[k]
+    return chars
+
+
+@njit(nogil=True, cache=True)
 def count_grams(
     words: Any, upto: Any, table: Any, keys: Any, times: Any, ids: Any, places: Any, firsts: Any, next_places: Any,
     row: Any,
 ) -> None:  # fmt: skip
-    """Write the characters in frequent and in repeated n-grams to `row`, int64[9], for n from 2 to 10.
+    """Write the counts of `GRAMS` to `row`.
 
     Args:
         ids, times: the number of each word, and how often each number occurs; overwritten.
@@ -133,6 +157,7 @@ def count_grams(
                 if times[number] > most:
                     most, begin = times[number], firsts[number]
             row[n - FIRST_TOP] = (upto[begin + n] - upto[begin] + n - 1) * most
+            row[TIMES + n - FIRST_TOP] = most
         count = 0
         for at in range(longer):
             places[count] = next_places[at]
@@ -141,9 +166,10 @@ def count_grams(
         if n > LAST_TOP:
             for number in range(known):
                 times[number] = 0
-            after = chars = 0
+            after = chars = recurring = 0
             for at in range(count):
                 place = places[at]
+                recurring += upto[place + n] - upto[place]
                 if place < after:
                     continue
                 if times[ids[at]]:
@@ -152,3 +178,5 @@ def count_grams(
                 else:
                     times[ids[at]] = 1
             row[n - FIRST_TOP] = chars
+            row[RECURRING + n - LAST_TOP - 1] = recurring
+            row[EVERY + n - LAST_TOP - 1] = _all_gram_chars(words, n, upto)

@@ -32,9 +32,7 @@ DEDUP = frozenset({"exact", "minhash"})
 REPEATABLE = frozenset({"lines"})
 """Barriers that a recipe may have more than once, each for some domains if it says so."""
 
-NOT_YET = frozenset(
-    "redpajama_code slimpajama csv hf".split()  # noqa: SIM905
-)
+NOT_YET = frozenset({"csv", "hf"})
 """Steps and readers that a later version has."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
@@ -19,7 +20,8 @@ class Counts:
     """What was counted in the n texts of a batch.
 
     Attributes:
-        counts: int64[n] by name. entropy: float64[n]. missing: bool[n], where the text is null.
+        texts: as `utf8` views them. missing: bool[n], where the text is null.
+        counts: int64[n] by name. entropy: float64[n].
     """
 
     def __init__(self, batch: Batch, signals: Collection[str]) -> None:
@@ -27,8 +29,15 @@ class Counts:
         from corpuskit.kernels import heuristics as kernel
 
         text = batch.column("text")
-        parts = {"heuristics": kernel.QUALITY, "repetition": kernel.REPETITION, "page_heuristics": kernel.PAGE}
-        table, self.entropy = kernel.count(*utf8(text), sum(parts[name] for name in signals))
+        parts = {
+            "heuristics": kernel.QUALITY,
+            "repetition": kernel.REPETITION,
+            "page_heuristics": kernel.PAGE,
+            "dolma_heuristics": kernel.REPETITION,
+        }
+        self.texts = utf8(text)
+        wanted = functools.reduce(operator.or_, (parts[name] for name in signals))
+        table, self.entropy = kernel.count(*self.texts, wanted)
         self.counts = dict(zip(kernel.COUNTS, table.T, strict=True))
         self.missing: npt.NDArray[np.bool_] = text.is_null().to_numpy(zero_copy_only=False)
 
@@ -50,7 +59,7 @@ def _together(batch: Batch, signals: Collection[str]) -> dict[str, Columns]:
     return {name: _columns[name](counts) for name in signals}
 
 
-def counted(
+def counted_together(
     columns: Mapping[str, str], libraries: tuple[str, ...]
 ) -> Callable[[Callable[[Counts], Columns]], step.Step]:
     """Make a function of counts a signal with these columns."""

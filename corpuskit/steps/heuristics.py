@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpuskit.core import step
-from corpuskit.steps.counts import Counts, counted
+from corpuskit.steps.counts import Counts, counted_together
 
 COLUMNS: Mapping[str, str] = {
     "chars": "int64",
@@ -30,7 +30,7 @@ COLUMNS: Mapping[str, str] = {
 """Columns of `heuristics`, with their Arrow types."""
 
 
-@counted(COLUMNS, ("pyarrow",))
+@counted_together(COLUMNS, ("pyarrow",))
 def heuristics(counts: Counts) -> dict[str, pa.Array]:
     """Gopher's document statistics (Rae et al. 2021, appendix A1.1), after NFC or whatever edits stand above.
 

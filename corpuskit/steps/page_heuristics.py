@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpuskit.core import step
-from corpuskit.steps.counts import Counts, counted
+from corpuskit.steps.counts import Counts, counted_together
 
 _COUNTS = ("text_lines", "sentences", "curly_braces", "policy_phrases", "javascript", "lorem_ipsum")
 _SHARES = (
@@ -26,7 +26,7 @@ COLUMNS: Mapping[str, str] = {**dict.fromkeys(_COUNTS, "int64"), **dict.fromkeys
 """Columns of `page_heuristics`, with their Arrow types."""
 
 
-@counted(COLUMNS, ("numba",))
+@counted_together(COLUMNS, ("numba",))
 def page_heuristics(counts: Counts) -> dict[str, pa.Array]:
     r"""What C4, FineWeb and RedPajama-V2 judge web pages by, beside `heuristics` and `repetition`.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import pydantic
 
 from corpuskit.core import step
 
@@ -49,3 +51,39 @@ def dclm(*, max_cut_share: float = 0.05) -> list[dict[str, Any]]:
     the user's model) of which the best tenth stays. To change a rule, put this list into the recipe and edit it.
     """
     return [{"gopher_quality": {}}, {"gopher_repetition": {}}, {"refinedweb": {"max_cut_share": max_cut_share}}]
+
+
+@step.preset
+def slimpajama(*, min_clean_chars: int = 200) -> list[dict[str, Any]]:
+    """SlimPajama's one rule on quality: 200 characters of more than form (Soboleva et al. 2023).
+
+    SlimPajama has `normalize: {unicode: NFC}` before and `minhash: {preset: slimpajama}` behind.
+    """
+    return [{"clean_chars": {}}, {"where": f"clean_chars >= {min_clean_chars}", "name": "slimpajama_short"}]
+
+
+@step.preset
+def ccnet(
+    *,
+    by: str = "ppl",
+    keep: Annotated[list[Literal["head", "middle", "tail"]], pydantic.Field(min_length=1)] = ["head"],  # noqa: B006
+    head: float = 1 / 3,
+    middle: float = 2 / 3,
+) -> list[dict[str, Any]]:
+    """CCNet's buckets (Wenzek et al. 2019, arXiv:1911.00359, section 3.3): head, middle and tail by perplexity.
+
+    They are thirds of the documents that reach the preset, as measured; CCNet's code has other borders, percentiles 30
+    and 60 of a table made beforehand. Behind `perplexity: {model: {train_on: wikipedia, order: 5}, as: ppl}`; `only:`
+    gives each language a measure of its own.
+
+    Args:
+        by: the column with the perplexity. keep: the buckets that stay.
+        head, middle: the share of documents up to which a bucket goes, the best first.
+    """
+    bucket = f"CASE WHEN ppl_quantile <= {head} THEN 'head' WHEN ppl_quantile <= {middle} THEN 'middle'"
+    bucket += " WHEN ppl_quantile IS NOT NULL THEN 'tail' END"
+    chosen = ", ".join(f"'{name}'" for name in keep)
+    return [
+        {"quantile": {"by": by, "as": "ppl_quantile"}},
+        {"where": f"{bucket} IN ({chosen})", "name": "ccnet_bucket"},
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpuskit.core import step
-from corpuskit.steps.counts import Counts, counted
+from corpuskit.steps.counts import Counts, counted_together
 
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 
@@ -28,7 +28,7 @@ COLUMNS: Mapping[str, str] = dict.fromkeys(
 """Columns of `repetition`, with their Arrow types."""
 
 
-@counted(COLUMNS, ("numba",))
+@counted_together(COLUMNS, ("numba",))
 def repetition(counts: Counts) -> dict[str, pa.Array]:
     r"""What a document repeats within itself (Gopher: Rae et al. 2021, appendix A1.1; RedPajama-V2).
 

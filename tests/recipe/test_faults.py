@@ -85,7 +85,7 @@ def test_a_block_shows_the_line_with_a_caret_under_the_span_and_the_nearest_name
         ("steps: [{./steps.py:short: {window: {unit: chars}}}]", "did you mean `char`?"),
         ("steps: [{./steps.py:short: {window: {sise: 3}}}]", "did you mean `size`?"),
         ("steps: [{where: text = ''}, {where: text = ''}]", "two steps have the name `text = ''`"),
-        ("steps: [{slimpajama: {}}]", "`slimpajama` is not in this version yet"),
+        ("steps: [{hf: {}}]", "`hf` is not in this version yet"),
         ("train: {model: 20M, tokens: 2M}", "`train` needs a `mix`"),
         ("mix: {}", "`mix` needs the key `tokenizer`"),
         ("mix: {tokenizer: {tarin: {}}}", "did you mean `train`?"),
