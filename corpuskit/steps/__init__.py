@@ -3,6 +3,7 @@
 from corpuskit.steps import (
     c4,
     clean_chars,
+    code_heuristics,
     datatrove,
     decontaminate,
     exact,
@@ -31,6 +32,7 @@ from corpuskit.steps import (
 __all__ = [
     "c4",
     "clean_chars",
+    "code_heuristics",
     "datatrove",
     "decontaminate",
     "exact",
