@@ -6,6 +6,7 @@ Given models are scored by kenlm, those of the recipe by a kernel of our own, wh
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pydantic
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
@@ -59,6 +60,12 @@ def _given(model: Any) -> Any:
     if isinstance(model, str) and "://" in model:
         raise ValueError("a model on a hub is not fetched yet: give the path of an ARPA or kenlm binary file")
     return model
+
+
+def _installed(tokenizer: File | None) -> File | None:
+    if tokenizer is not None and importlib.util.find_spec("sentencepiece") is None:
+        raise ValueError("needs sentencepiece, which is not installed: pip install 'corpuskit[sentencepiece]'")
+    return tokenizer
 
 
 @functools.lru_cache(maxsize=16)
@@ -161,7 +168,7 @@ def perplexity(
     model: Annotated[File | Estimate, BeforeValidator(_given)],
     as_: str = "perplexity",
     lowercase: bool = True,
-    tokenizer: File | None = None,
+    tokenizer: Annotated[File | None, AfterValidator(_installed)] = None,
     windows: Annotated[int, Field(ge=1)] | None = None,
     state: Path | None = None,
 ) -> dict[str, pa.Array]:
