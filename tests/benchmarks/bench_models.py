@@ -2,7 +2,7 @@
 
 Run it by hand: `python tests/benchmarks/bench_models.py`; needs ../shared/data. The best of three rounds after a
 warm-up. Perplexity: the held-out and training lines of data/lm, 30 a document, lmplz's model of order 5; the bare call
-is `kenlm.Model.score` on each line. Language: 7 MB of C4, lid.176.ftz; the bare call is fastText's `predict` on the text.
+is `kenlm.Model.score` on each line. Language: 7 MB of C4, lid.176.ftz; the bare call is fastText's `predict`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bench_steps import up_to
 
 from corpuskit.core.identity import File
 from corpuskit.lm.scoring import load_estimated
+from corpuskit.lm.words import lower
 from corpuskit.steps.classifiers import load_classifier
 from corpuskit.steps.language import _packaged, language
 from corpuskit.steps.perplexity import _by_kernel, _load, perplexity
@@ -51,7 +52,7 @@ def of_perplexity(folder: Path) -> None:
     ways = {
         "kenlm's `score`, a line a call": lambda: [model.score(line) for line in lines],
         "`perplexity`, a given model": lambda: perplexity(batch, model=File(path)),
-        "`perplexity`, a model of the recipe (the kernel)": lambda: _by_kernel(path, texts, None),
+        "`perplexity`, a model of the recipe (the kernel)": lambda: _by_kernel(path, lower(texts), None),
     }
     for name, use in ways.items():
         print(f"| {name} | {seconds(use) / tokens * 1e9:.0f} ns a token |")
@@ -59,7 +60,8 @@ def of_perplexity(folder: Path) -> None:
 
 def of_language() -> None:
     """MB per CPU-second."""
-    texts = up_to(dedup_corpus.jsonl(dedup_corpus.DATA / "ground_truth" / "texts_c4.jsonl.zst"), 7_000_000)
+    path = dedup_corpus.DATA / "ground_truth" / "texts_c4.jsonl.zst"
+    texts = up_to(dedup_corpus._read(dedup_corpus.jsonl, path), 7_000_000)
     size = sum(len(text.encode()) for text in texts) / 1e6
     batch = pa.record_batch({"text": texts})
     lines = [text.strip().replace("\n", " ") for text in texts]
