@@ -33,7 +33,8 @@ def lm(options: argparse.Namespace) -> None:
         raise UsageError(f"--output {output}: there is no folder {output.parent}", f"mkdir -p {output.parent}")
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         made = Path(folder) / "model.arpa"
-        found = estimate(_texts(files, options.lowercase), made, settings, folder=Path(folder) / "work", memory=memory)
+        texts = _texts(files, options.lowercase, options.tokenizer)
+        found = estimate(texts, made, settings, folder=Path(folder) / "work", memory=memory)
         made.replace(output)
     facts = found.facts() | {"model": str(output), "bytes": output.stat().st_size}
     answer(options, _said(found, output), facts)
@@ -101,14 +102,20 @@ def _files(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _texts(files: list[Path], lowercase: bool) -> Iterator[pa.Array]:
+def _texts(files: list[Path], lowercase: bool, tokenizer: Path | None) -> Iterator[pa.Array]:
+    from corpuskit.lm.pieces import in_pieces, load_tokenizer
     from corpuskit.lm.words import lower
     from corpuskit.steps.importance import read_texts
+
+    cutter = load_tokenizer(tokenizer, "") if tokenizer is not None else None
 
     for file in files:
         try:
             for texts in _parquet(file) if file.suffix == ".parquet" else read_texts(file):
-                yield lower(texts) if lowercase else texts
+                if cutter is not None:
+                    yield in_pieces(texts, cutter)
+                else:
+                    yield lower(texts) if lowercase else texts
         except InputError as error:
             raise InputError(error.message, "fix or remove it: a model is estimated on all that it is given") from None
 

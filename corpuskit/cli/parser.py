@@ -137,6 +137,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     )
     command.add_argument("--memory", default="2GiB", metavar="BYTES", help="beside the words; default: 2GiB")
     command.add_argument("--lowercase", action="store_true", help="of the lower-cased text, as `perplexity` scores it")
+    command.add_argument(
+        "--tokenizer", type=Path, metavar="MODEL", help="of pieces of this SentencePiece model, normalized as by CCNet"
+    )
     command.add_argument("--discount-fallback", action="store_true", help="discounts for too little text")
     command.add_argument("--no-interpolate-unigrams", action="store_true", help="give `<unk>` all that words leave")
     command = verb("train", "building", "train on the shards of a recipe or of a finished run")

@@ -107,7 +107,11 @@ class Words:
 
 def lower(texts: pa.Array) -> pa.Array:
     """Texts in lower case, as Python has it and `perplexity` scores them."""
-    return pa.array([None if text is None else text.lower() for text in texts.to_pylist()], texts.type)
+    plain = pc.fill_null(pc.string_is_ascii(texts), True)
+    if plain.true_count == len(texts):
+        return pc.ascii_lower(texts)
+    others = pa.array([text.lower() for text in texts.filter(pc.invert(plain)).to_pylist()], texts.type)
+    return pc.replace_with_mask(pc.ascii_lower(texts), pc.invert(plain), others)
 
 
 def _split(texts: pa.Array) -> Iterator[pa.Array]:

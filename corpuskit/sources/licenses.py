@@ -28,7 +28,16 @@ def is_license_file(path: str) -> bool:
 
 def classify_license(text: str) -> str | None:
     """The SPDX identifier of a licence text; several, joined with AND, where one file holds several; else None."""
-    words = _SPACES.sub(" ", text[:SEEN_CHARACTERS]).lower()
+    return license_of_words(plain_words(text[:SEEN_CHARACTERS]))
+
+
+def plain_words(text: str) -> str:
+    """A text in lower case with one blank for white space, comment signs and quotation marks."""
+    return _SPACES.sub(" ", text).lower()
+
+
+def license_of_words(words: str) -> str | None:
+    """As `classify_license`, of plain words."""
     found = [name for name, phrases in _PHRASES if all(phrase in words for phrase in phrases)]
     for name, others in _IMPLIED.items():
         if name in found:

@@ -1,15 +1,20 @@
-"""`perplexity`: how surprising a document is to an n-gram language model, by kenlm."""
+"""`perplexity`: how surprising a document is to an n-gram language model, that is given or estimated in the recipe.
+
+Given models are scored by kenlm, those of the recipe by a kernel of our own, whose scores are equal within 1e-4.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 import pydantic
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch
@@ -17,6 +22,8 @@ from corpuskit.core.identity import File, file_digest
 from corpuskit.core.settings import Whole
 from corpuskit.errors import UsageError
 from corpuskit.lm.settings import Settings
+
+_BINARY = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 
 
 class Estimate(pydantic.BaseModel):
@@ -55,6 +62,12 @@ def _given(model: Any) -> Any:
     return model
 
 
+def _installed(tokenizer: File | None) -> File | None:
+    if tokenizer is not None and importlib.util.find_spec("sentencepiece") is None:
+        raise ValueError("needs sentencepiece, which is not installed: pip install 'corpuskit[sentencepiece]'")
+    return tokenizer
+
+
 @functools.lru_cache(maxsize=16)
 def _load(path: Path, _digest: str) -> Any:
     import kenlm
@@ -71,17 +84,16 @@ def _load(path: Path, _digest: str) -> Any:
         raise UsageError(msg, "`model` is an ARPA file or a kenlm binary, not compressed") from None
 
 
-def _perplexity(model: Any, text: str, lowercase: bool) -> float | None:
-    if lowercase:
-        text = text.lower()
-    total, tokens = 0.0, 0
-    # kenlm's own tools take NUL for white space; its Python module would cut the word there.
-    for line in text.replace("\0", " ").split("\n"):
-        words = len(line.encode().split())
-        if words:
-            total += model.score(line)
-            tokens += words + 1
-    return _power(total, tokens) if tokens else None
+def _totals(model: Any, texts: list[bytes]) -> list[float]:
+    """Sums of the log10 probabilities of texts."""
+    found = []
+    for text in texts:
+        total = 0.0
+        for line in text.split(b"\n"):
+            if line.strip():
+                total += model.score(line)
+        found.append(total)
+    return found
 
 
 def _power(total: float, tokens: int) -> float:
@@ -92,12 +104,12 @@ def _power(total: float, tokens: int) -> float:
         return float("inf")
 
 
-def _windows(model: Any, text: str, lowercase: bool, size: int) -> list[float]:
+def _windows(model: Any, text: bytes, size: int) -> list[float]:
     """Perplexities of runs of `size` words; the end of a line belongs to its last word, and is no word itself."""
     found: list[float] = []
     total, tokens, words = 0.0, 0, 0
-    for line in (text.lower() if lowercase else text).replace("\0", " ").split("\n"):
-        *inner, end = [score for score, _, _ in model.full_scores(line)] if line.encode().split() else [0.0]
+    for line in text.split(b"\n"):
+        *inner, end = [score for score, _, _ in model.full_scores(line)] if line.strip() else [0.0]
         for place, score in enumerate(inner, start=1):
             last = place == len(inner)
             total, tokens, words = total + score + (end if last else 0.0), tokens + 1 + last, words + 1
@@ -107,17 +119,56 @@ def _windows(model: Any, text: str, lowercase: bool, size: int) -> list[float]:
     return [*found, _power(total, tokens)] if words else found
 
 
+def _by_kenlm(model: Any, texts: pa.Array, windows: int | None) -> tuple[list[float], list[int], list[list[float]]]:
+    """Sums of log10 probabilities, tokens, and perplexities of runs of words."""
+    from corpuskit.lm.scoring import count
+
+    # kenlm's own tools take NUL for white space; its Python module would cut the word there.
+    found = [text.replace(b"\0", b" ") for text in texts.cast(_BINARY[texts.type]).fill_null(b"").to_pylist()]
+    runs = [_windows(model, text, windows) for text in found] if windows is not None else []
+    return _totals(model, found), count(texts).tolist(), runs
+
+
+def _by_kernel(path: Path, texts: pa.Array, windows: int | None) -> tuple[list[float], list[int], list[list[float]]]:
+    """As `_by_kenlm`, under a model that was estimated in the recipe."""
+    from corpuskit.lm.scoring import load_estimated
+
+    scores = load_estimated(path).score(texts, windows or 0)
+    each = [_power(total, tokens) for total, tokens in scores.runs.tolist()]
+    ends = scores.ends.tolist()
+    runs = [each[start:end] for start, end in itertools.pairwise(ends)]
+    return scores.totals.tolist(), scores.tokens.tolist(), runs
+
+
+def _as_scored(texts: pa.Array, lowercase: bool, tokenizer: File | None) -> pa.Array:
+    """Texts as a model sees them: lines in words with white space between."""
+    if tokenizer is not None:
+        from corpuskit.lm.pieces import in_pieces, load_tokenizer
+
+        return in_pieces(texts, load_tokenizer(Path(tokenizer), file_digest(Path(tokenizer))))
+    if lowercase:
+        from corpuskit.lm.words import lower
+
+        return lower(texts)
+    return texts
+
+
+def _libraries(tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
+    return ("kenlm", "sentencepiece") if tokenizer is not None else ("kenlm",)
+
+
 def _columns(as_: str, windows: int | None, **_: Any) -> dict[str, str]:
     return {as_: "float64"} | ({f"{as_}_windows": "list<float64>"} if windows is not None else {})
 
 
-@step.signal(columns=_columns, libraries=("kenlm",))
+@step.signal(version=2, columns=_columns, libraries=_libraries)
 def perplexity(
     batch: Batch,
     *,
     model: Annotated[File | Estimate, BeforeValidator(_given)],
     as_: str = "perplexity",
     lowercase: bool = True,
+    tokenizer: Annotated[File | None, AfterValidator(_installed)] = None,
     windows: Annotated[int, Field(ge=1)] | None = None,
     state: Path | None = None,
 ) -> dict[str, pa.Array]:
@@ -130,14 +181,19 @@ def perplexity(
 
     `model: {train_on: wikipedia, order: 5}` estimates the model: interpolated modified Kneser-Ney (Chen and Goodman
     1998), equal to that of KenLM's lmplz, on the documents of a domain as they stand at this place of the recipe. Their
-    lines are sentences, and of lower case, as where they are scored. Each worker loads it: about 22 bytes for each
+    lines are sentences, and of lower case, as where they are scored. Each worker loads it: about 23 bytes for each
     n-gram, of which `prune: [0, 0, 1]` leaves out the rare ones.
+
+    With `tokenizer` a document is one sentence, in pieces of a SentencePiece model, after CCNet's normalization: lower
+    case, accents taken off, digits to 0, punctuation to ASCII, no control characters, line feeds among them. CCNet's
+    models, `en.arpa.bin` with `en.sp.model`, are used so, and those that are estimated with a tokenizer are alike.
 
     Args:
         batch: n documents.
         model: an ARPA file or a kenlm binary, or what to estimate one on.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
+        tokenizer: a SentencePiece model (`pip install 'corpuskit[sentencepiece]'`); its text is lower-cased anyway.
         windows: also the perplexities of each run of so many words, each word in the context of its line, so that one
             bad passage shows: `list_max(perplexity_windows) < 5000`. The last run is shorter. After Škorić 2023, Text
             vectorization via transformer-based language models and n-gram perplexities.
@@ -148,19 +204,21 @@ def perplexity(
         One column, float64[n]; null for a text without words. With `windows` also AS_windows, list<float64>[n].
 
     Raises:
-        UsageError: the model cannot be read.
+        UsageError: the model or the tokenizer cannot be read.
     """
+    texts = _as_scored(batch.column("text"), lowercase, tokenizer)
     if isinstance(model, Estimate):
         assert state is not None, "the plan estimates the model before the first document is scored"
-        scorer = _load(state, "")  # the path holds the key of what it was made of
+        totals, tokens, runs = _by_kernel(state, texts, windows)
     else:
-        scorer = _load(Path(model), file_digest(Path(model)))
-    texts = batch.column("text").to_pylist()
-    values = [None if text is None else _perplexity(scorer, text, lowercase) for text in texts]
+        totals, tokens, runs = _by_kenlm(_load(Path(model), file_digest(Path(model))), texts, windows)
+    values = [_power(total, size) if size else None for total, size in zip(totals, tokens, strict=True)]
     columns = {as_: pa.array(values, pa.float64())}
     if windows is not None:
-        runs = [None if text is None else _windows(scorer, text, lowercase, windows) for text in texts]
-        columns[f"{as_}_windows"] = pa.array(runs, pa.list_(pa.float64()))
+        missing = texts.is_null().to_numpy(zero_copy_only=False)
+        columns[f"{as_}_windows"] = pa.array(
+            [None if null else run for run, null in zip(runs, missing.tolist(), strict=True)], pa.list_(pa.float64())
+        )
     return columns
 
 
@@ -170,13 +228,13 @@ def perplexity(
     libraries=("numpy",),
     documents=lambda params: params["model"].train_on,
 )
-def _train(path: Path, batches: Iterator[Batch], *, memory: int, model: Estimate, lowercase: bool) -> Mapping[str, Any]:
+def _train(
+    path: Path, batches: Iterator[Batch], *, memory: int, model: Estimate, lowercase: bool, tokenizer: File | None
+) -> Mapping[str, Any]:
     """Estimate the model and write it as ARPA; what it was made of."""
     from corpuskit.lm.estimate import estimate
-    from corpuskit.lm.words import lower
 
-    texts = (batch.column("text") for batch in batches)
-    texts = (lower(text) for text in texts) if lowercase else texts
+    texts = (_as_scored(batch.column("text"), lowercase, tokenizer) for batch in batches)
     try:
         # the other half is for the words and for what every process has
         made = estimate(texts, path, model.settings(), folder=path.with_suffix(".work"), memory=memory // 2)

@@ -125,6 +125,9 @@ def german(seed, sentences=15):
 
 
 GERMAN = GOOD.replace("xx:", "de:").replace("[a, b]", "[der, die, das, und, ein, in, nach, mit]")
+GERMAN = GERMAN.replace("line_punct_thr: 0.1", "line_punct_thr: 0").replace(
+    "new_line_ratio: 0.3", "new_line_ratio: 0.15"
+)
 PAGES = [german(seed) for seed in range(6)]
 ICELANDIC = "Þetta er síða um gamla brú yfir ána og það er allt sem við vitum um hana í dag. " * 6
 _WORDS = german(40, 20).split()
@@ -168,7 +171,7 @@ def test_the_recipe_keeps_pages_of_its_languages_and_drops_others_by_the_rule_th
 def test_a_threshold_that_moves_runs_no_scorer_and_the_plan_names_its_rule(built, tmp_path, capsys, monkeypatch):
     root, words = built
     table = tmp_path / "table.yml"
-    table.write_text(GERMAN.replace("new_line_ratio: 0.3", "new_line_ratio: 100"))
+    table.write_text(GERMAN.replace("new_line_ratio: 0.15", "new_line_ratio: 100"))
     moved = (*words, "--set", f"steps.fineweb2.thresholds={table}", "--set", "steps.fineweb2.min_words=20")
     plan = ["plan", str(RECIPES / "fineweb2.yaml"), "--root", str(root), *moved[2:]]
     capsys.readouterr()

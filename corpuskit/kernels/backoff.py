@@ -1,0 +1,225 @@
+"""Scores of texts under a backoff n-gram model that `corpuskit.lm` estimated, as kenlm would give them.
+
+All n-grams are in one hash table, by a key that begins with the last word's hash and takes in the words before it, so
+that the longest n-gram known is found by lengthening. An entry is two uint64: the key, and the log10 probability and
+backoff as float32. A backoff of -0.0 says that no longer n-gram begins so: it is no context (as in kenlm).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from corpuskit.kernels.hashing import hash_piece
+from corpuskit.kernels.intrinsics import fold_multiply
+from corpuskit.kernels.lines import find_feed
+
+HIGHEST = 6
+"""Words of the longest n-grams."""
+
+FREE = np.uint64(0)
+"""The key of an entry that is free: no n-gram has it, for all practical purposes."""
+
+_PRIME, _OTHER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
+_NO_CONTEXT = np.uint32(0x80000000)
+_FOLD = np.uint64(32)
+_TAB, _FEED, _RETURN, _BLANK, _MINUS, _DOT = 9, 10, 13, 32, 45, 46
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _longer(key: Any, before: Any) -> Any:
+    """The key of an n-gram with one more word before it."""
+    return fold_multiply(key ^ _PRIME, before ^ _OTHER)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _slot(entries: Any, key: Any) -> Any:
+    """Where a key is, or the free place that it belongs to; entries: uint64[2 * places]."""
+    places = len(entries) >> 1
+    at: Any = np.int64(((key >> _FOLD) * np.uint64(places)) >> _FOLD)
+    while entries[2 * at] != key and entries[2 * at] != FREE:
+        at += 1
+        if at == places:
+            at = 0
+    return at
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _is_space(byte: Any) -> Any:
+    return byte == _BLANK or _TAB <= byte <= _RETURN or byte == 0
+
+
+@njit(nogil=True, cache=True)
+def _number(data: Any, at: Any) -> Any:
+    """A decimal number as ARPA files of `corpuskit.lm` have it, and where it ends."""
+    negative = data[at] == _MINUS
+    at += 1 if negative else 0
+    value, scale = 0, 0
+    while 48 <= data[at] <= 57 or data[at] == _DOT:
+        if data[at] == _DOT:
+            scale = 1
+        else:
+            value = value * 10 + (data[at] - 48)
+            scale *= 10
+        at += 1
+    found = value / max(scale, 1)
+    return (-found if negative else found), at
+
+
+@njit(nogil=True, cache=True)
+def enter(data: Any, at: Any, n: Any, count: Any, entries: Any) -> Any:
+    """Enter the n-grams of a section of an ARPA file, sections in the order of n; where it ends.
+
+    Args:
+        data: uint8, 64 bytes more than the file has. at: where the section's first line begins.
+        n: words of an n-gram. count: lines.
+        entries: uint64[2 * places], written.
+    """
+    floats, bits = entries.view(np.float32), entries.view(np.uint32)
+    words = np.zeros(n, np.uint64)
+    for _ in range(count):
+        chance, at = _number(data, at)
+        for k in range(n):
+            at += 1
+            start = at
+            while data[at] != _BLANK and data[at] != _TAB and data[at] != _FEED:
+                at += 1
+            words[k] = hash_piece(data, start, at - start)
+        backoff = 0.0
+        if data[at] == _TAB:
+            backoff, at = _number(data, at + 1)
+        at += 1
+        key, context = words[n - 1], words[max(n - 2, 0)]
+        for k in range(n - 2, -1, -1):
+            key = _longer(key, words[k])
+            if k < n - 2:
+                context = _longer(context, words[k])
+        slot = _slot(entries, key)
+        entries[2 * slot] = key
+        floats[4 * slot + 2] = chance
+        floats[4 * slot + 3] = backoff
+        if backoff == 0:
+            bits[4 * slot + 3] = _NO_CONTEXT
+        if n > 1:
+            slot = _slot(entries, context)
+            if bits[4 * slot + 3] == _NO_CONTEXT:
+                bits[4 * slot + 3] = 0
+    return at
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _score(
+    entries: Any, floats: Any, bits: Any, word: Any, unknown: Any, context: Any, backoffs: Any, size: Any
+) -> Any:
+    """The log10 probability of a word, and the new length of its context.
+
+    Args:
+        word, unknown: hashes of the word and of `<unk>`.
+        context: uint64, hashes of the words before, the last first; written. backoffs: float64, of the contexts of 1, 2
+            and more words; written. size: how many of these there are.
+    """
+    slot = _slot(entries, word)
+    if entries[2 * slot] == FREE:
+        word = unknown
+        slot = _slot(entries, word)
+    chance = np.float64(floats[4 * slot + 2])
+    key, matched = word, 1
+    left = 0 if bits[4 * slot + 3] == _NO_CONTEXT else 1
+    here = np.float64(floats[4 * slot + 3])
+    while matched <= size:
+        key = _longer(key, context[matched - 1])
+        slot = _slot(entries, key)
+        if entries[2 * slot] == FREE:
+            break
+        chance = np.float64(floats[4 * slot + 2])
+        # what is left of the contexts before is read below: they are at `matched - 1` and behind
+        backoffs[matched - 1], here = here, np.float64(floats[4 * slot + 3])
+        matched += 1
+        if bits[4 * slot + 3] != _NO_CONTEXT:
+            left = matched
+    for k in range(matched - 1, size):
+        chance += backoffs[k]
+    backoffs[matched - 1] = here
+    for k in range(min(left, len(context)) - 1, 0, -1):
+        context[k] = context[k - 1]
+    context[0] = word
+    return chance, min(left, len(context))
+
+
+@njit(nogil=True, cache=True)
+def score(
+    data: Any, offsets: Any, entries: Any, order: Any, specials: Any, window: Any, totals: Any, tokens: Any, runs: Any,
+    ends: Any,
+) -> None:  # fmt: skip
+    """Score documents: each line with a word is a sentence from `<s>` to `</s>`, in words between ASCII white space.
+
+    Args:
+        data, offsets: UTF-8, uint8 with 64 bytes more, and int64[n + 1].
+        entries: of `enter`. order: of the model. specials: uint64[3], hashes of `<unk>`, `<s>` and `</s>`.
+        window: words of a run, or 0.
+        totals, tokens: float64[n] and int64[n], written: sums of log10 probabilities, words and ends of lines.
+        runs: float64[r, 2], written: sum and tokens of each run. ends: int64[n + 1], written: where a document's runs
+            begin and end; the end of a line belongs to its last word.
+    """
+    floats, bits = entries.view(np.float32), entries.view(np.uint32)
+    context, backoffs = np.zeros(max(order - 1, 1), np.uint64), np.zeros(HIGHEST + 1)
+    run = 0
+    for row in range(len(offsets) - 1):
+        at, end = offsets[row], offsets[row + 1]
+        total, count = 0.0, 0
+        run_total, run_count, run_words = 0.0, 0, 0
+        while at < end:
+            words, size = 0, 0
+            waiting = False  # a run is full, but for the end of the line that its last word may have
+            while at < end and data[at] != _FEED:
+                if _is_space(data[at]):
+                    at += 1
+                    continue
+                start = at
+                while at < end and not _is_space(data[at]):
+                    at += 1
+                if words == 0:
+                    slot = _slot(entries, specials[1])
+                    context[0], backoffs[0] = specials[1], np.float64(floats[4 * slot + 3])
+                    size = 0 if bits[4 * slot + 3] == _NO_CONTEXT else 1
+                if waiting:
+                    runs[run, 0], runs[run, 1] = run_total, run_count
+                    run, run_total, run_count, run_words, waiting = run + 1, 0.0, 0, 0, False
+                word = hash_piece(data, start, at - start)
+                chance, size = _score(entries, floats, bits, word, specials[0], context, backoffs, size)
+                words += 1
+                total, count = total + chance, count + 1
+                run_total, run_count, run_words = run_total + chance, run_count + 1, run_words + 1
+                waiting = run_words == window
+            at += 1
+            if words:
+                chance, _ = _score(entries, floats, bits, specials[2], specials[0], context, backoffs, size)
+                total, count = total + chance, count + 1
+                run_total, run_count = run_total + chance, run_count + 1
+            if waiting:
+                runs[run, 0], runs[run, 1] = run_total, run_count
+                run, run_total, run_count, run_words = run + 1, 0.0, 0, 0
+        if window and run_words:
+            runs[run, 0], runs[run, 1] = run_total, run_count
+            run += 1
+        totals[row], tokens[row] = total, count
+        ends[row + 1] = run
+
+
+@njit(nogil=True, cache=True)
+def count_tokens(data: Any, offsets: Any, tokens: Any) -> None:
+    """Count what `score` scores: words, and ends of lines with a word; int64[n], written."""
+    for row in range(len(offsets) - 1):
+        at, end, count = offsets[row], offsets[row + 1], 0
+        while at < end:
+            stop = find_feed(data, at, end)
+            words, before = 0, True
+            for i in range(at, stop):
+                space = (data[i] == _BLANK) | ((data[i] >= _TAB) & (data[i] <= _RETURN)) | (data[i] == 0)
+                words += before & ~space
+                before = space
+            count += words + (words > 0)
+            at = stop + 1
+        tokens[row] = count
