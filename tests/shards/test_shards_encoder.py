@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from corpuskit.errors import CorpuskitError
 from corpuskit.shards import encoder as module
 from corpuskit.shards.encoder import Encoder, probes
-from corpuskit.shards.tokenizer import from_json, train
+from corpuskit.shards.tokenizer import from_json
+from corpuskit.shards.training import train
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog, and over 12 others " * 3,
