@@ -36,7 +36,7 @@ def _slot(keys: Array, key: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _before(count: Array, pair: Array, one: Any, other: Any) -> bool:
+def _before(count: Array, pair: Array, one: Any, other: Any) -> Any:
     """Whether entry `one` goes before entry `other`."""
     return count[one] > count[other] or (count[one] == count[other] and pair[one] < pair[other])
 
@@ -140,7 +140,7 @@ def merges(
     for token in range(tokens):
         text = content[starts[token] : starts[token] + sizes[token]]
         table[_content_slot(table, content, starts, sizes, text)] = token
-    used = len(content)
+    used: Any = len(content)
     left, right, made = np.empty(vocab_size, np.int32), np.empty(vocab_size, np.int32), np.empty(vocab_size, np.int32)
     found = 0
     first = True
@@ -179,7 +179,7 @@ def merges(
                     content = _grown(content, used + size)
                 content[used : used + size] = text
                 starts[tokens], sizes[tokens] = used, size
-                used += size
+                used += int(size)
                 table[place] = tokens
                 tokens += 1
             new = np.int32(table[place])
@@ -189,7 +189,7 @@ def merges(
             found += 1
             node = entry_head[entry]
             while node != -1:
-                w = np.int64(node_word[node])
+                w = int(node_word[node])
                 node = node_next[node]
                 begin, length = begins[w], lengths[w]
                 if changes + 4 * length > len(changed_key):

@@ -165,9 +165,8 @@ class Words:
         at = done = 0
         while True:
             columns = [getattr(self, name) for name in COLUMNS]
-            at, done, self.words, self.used = count(
-                data, ends, self._kinds, at, done, self._slots, *columns, self.words, self.arena, self.used
-            )
+            known = (self._slots, *columns, self.words, self.arena, self.used)
+            at, done, self.words, self.used = count(data, ends, self._kinds, at, done, *known)
             if done == len(ends):
                 return
             if self.words == len(self.hashes):
