@@ -9,7 +9,11 @@ from corpuskit.cli import main
 from corpuskit.shards import encoder, tokenizer
 from tests.core import builder
 
-MIX = """\
+RECIPE = """\
+name: small
+sources:
+  web:   {{read: jsonl, path: "raw/web/*"}}
+  books: {{read: jsonl, path: "raw/books/*"}}
 mix:
   weights: {{web: 0.5, books: 0.5}}
   tokens: {tokens}
@@ -19,8 +23,11 @@ mix:
 
 
 def recipe(folder: Path, tokenizer: str = "{train: {vocab_size: 300}}", tokens: str = "4k") -> str:
-    raw = builder.corpus(folder / "raw", files=1, rows=20)
-    return str(builder.recipe(folder, raw, extra=MIX.format(tokenizer=tokenizer, tokens=tokens)))
+    raw = folder / "raw"
+    if not raw.exists():  # files that are written again are other files
+        builder.corpus(raw, files=1, rows=20)
+    (folder / "recipe.yaml").write_text(RECIPE.format(tokenizer=tokenizer, tokens=tokens))
+    return str(folder / "recipe.yaml")
 
 
 @pytest.mark.parametrize(
