@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class CorpuskitError(Exception):
@@ -28,7 +29,7 @@ class CorpuskitError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
-    def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.message, self.hint)
 
 
@@ -40,6 +41,25 @@ class UsageError(CorpuskitError):
 
 class InputError(CorpuskitError):
     """A raw file cannot be read to its end, or changed while it was read; what came before it is not lost."""
+
+
+class DamagedFile(CorpuskitError):
+    """A file of a run is not what was written.
+
+    Args:
+        root, file: where it is: the root, and the path below it. how: what is wrong. maker: the unit that made it.
+    """
+
+    def __init__(self, root: str, file: str, how: str, maker: str) -> None:
+        by = f"; {maker} made it" if maker else ""
+        super().__init__(
+            f"{root}/{file} is damaged: {how}{by}",
+            f"corpuskit verify {root} --repair; the recipe's next run makes again what that removes",
+        )
+        self._told = (root, file, how, maker)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), self._told
 
 
 class UnitFailed(CorpuskitError):

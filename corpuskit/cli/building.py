@@ -41,8 +41,12 @@ def check_runnable(recipe: Recipe) -> None:
     """Refuse at once what would fail hours later.
 
     Raises:
-        UsageError: the recipe trains a model, and torch is not installed.
+        UsageError: the recipe trains a model, and torch is not installed; or its tokenizer is a file that is none.
     """
+    if recipe.mix is not None and isinstance(recipe.mix.tokenizer, str):
+        from corpuskit.cli.foretold import check_tokenizer
+
+        check_tokenizer(recipe)
     trains = "train:" if recipe.train is not None else "swarm:" if recipe.mix and recipe.mix.swarm else None
     if trains is not None:
         from importlib.util import find_spec
@@ -62,11 +66,19 @@ def peek(options: argparse.Namespace) -> None:
 def plan(options: argparse.Namespace) -> None:
     """Say what would run, and why."""
     from corpuskit.cli.announce import announce
+    from corpuskit.cli.foretold import check_budget, encoder
     from corpuskit.plan.planner import make
     from corpuskit.store.root import Root
 
     recipe = load_recipe(options)
-    text, data = announce(make(recipe, sample=options.sample), Root(root_of(options, recipe)))
+    check_runnable(recipe)
+    made, root = make(recipe, sample=options.sample), Root(root_of(options, recipe))
+    text, data = announce(made, root)
+    if recipe.mix is not None:
+        slow = encoder(recipe, made, root)
+        data["encoder"] = {"name": "tokenizers" if slow else "gigatoken", "why": slow}
+        text += f"\ntokens: `tokenizers` encodes, about fifty times slower than gigatoken: {slow}" * bool(slow)
+        check_budget(recipe, made, root)
     answer(options, text, data)
 
 
@@ -94,6 +106,10 @@ def run(options: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     root = Root(root_of(options, recipe))
     wanted = plan.until(options.until) if options.until is not None else set(plan.stages)
+    if recipe.mix is not None and "tokenizer" in wanted:
+        from corpuskit.cli.foretold import encoder
+
+        encoder(recipe, plan, root)  # a name on the hub is refused now, and not hours later
     if any(kind_of(plan.stages[name]).keeps for name in wanted):
         root.store.kept("checkpoints")  # refused now, and not hours later
     if options.pdb and options.unit is None:

@@ -110,6 +110,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
+    command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("--repair", action="store_true", help="remove what is damaged: the next run makes it again")
     command = verb(
         "mix",
         "mixing",

@@ -17,8 +17,10 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
+from corpuskit.core.checksum import CheckedFile, Damaged, check_file, file_sum, named_sum
 from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
+from corpuskit.errors import DamagedFile
 
 HISTORY = ("scored",)
 """Facts about how a unit was made and not about what it gave: they depend on what was stored before."""
@@ -44,7 +46,10 @@ class Part:
 
     Attributes:
         store, key: where it is.
+        digest: its SHA-256. sums: the CRC-32 of each of its blocks, which are checked when they are read; "" of a part
+            of before there were any, whose digest then is.
         publish: the path under the root where `seal` links it (`corpus/domain=web/<Work.key>.parquet`), or None.
+        maker: what to call the unit that committed it.
     """
 
     name: str
@@ -54,14 +59,35 @@ class Part:
     bytes: int
     digest: str
     publish: str | None = None
+    sums: str = field(default="", repr=False)
+    maker: str = field(default="", compare=False)
 
     def local(self) -> Path:
-        """A file of this machine with the whole content, to read until the unit ends."""
-        return self.store.local(self.key)
+        """A file of this machine with the whole content, checked, to read until the unit ends.
+
+        Raises:
+            DamagedFile: it is not what was committed.
+        """
+        path = self.store.local(self.key)
+        try:
+            check_file(path, self.sums, self.digest)
+        except Damaged as error:
+            raise self._damaged(str(error)) from None
+        return path
 
     def open(self) -> pa.NativeFile:
-        """The content opened for reading at any offset, of which no more is fetched than what is read."""
-        return self.store.open(self.key)
+        """The content opened for reading at any offset, of which about as much is fetched and checked as is read.
+
+        Raises:
+            DamagedFile: what is read is not what was committed; also later, when it is read.
+        """
+        if self.bytes and not self.sums:
+            self.local()
+            return self.store.open(self.key)
+        return pa.PythonFile(CheckedFile(self.store.open(self.key), self.bytes, self.sums, self._damaged), "r")
+
+    def _damaged(self, how: str) -> DamagedFile:
+        return DamagedFile(self.store.url, self.key, how, self.maker)
 
 
 @dataclass(frozen=True)
@@ -69,19 +95,21 @@ class Memo:
     """Values that are kept from run to run and stand in no receipt.
 
     What is in a file must follow from its name and its folder's alone: then it is right whoever wrote it and whenever,
-    and a unit gives the same whether it finds none, some or all of the files.
+    and a unit gives the same whether it finds none, some or all of the files. So one that is damaged is left out.
     """
 
     store: Store
     folder: str
 
     def files(self) -> list[Path]:
-        """Files of this machine with what is there, by name."""
-        return [self.store.local(key) for key in self.store.list(self.folder)]
+        """Files of this machine with what is there, by name, whose sums are those in their names."""
+        named = ((self.store.local(key), named_sum(key)) for key in self.store.list(self.folder))
+        return [path for path, sum_ in named if sum_ is not None and file_sum(path) == sum_]
 
     def put(self, name: str, file: Path) -> None:
-        """Keep a file of the unit's scratch folder."""
-        self.store.put_files({f"{self.folder}/{name}": file})
+        """Keep a file of the unit's scratch folder; its sum goes into its name."""
+        stem, dot, suffix = name.rpartition(".")
+        self.store.put_files({f"{self.folder}/{stem}.{file_sum(file)}{dot}{suffix}": file})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ when files change, thresholds move or documents are removed. Every run writes al
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.core.checksum import file_sum
 from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.kinds import Compared
@@ -42,14 +42,15 @@ class Known:
 
     def __init__(self, work: Work[Compared]) -> None:
         self._files: list[tuple[ArrayFile, ArrayFile]] = []
-        for path in work.memo(_folder(work)).files():
-            if not path.name.endswith("-key.npy"):
-                continue
-            beside = path.with_name(path.name.replace("-key.npy", "-jaccard.npy"))
-            try:
-                keys, jaccard = ArrayFile(path), ArrayFile(beside)
-            except (FileNotFoundError, ValueError):
+        whole = {path.name.partition(".")[0]: path for path in work.memo(_folder(work)).files()}
+        for name, path in whole.items():
+            beside = name.removesuffix("-key") + "-jaccard"
+            if not name.endswith("-key") or beside not in whole:
                 continue  # another run is filling the folder, or files are damaged: nothing is known of these
+            try:
+                keys, jaccard = ArrayFile(path), ArrayFile(whole[beside])
+            except (FileNotFoundError, ValueError):
+                continue
             if keys.shape == jaccard.shape:
                 self._files.append((keys, jaccard))
 
@@ -88,8 +89,8 @@ class Known:
             self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
         ) -> None:
             if kind is None:
-                self._sorter.save(self._put("key"), self._put("jaccard"))
-
-        def _put(self, name: str) -> Path:
-            publish = f"{_folder(self._work)}/{self._work.key}-{name}.npy"
-            return self._work.put(f"known_{name}", ".npy", publish=publish)
+                paths = {name: self._work.put(f"known_{name}", ".npy") for name in ("key", "jaccard")}
+                self._sorter.save(*paths.values())
+                for name, path in paths.items():  # by name and sum, as `Memo` looks for them
+                    publish = f"{_folder(self._work)}/{self._work.key}-{name}.{file_sum(path)}.npy"
+                    self._work.put(f"known_{name}", ".npy", publish=publish)

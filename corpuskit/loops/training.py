@@ -19,12 +19,15 @@ def train(work: Work[Training]) -> None:
 
     shards = work.scratch / "shards"
     shards.mkdir()
-    tokenizer = None
+    digests = {}
     for stage in ("mixture", "shards"):
         for receipt in work.receipts(stage):
             for part in receipt.parts.values():
                 if part.publish is not None and part.publish.startswith("shards/"):
-                    link_or_copy(part.local(), shards / Path(part.publish).name)
+                    name = Path(part.publish).name
+                    link_or_copy(work.store.local(part.key), shards / name)  # the trainer checks it at its first use
+                    digests[name] = {"sha256": part.digest}
+    (shards / "_manifest.json").write_text(json.dumps({"files": digests}))
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
     out = work.store.kept(f"checkpoints/{work.key}")
     config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}

@@ -15,7 +15,7 @@ from corpuskit.core.plan import Plan, Stage
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import CorpuskitError
 from corpuskit.store.publish import publish
-from corpuskit.store.root import Root
+from corpuskit.store.root import Root, described
 
 FOLDERS = {
     "corpus": ("corpus", "holdout", "dropped", "findings", "duplicates", "index"),
@@ -23,6 +23,8 @@ FOLDERS = {
     "swarm": ("swarm",),
 }
 """Published folders by what is sealed together; see `StageKind.seals`."""
+
+FILES = "files.parquet"
 
 
 def sealed_by(plan: Plan, name: str) -> list[Stage]:
@@ -45,9 +47,10 @@ def seal(plan: Plan, root: Root, name: str) -> bool:
     with root.store.sealing():
         if name == "corpus":
             check_conservation(books(root, stages))
-        changed = publish(root, stages, FOLDERS[name], {"recipe": plan.recipe, "plan": fingerprint(stages)})
+        facts: dict[str, Any] = {"recipe": plan.recipe, "plan": fingerprint(stages)}
         if name == "corpus":
-            _write_files(root, plan)
+            facts["beside"] = {FILES: described(_write_files(root, plan))}
+        changed = publish(root, stages, FOLDERS[name], facts)
     return changed > 0
 
 
@@ -93,7 +96,7 @@ def check_conservation(found: dict[str, Counter[str]]) -> None:
             )
 
 
-def _write_files(root: Root, plan: Plan) -> None:
+def _write_files(root: Root, plan: Plan) -> bytes:
     """`files.parquet`: from a block of document ids back to its raw file."""
     rows: dict[str, list[Any]] = {
         name: []
@@ -124,4 +127,6 @@ def _write_files(root: Root, plan: Plan) -> None:
     )
     written = pa.BufferOutputStream()
     pq.write_table(table, written, compression="zstd")
-    root.store.put("files.parquet", written.getvalue().to_pybytes())
+    content: bytes = written.getvalue().to_pybytes()
+    root.store.put(FILES, content)
+    return content

@@ -78,10 +78,10 @@ class Encoder:
 
     def _begin(self) -> str | None:
         """Make the encoder anew, or say why it cannot be."""
-        try:
-            import gigatoken
-        except ImportError:
-            return "gigatoken is not installed"
+        if (why := missing()) is not None:
+            return why
+        import gigatoken
+
         described = json.loads(self._loaded.content)
         # without them their text is ordinary text
         described["added_tokens"] = [token for token in described["added_tokens"] if not token["special"]]
@@ -124,6 +124,15 @@ class Encoder:
         made = self._fast.encode_batch(awkward.Array(column), parallel=False).layout
         borders = np.asarray(made.offsets, np.int64)
         return np.asarray(made.content.data)[borders[0] : borders[-1]].astype(np.int32), np.diff(borders)
+
+
+def missing() -> str | None:
+    """Why there is no gigatoken; None if there is."""
+    try:
+        import gigatoken  # noqa: F401
+    except ImportError:
+        return "gigatoken is not installed"
+    return None
 
 
 SPANS = (

@@ -32,7 +32,8 @@ from corpuskit.shards.pack import PIECE, Blocks, write_best_fit
 from corpuskit.shards.plan import Indices, Plan, train_files
 from corpuskit.shards.sample import SAMPLE_BYTES, Sample
 from corpuskit.shards.stream import Domain, TokenPart, write_documents
-from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load, train
+from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load
+from corpuskit.shards.training import train
 from corpuskit.shards.write import write_shard
 
 ROWS = 256

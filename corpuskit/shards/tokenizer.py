@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from corpuskit.errors import CorpuskitError, UsageError
 
@@ -170,29 +170,3 @@ def load(reference: str) -> LoadedTokenizer:
         hint = "download its tokenizer.json and name that file, or train one: tokenizer: {train: {vocab_size: 32000}}"
         raise UsageError(msg, hint) from None
     return from_json(fetched.to_str(), reference)
-
-
-def train(texts: Iterable[str], vocab_size: int) -> LoadedTokenizer:
-    """Train a byte-level BPE (Sennrich et al. 2016; bytes and word pattern of GPT-2) with the end token as number 0.
-
-    Lossless: any text decodes to itself. Equal texts give an equal tokenizer, on any number of threads. The vocabulary
-    is smaller than `vocab_size` where no more pair occurs twice.
-
-    Raises:
-        UsageError: `vocab_size` has no room for the 256 bytes and the end token.
-    """
-    if vocab_size < 257:
-        msg = f"vocab_size {vocab_size} is too small: 256 bytes and the end token need 257"
-        raise UsageError(msg)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=2,
-        special_tokens=[END],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return from_json(tokenizer.to_str(), "the trained tokenizer")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
+from corpuskit.core.checksum import with_sum
 from corpuskit.core.plan import Stage
 from corpuskit.core.work import Part
 from corpuskit.store.root import MANIFEST, Root
@@ -49,5 +49,5 @@ def _fill(root: Root, folder: str, parts: dict[str, Part], facts: dict[str, Any]
     files = {
         rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest} for rest, part in sorted(parts.items())
     }
-    store.put(manifest, json.dumps({"files": files, **facts}, indent=1, sort_keys=True).encode())
+    store.put(manifest, with_sum(dict(sorted({"files": files, **facts}.items()))))
     return len(missing) + len(older)

@@ -1,11 +1,12 @@
 """The root of a run: receipts and parts of units, and the folders that `seal` publishes for people.
 
 Readers trust receipts, never listings. A receipt is put last and atomically, and only if none is there: so a receipt
-exists if and only if its parts are complete.
+exists if and only if its parts are complete. A receipt that is damaged is none: its unit runs again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -16,14 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from corpuskit.core.checksum import Damaged, digests, parse_record, with_sum
 from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
 from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
-from corpuskit.errors import UsageError
+from corpuskit.errors import DamagedFile, UsageError
 from corpuskit.store.local import LocalStore
 from corpuskit.store.objects import ObjectStore
 
@@ -81,7 +81,7 @@ class Root:
         if key not in known:
             try:
                 known[key] = self._parse(stage, folder, self.store.get(_receipt_key(folder, key)))
-            except FileNotFoundError:
+            except (FileNotFoundError, Damaged):
                 return None
         if self._stands(known[key], stage):
             return known[key]
@@ -97,12 +97,7 @@ class Root:
         return all(self.store.size(part.key) == part.bytes for part in found.parts.values())
 
     def _parse(self, stage: Stage, folder: str, content: bytes) -> Receipt:
-        data = orjson.loads(content)
-        parts = {
-            name: Part(name, self.store, f"stages/{folder}/parts/{part.pop('file')}", **part)
-            for name, part in data.pop("parts").items()
-        }
-        return Receipt(stage=stage.name, unit=0, parts=parts, **data)
+        return parse_receipt(self.store, stage.name, folder, content)
 
     def _look(self, stage: Stage) -> list[Receipt | None]:
         """The receipts of all units of a stage: one listing (of parts too, whose sizes a bucket's store remembers)."""
@@ -112,7 +107,8 @@ class Root:
         listed = [key for key in wanted if key in there]
         for key, content in zip(listed, self.store.get_all(listed), strict=True):
             if content is not None:
-                known[wanted[key]] = self._parse(stage, stage.folder, content)
+                with contextlib.suppress(Damaged):
+                    known[wanted[key]] = self._parse(stage, stage.folder, content)
         return [self.receipt(stage, number) if unit.key in known else None for number, unit in enumerate(stage.units)]
 
     def receipts(self, stage: Stage) -> list[Receipt]:
@@ -140,11 +136,10 @@ class Root:
         parts, files = {}, {}
         for name, (path, publish, rows) in sorted(work.pending.items()):
             file = f"{unit.key}-{path.name}"
-            with path.open("rb") as stream:
-                sha = hashlib.file_digest(stream, "sha256").hexdigest()
+            sha, sums = digests(path)
             size = path.stat().st_size
             files[f"stages/{stage.folder}/parts/{file}"] = path
-            parts[name] = {"file": file, "rows": rows, "bytes": size, "digest": sha, "publish": publish}
+            parts[name] = {"file": file, "rows": rows, "bytes": size, "digest": sha, "sums": sums, "publish": publish}
         self.store.put_files(files)
         receipt = {
             "key": unit.key,
@@ -173,8 +168,8 @@ class Root:
         for name, part in sorted(earlier.parts.items()):
             file = f"{unit.key}-{part.key.rpartition('/')[2].removeprefix(f'{earlier.key}-')}"
             copies[f"stages/{stage.folder}/parts/{file}"] = part.key
-            about = {"rows": part.rows, "bytes": part.bytes, "digest": part.digest, "publish": part.publish}
-            parts[name] = {"file": file, **about}
+            about = ("rows", "bytes", "digest", "sums", "publish")
+            parts[name] = {"file": file, **{field: getattr(part, field) for field in about}}
         try:
             self.store.copy_all(copies)
         except FileNotFoundError:
@@ -204,18 +199,17 @@ class Root:
     def _put_receipt(self, stage: Stage, receipt: dict[str, Any], *, stands: bool) -> None:
         """Put a receipt; one that stands is left alone, one whose parts are gone is replaced."""
         key = _receipt_key(stage.folder, receipt["key"])
-        content = orjson.dumps(receipt, option=orjson.OPT_INDENT_2)
+        content = with_sum(receipt)
         if not self.store.put_new(key, content) and not stands:
             self.store.put(key, content)
         self._receipts.get(stage.folder, {}).pop(receipt["key"], None)
 
     def manifest(self, folder: str) -> dict[str, Any]:
-        """What a published folder says of itself; nothing if it is not there, or is being filled."""
+        """What a published folder says of itself; nothing if it is not there, is damaged, or is being filled."""
         try:
-            found: dict[str, Any] = orjson.loads(self.store.get(f"{folder}/{MANIFEST}"))
-        except FileNotFoundError:
+            return parse_record(self.store.get(f"{folder}/{MANIFEST}"))
+        except (FileNotFoundError, Damaged):
             return {}
-        return found
 
     def runs(self) -> list[str]:
         """The folders of all runs, `runs/<time>`, the first one first."""
@@ -238,8 +232,15 @@ class Root:
         return self.plan_of(found[-1]) if found else None
 
     def plan_of(self, run: str) -> Plan:
-        """The plan of a run."""
-        return Plan.parse(self.store.get(f"{run}/plan.json").decode())
+        """The plan of a run.
+
+        Raises:
+            DamagedFile: it is not what was written.
+        """
+        content, said = self.store.get(f"{run}/plan.json"), self.manifest(run).get("files", {})
+        if said and described(content) != said["plan.json"]:
+            raise DamagedFile(self.url, f"{run}/plan.json", "it is not what was written", "")
+        return Plan.parse(content.decode())
 
     def require_plan(self) -> Plan:
         """The plan of the last run.
@@ -262,9 +263,13 @@ class Root:
             folder = f"runs/{stamp}-{attempt:03d}"
             if self.store.put_new(f"{folder}/recipe.yaml", recipe_text.encode()):
                 break
-        self.store.put(f"{folder}/resolved.yaml", resolved.encode())
-        self.store.put(f"{folder}/env.json", json.dumps(_environment(), indent=1).encode())
-        self.store.put(f"{folder}/plan.json", plan.dump().encode())
+        said = {"resolved.yaml": resolved, "env.json": json.dumps(_environment(), indent=1), "plan.json": plan.dump()}
+        for name, text in said.items():
+            self.store.put(f"{folder}/{name}", text.encode())
+        contents = {name: text.encode() for name, text in {"recipe.yaml": recipe_text, **said}.items()}
+        self.store.put(
+            f"{folder}/{MANIFEST}", with_sum({"files": {name: described(contents[name]) for name in contents}})
+        )
         return folder
 
     def refuse_other(self, before: Plan | None, plan: Plan) -> None:
@@ -301,6 +306,29 @@ class Root:
             if self.store.size(key) is None:
                 content = json.dumps(plan.described(stage.name), indent=1, sort_keys=True)
                 self.store.put_new(key, content.encode())
+
+
+def parse_receipt(store: Store, stage: str, folder: str, content: bytes) -> Receipt:
+    """The receipt of a unit of a stage, in the folder of any plan's; its number is 0.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    data = parse_record(content)
+    try:
+        maker = f"the unit `{data['label']}` of `{stage}`"
+        parts = {
+            name: Part(name, store, f"stages/{folder}/parts/{part.pop('file')}", maker=maker, **part)
+            for name, part in data.pop("parts").items()
+        }
+        return Receipt(stage=stage, unit=0, parts=parts, **data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"it is not a receipt: {error!r}") from None
+
+
+def described(content: bytes) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _receipt_key(folder: str, key: str) -> str:

@@ -6,6 +6,7 @@ are checked before they are used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from torch import Tensor
 from corpuskit.errors import InputError, UsageError
 
 IGNORE = -100
+
+MEND = "corpuskit verify ROOT --repair, then corpuskit run RECIPE --root ROOT makes it again"
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,18 @@ class Batch:
 
 
 class ShardFile:
-    """One `.bin` and its sidecar; `sequences` of `seq_len` + 1 little-endian tokens."""
+    """One `.bin` and its sidecar; `sequences` of `seq_len` + 1 little-endian tokens.
 
-    def __init__(self, folder: Path, entry: dict[str, Any], index: dict[str, Any]) -> None:
+    `checked`: whether it was compared with its digests, see `corpuskit.train.checked`.
+    """
+
+    def __init__(
+        self, folder: Path, entry: dict[str, Any], index: dict[str, Any], digests: dict[str, str] | None = None
+    ) -> None:
         self.path = folder / entry["file"]
         self.sidecar = folder / entry["sidecar"]
+        self.sha256, self.sidecar_sha256 = ((digests or {}).get(entry[name]) for name in ("file", "sidecar"))
+        self.checked = False
         self.sequences: int = entry["sequences"]
         self.length: int = entry.get("seq_len", index["seq_len"]) + 1
         self.vocab_size: int = index["vocab_size"]
@@ -128,6 +138,11 @@ class Split:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    def between(self, start: int, stop: int) -> list[ShardFile]:
+        """The files that hold sequences [start, stop)."""
+        first, last = (int(np.searchsorted(self.starts, place, side="right")) - 1 for place in (start, stop - 1))
+        return self.files[first : last + 1]
+
     def batch(self, sequences: Sequence[int], rows: int) -> Batch:
         """Read these sequences, padded with masked rows to `rows`.
 
@@ -153,12 +168,16 @@ class Shards:
 
     def __init__(self, folder: Path, mask: str) -> None:
         path = folder / "index.json"
+        digests = _digests(folder)
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+            index = json.loads(content)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "`shards` is the folder that `mix` wrote") from None
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}", "write the shards again") from None
+        if digests and digests.get(path.name) != hashlib.sha256(content).hexdigest():
+            raise InputError(f"{path} is damaged: its SHA-256 is not the one in _manifest.json", MEND)
         wanted = {"format", "dtype", "seq_len", "vocab_size", "tokenizer", "train", "validation", "fingerprint"}
         if index.get("format") not in (1, 2) or index.get("dtype") not in ("uint16", "int32") or wanted - set(index):
             raise InputError(f"{path}: not an index of shards of format 1 or 2", "write the shards again")
@@ -171,14 +190,27 @@ class Shards:
         self.fingerprint: str = index["fingerprint"]
         phases = groupby(index["train"], lambda entry: (entry.get("phase", 0), entry.get("seq_len", self.seq_len)))
         self.train = [
-            Split([ShardFile(folder, entry, index) for entry in entries], seq_len, mask)
+            Split([ShardFile(folder, entry, index, digests) for entry in entries], seq_len, mask)
             for (_, seq_len), entries in phases
         ]
         held_out = sorted(index["validation"].items())
         self.validation = {
-            name: Split([ShardFile(folder, entry, index)], self.seq_len, mask) for name, entry in held_out
+            name: Split([ShardFile(folder, entry, index, digests)], self.seq_len, mask) for name, entry in held_out
         }
         self.bytes: dict[str, int] = {name: entry["bytes"] for name, entry in held_out}
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file by its name, from the folder's manifest; nothing where there is none."""
+    path = folder / "_manifest.json"
+    try:
+        return {name: entry["sha256"] for name, entry in json.loads(path.read_bytes())["files"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is damaged: {error!r}", "corpuskit verify ROOT --repair, then run the recipe"
+        ) from None
 
 
 def share(start: int, stop: int, rank: int, size: int) -> tuple[range, int]:

@@ -8,6 +8,7 @@ from typing import TypedDict
 import torch
 from torch import nn
 
+from corpuskit.train.checked import check
 from corpuskit.train.data import Shards, share
 from corpuskit.train.parallel import World
 
@@ -31,6 +32,7 @@ def evaluate(model: nn.Module, shards: Shards, group: World, micro_batch: int, l
 @torch.no_grad()
 def _score(model: nn.Module, shards: Shards, name: str, group: World, micro_batch: int, limit: int | None) -> Score:
     split = shards.validation[name]
+    check(split.files, group)
     count = min(len(split), len(split) if limit is None else limit)
     summed, valid = torch.zeros((), dtype=torch.float64, device=group.device), 0
     for start in range(0, count, micro_batch * group.size):

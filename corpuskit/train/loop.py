@@ -7,7 +7,7 @@ import fcntl
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
+from corpuskit.train.checked import check
 from corpuskit.train.config import Budget, Step, TrainConfig, budget
 from corpuskit.train.data import Batch, Shards, share
 from corpuskit.train.evaluate import evaluate
@@ -138,12 +139,17 @@ def _batches(
         parts = batch.micro_batches(micro_batch * shards.seq_len // split.seq_len, group.device)
         return step, now, Ready(parts, batch.valid)
 
+    def submit(step: int) -> Future[tuple[int, Step, Ready]]:
+        now = plan.step(step)
+        check(shards.train[now.phase].between(now.sequences.start, now.sequences.stop), group)
+        return reader.submit(read, step)
+
     with ThreadPoolExecutor(1, initializer=use, initargs=(group.device,)) as reader:
-        ahead = reader.submit(read, steps[0]) if steps else None
+        ahead = submit(steps[0]) if steps else None
         for step in steps:
             assert ahead is not None
             ready = ahead.result()
-            ahead = reader.submit(read, step + 1) if step + 1 in steps else None
+            ahead = submit(step + 1) if step + 1 in steps else None
             yield ready
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from corpuskit.core.checksum import file_sum
 from corpuskit.core.work import Work
 from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.known import Known
@@ -200,16 +201,28 @@ def test_known_similarities_whose_files_are_damaged_are_not_known(tmp_path: Path
     folder = tmp_path / "index" / "edges" / "word-3"
     folder.mkdir(parents=True)
     keys = np.arange(100, dtype=np.uint64)
-    np.save(folder / "one-key.npy", keys)
-    np.save(folder / "one-jaccard.npy", keys / 200)
-    whole = (folder / f"one-{name}.npy").read_bytes()
-    np.save(folder / "two-key.npy", keys[50:])
-    np.save(folder / "two-jaccard.npy", keys[50:] / 200)
+    values = {"one-key": keys, "one-jaccard": keys / 200, "two-key": keys[50:], "two-jaccard": keys[50:] / 200}
+    for stem, array in values.items():
+        np.save(folder / f"{stem}.npy", array)
+        (folder / f"{stem}.npy").rename(folder / f"{stem}.{file_sum(folder / f'{stem}.npy')}.npy")
+    (damaged,) = folder.glob(f"one-{name}.*")
+    whole = damaged.read_bytes()
     shapes = [np.lib.format.magic(1, 0) + whole[8:].replace(b"(100,)", b"( 99,)", 1), b"not an array"]
-    for content in (whole, b"", whole[:5], whole[:100], whole[:128], whole[:500], whole[:-8], *shapes, None):
-        (folder / f"one-{name}.npy").unlink()
+    for content in (
+        whole,
+        b"",
+        whole[:5],
+        whole[:100],
+        whole[:128],
+        whole[:500],
+        whole[:-8],
+        whole[:-9] + b"\xff" + whole[-8:],
+        *shapes,
+        None,
+    ):
+        damaged.unlink()
         if content is not None:
-            (folder / f"one-{name}.npy").write_bytes(content)
+            damaged.write_bytes(content)
         found, jaccard = known(tmp_path).look(np.arange(120, dtype=np.uint64))
         assert found.tolist() == [(content is whole or i >= 50) and i < 100 for i in range(120)]
         assert (jaccard[found] == np.flatnonzero(found) / 200).all()
@@ -230,7 +243,7 @@ def known(root: Path) -> Known:
 def test_known_similarities_that_are_damaged_are_not_used(raw: Path, tmp_path: Path) -> None:
     root, path = tmp_path / "root", recipe(tmp_path, raw)
     build(path, root)
-    found = [file for file in root.glob("index/edges/*/*-jaccard.npy") if file.stat().st_size > 200]
+    found = [file for file in root.glob("index/edges/*/*-jaccard.*.npy") if file.stat().st_size > 200]
     assert found
     for file in found:
         content = file.read_bytes()

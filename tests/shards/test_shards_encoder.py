@@ -1,5 +1,6 @@
 """What gigatoken gives equals what `tokenizers` gives, number by number; else `tokenizers` encodes alone."""
 
+import json
 import sys
 
 import numpy as np
@@ -12,7 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from corpuskit.errors import CorpuskitError
 from corpuskit.shards import encoder as module
 from corpuskit.shards.encoder import Encoder, probes
-from corpuskit.shards.tokenizer import from_json, train
+from corpuskit.shards.tokenizer import from_json
+from corpuskit.shards.training import train
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog, and over 12 others " * 3,
@@ -106,3 +108,45 @@ def test_text_of_the_end_token_is_text_and_an_end_token_of_text_is_refused():
     eos = TRAINED.eos
     numbers, _ = FAST.encode(np.zeros(1, np.uint64), pa.array(["a<|endoftext|>b"]))
     assert eos not in numbers
+
+
+def raised(by):
+    """The trained tokenizer with numbers that are larger by so many, below which are tokens that no text gives."""
+    told = json.loads(TRAINED.content)
+    vocab = told["model"]["vocab"]
+    told["model"]["vocab"] = {f"\u4e00{number}": number for number in range(1, by + 1)}
+    told["model"]["vocab"] |= {token: number + by * (number > 0) for token, number in vocab.items()}
+    return from_json(json.dumps(told), "raised")
+
+
+@pytest.mark.parametrize("by", [65_500, (1 << 17) + 5])
+def test_large_vocabularies(by):
+    loaded = raised(by)
+    large = Encoder(loaded, 1 << 30)
+    assert loaded.vocab_size == TRAINED.vocab_size + by
+    assert large.why_slow is None
+    assert both([*TEXTS, *probes(), "", None], large, loaded)
+    numbers, _ = large.encode(np.zeros(1, np.uint64), pa.array([TEXTS[0]]))
+    assert numbers.max() > by
+
+
+PIECES = [
+    "<|endoftext|>",
+    "<|endoftext|",
+    "</s>",
+    " ",
+    "\n\n",
+    "\u200d",
+    "e\u0301",
+    "\ufeff",
+    "\U0001f469\u200d\U0001f467",
+    "'ll",
+    "\0",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 3000))
+@settings(max_examples=60, deadline=None)
+def test_odd_pieces_and_long_documents(pieces, times):
+    """Special tokens inside of text, joiners, marks; up to some hundred thousand characters in one document."""
+    assert both(["".join(pieces), "".join(pieces) * (times // 100), "x".join(pieces), "a" * times])

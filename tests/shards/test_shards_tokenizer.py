@@ -17,14 +17,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.shards import tokenizer
 from corpuskit.shards.sample import Sample
-from corpuskit.shards.tokenizer import END, from_json, load, train
+from corpuskit.shards.tokenizer import END, from_json, load
+from corpuskit.shards.training import train
 
 TEXTS = documents(1, 150)
 TRAINED = train(TEXTS, 320)
 
 IN_A_PROCESS = """
 import sys
-from corpuskit.shards.tokenizer import train
+from corpuskit.shards.training import train
 generator = __import__("numpy").random.default_rng(0)
 texts = [" ".join("".join(generator.choice(list("abcdeé東"), 5)) for _ in range(200)) for _ in range(200)]
 print(train(texts, 2000).sha256)

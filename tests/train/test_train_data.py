@@ -1,5 +1,6 @@
 """What the trainer reads: every sequence once whatever the number of processes; padding and documents masked."""
 
+import hashlib
 import itertools
 import json
 import shutil
@@ -15,6 +16,7 @@ from small_shards import write_shards
 torch = pytest.importorskip("torch", reason="the trainer needs torch, which is not installed")
 
 from corpuskit.errors import InputError, UsageError  # noqa: E402
+from corpuskit.train.checked import check  # noqa: E402
 from corpuskit.train.data import IGNORE, Shards, share  # noqa: E402
 
 
@@ -105,4 +107,56 @@ def test_each_phase_is_a_split_of_its_own_length(tmp_path):
 def test_an_index_without_train_files_is_refused(tmp_path):
     folder = write_shards(tmp_path, phases=[])
     with pytest.raises(InputError, match="names no file to train on"):
+        Shards(folder, "document")
+
+
+def sealed(folder):
+    """Write the manifest that says what the files are."""
+    files = {path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in folder.iterdir()}
+    (folder / "_manifest.json").write_text(json.dumps({"files": files}))
+    return folder
+
+
+class Group:
+    """Both processes of a group in one: `total` has heard of the other one's finding."""
+
+    size = 2
+
+    def __init__(self, rank, others=0.0):
+        self.rank, self.others, self.asked = rank, others, 0
+
+    def total(self, value):
+        self.asked += 1
+        return [value + self.others]
+
+
+@pytest.mark.parametrize("name", ["train-00001.bin", "train-00001.docs.parquet"])
+def test_a_shard_is_checked_before_its_first_use_by_one_process(shards, tmp_path, name):
+    folder = sealed(shutil.copytree(shards, tmp_path / "s"))
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    split = Shards(folder, "document").train[0]
+    first = split.files[0].sequences
+    groups = [Group(0), Group(1)]
+    for group in groups:
+        split.files[0].checked = False
+        check(split.between(0, first), group)
+        check(split.between(1, first), group)
+        assert group.asked == 1
+    finders = []
+    for group in (Group(0, others=1.0), Group(1, others=1.0)):
+        with pytest.raises(InputError, match="verify ROOT --repair") as found:
+            check(split.between(first - 1, first + 1), group)
+        finders.append(name in str(found.value))
+    assert sorted(finders) == [False, True]
+
+
+def test_a_damaged_index_or_manifest_is_refused(shards, tmp_path):
+    folder = sealed(shutil.copytree(shards, tmp_path / "s"))
+    (folder / "index.json").write_text((folder / "index.json").read_text().replace("97", "98"))
+    with pytest.raises(InputError, match=r"index\.json is damaged"):
+        Shards(folder, "document")
+    (folder / "_manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"_manifest\.json is damaged"):
         Shards(folder, "document")
