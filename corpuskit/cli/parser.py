@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("trace", "diff", "explore", "export", "remove", "gc")
+NOT_YET = ("trace", "diff", "explore", "remove", "gc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,6 +110,15 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
+    command = verb("export", "exporting", "write a run in the format of another tool, by links where the bytes are its own")
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument(
+        "--format",
+        required=True,
+        metavar="FORMAT",
+        help="of the tokens: megatron, datatrove, olmo; of the mixed shards: nanogpt, mds; of the corpus: hf, webdataset",
+    )
+    command.add_argument("--to", type=Path, required=True, metavar="DIR", help="a folder that is not there, or is empty")
     command = verb(
         "mix",
         "mixing",
