@@ -20,7 +20,9 @@ def export(options: argparse.Namespace) -> None:
 def _said(record: dict[str, Any]) -> str:
     from corpuskit.core.tables import size, table
 
-    numbers = [name for name in ("sequences", "documents", "tokens", "bytes") if any(name in row for row in record["counts"])]
+    numbers = [
+        name for name in ("sequences", "documents", "tokens", "bytes") if any(name in row for row in record["counts"])
+    ]
     total = {name: sum(row.get(name, 0) for row in record["counts"]) for name in numbers}
     rows = [
         [row["split"], row["domain"], *(f"{row[name]:,}" if name in row else "" for name in numbers)]

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.errors import InputError, UsageError
 from corpuskit.explore.stats import domain_table
+from corpuskit.exports.target import Target
 from corpuskit.run.seal import unsealed
 from corpuskit.shards import megatron
 from corpuskit.shards.plan import Plan, train_files
@@ -111,14 +112,19 @@ class Tokens:
     """The token files of a run.
 
     Attributes:
-        about: the content of `tokens/manifest.json`.
-        tokenizer: the path of `tokenizer.json`.
+        folder: `tokens/`.
+        about: the content of its `manifest.json`.
         files: in the order of the manifest.
     """
 
+    folder: Path
     about: dict[str, Any]
-    tokenizer: Path
     files: list[TokenFile]
+
+    def link_about(self, into: Target) -> None:
+        """Put beside the tokens what they are: their tokenizer, and its vocabulary, end token and type in `manifest.json`."""
+        for name in ("tokenizer.json", "manifest.json"):
+            into.link(self.folder / name, name)
 
 
 def open_tokens(root: Root) -> Tokens:
@@ -128,7 +134,7 @@ def open_tokens(root: Root) -> Tokens:
         InputError: a file is missing, or is not what the manifest says.
     """
     about, folder = _manifest(root), root.path / "tokens"
-    return Tokens(about, folder / "tokenizer.json", [_token_file(root, about, part) for part in about["parts"]])
+    return Tokens(folder, about, [_token_file(root, about, part) for part in about["parts"]])
 
 
 def _token_file(root: Root, about: dict[str, Any], part: dict[str, Any]) -> TokenFile:

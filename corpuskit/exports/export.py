@@ -61,7 +61,11 @@ def _check(root: Root, holds: str, target: Target) -> None:
     wanted = said(root, holds)
     for (split, domain), counts in sorted(wanted.items()):
         found = target.counts.get((split, domain), {})
-        wrong = [f"{found.get(name, 0):,} of {count:,} {name}" for name, count in counts.items() if found.get(name, 0) != count]
+        wrong = [
+            f"{found.get(name, 0):,} of {count:,} {name}"
+            for name, count in counts.items()
+            if found.get(name, 0) != count
+        ]
         if wrong:
             raise CorpuskitError(
                 f"{split} of `{domain}` came out with {', '.join(wrong)} of {root.url}; nothing was exported",

@@ -25,7 +25,7 @@ def export(root: Root, into: Target) -> None:
         count = file.counts["tokens"]
         into.write(f"{file.place}.ds.metadata", f"tokenizer.json|{size}\n{count}\n{_rounded(count)}")
         into.count(file.split, file.domain, **file.counts)
-    into.link(tokens.tokenizer, "tokenizer.json")
+    tokens.link_about(into)
 
 
 def _rounded(count: float) -> str:

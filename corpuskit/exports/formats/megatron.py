@@ -38,4 +38,4 @@ def export(root: Root, into: Target) -> None:
         if weight > 0:
             blend[split] += [repr(weight), str(into.final.resolve() / file.place)]
     into.write("data_args.json", json.dumps(blend, indent=1))
-    into.link(tokens.tokenizer, "tokenizer.json")
+    tokens.link_about(into)

@@ -32,7 +32,7 @@ def export(root: Root, into: Target) -> None:
         into.link(file.bin, f"{file.place}.npy")
         into.new(f"{file.place}.csv.gz").write_bytes(_documents(file))
         into.count(file.split, file.domain, **file.counts)
-    into.link(tokens.tokenizer, "tokenizer.json")
+    tokens.link_about(into)
 
 
 def _documents(file: TokenFile) -> bytes:
@@ -41,7 +41,13 @@ def _documents(file: TokenFile) -> bytes:
     doc = pq.read_table(file.docs, columns=["doc"])["doc"].combine_chunks()
     domain = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(end), np.int32)), pa.array([file.domain]))
     table = pa.table(
-        {"start": end - file.lengths, "end": end, "id": doc, "source": domain.cast(pa.string()), "line": range(len(end))}
+        {
+            "start": end - file.lengths,
+            "end": end,
+            "id": doc,
+            "source": domain.cast(pa.string()),
+            "line": range(len(end)),
+        }
     )
     written = io.BytesIO()
     with gzip.GzipFile(fileobj=written, mode="wb", mtime=0) as stream:
