@@ -110,9 +110,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
-    command = verb(
-        "export", "exporting", "write a run in the format of another tool, by links where the bytes are its own"
-    )
+    command = verb("export", "exporting", "write a run in the format of another tool, by links where possible")
     command.add_argument("root", metavar="ROOT")
     command.add_argument(
         "--format",

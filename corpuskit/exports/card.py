@@ -25,6 +25,15 @@ SHOWN = 10
 """Licences of a domain that are listed, the most frequent first; the others are counted together."""
 
 
+_ABOUT = """\
+Each domain is a configuration. `train` is the corpus; `validation` was held out before anything was trained on it. A
+document has a number (`doc`), its text, the columns of its source and its signals."""
+
+_FILES = """\
+`files.parquet` names every raw file with its size and SHA-256, and the blocks of document numbers that came from it:
+the upper 44 bits of `doc` are the block, the lower 20 the record in it."""
+
+
 @dataclass
 class Split:
     """Files of one split of a domain: documents, bytes of the columns before compression, and bytes of the files."""
@@ -67,8 +76,8 @@ class Card:
         """A sentence for catalogues."""
         kept = sum(row.bytes for row in self.domains)
         return (
-            f"A text corpus of {self.documents:,} documents in {len(self.splits)} domains, {size(kept)} of text to train "
-            f"on, built with corpuskit from the recipe `{self.recipe}`."
+            f"A text corpus of {self.documents:,} documents in {len(self.splits)} domains, {size(kept)} of text to "
+            f"train on, built with corpuskit from the recipe `{self.recipe}`."
         )
 
     def render(self) -> str:
@@ -111,8 +120,7 @@ class Card:
             f"# {self.recipe}",
             self.description(),
             f'```python\nfrom datasets import load_dataset\n\nload_dataset("PATH", "{first}", split="train")\n```',
-            "Each domain is a configuration. `train` is the corpus; `validation` was held out before anything was trained on "
-            "it. A document has a number (`doc`), its text, the columns of its source and its signals.",
+            _ABOUT,
             "## Domains",
             self._domains(),
             "## Licences",
@@ -120,24 +128,32 @@ class Card:
             self._licenses(),
             "## Sources",
             self._sources(),
-            "`files.parquet` names every raw file with its size and SHA-256, and the blocks of document numbers that came from "
-            "it: the upper 44 bits of `doc` are the block, the lower 20 the record in it.",
+            _FILES,
             "## Lineage",
-            f"Built on {self.made} by the recipe below (`recipe.yaml`); plan `{self.plan}`; "
-            + ", ".join(f"{name} {version}" for name, version in self.versions.items())
-            + ".",
+            self._lineage(),
             f"````yaml\n{self.text.rstrip()}\n````",
         ]
 
+    def _lineage(self) -> str:
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"Built on {self.made} by the recipe below (`recipe.yaml`); plan `{self.plan}`; {versions}."
+
     def _domains(self) -> str:
-        head = ("domain", "records read", "unreadable", "empty", "dropped by rules", "exact duplicates")
-        head += ("near duplicates", "contaminated", "held out", "kept", "bytes kept", "tokens")
-        rows = [
-            (row.domain, row.read, row.unreadable, row.empty, row.dropped, row.exact, row.near)
-            + (row.contaminated, row.held_out, row.kept, row.bytes, row.tokens)
-            for row in self.domains
-        ]
-        return _markdown(head, rows)
+        columns = {
+            "records read": "read",
+            "unreadable": "unreadable",
+            "empty": "empty",
+            "dropped by rules": "dropped",
+            "exact duplicates": "exact",
+            "near duplicates": "near",
+            "contaminated": "contaminated",
+            "held out": "held_out",
+            "kept": "kept",
+            "bytes kept": "bytes",
+            "tokens": "tokens",
+        }
+        rows = [(row.domain, *(getattr(row, name) for name in columns.values())) for row in self.domains]
+        return _markdown(("domain", *columns), rows)
 
     def _licenses(self) -> str:
         rows: list[tuple[Any, ...]] = []

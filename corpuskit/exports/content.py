@@ -122,7 +122,7 @@ class Tokens:
     files: list[TokenFile]
 
     def link_about(self, into: Target) -> None:
-        """Put beside the tokens what they are: their tokenizer, and its vocabulary, end token and type in `manifest.json`."""
+        """Put beside the tokens their tokenizer, and `manifest.json`: vocabulary, end token, type."""
         for name in ("tokenizer.json", "manifest.json"):
             into.link(self.folder / name, name)
 

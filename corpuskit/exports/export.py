@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,8 @@ def _check(root: Root, holds: str, target: Target) -> None:
     """
     wanted = said(root, holds)
     for (split, domain), counts in sorted(wanted.items()):
-        found = target.counts.get((split, domain), {})
-        wrong = [
-            f"{found.get(name, 0):,} of {count:,} {name}"
-            for name, count in counts.items()
-            if found.get(name, 0) != count
-        ]
+        found = target.counts.get((split, domain), Counter[str]())
+        wrong = [f"{found[name]:,} of {count:,} {name}" for name, count in counts.items() if found[name] != count]
         if wrong:
             raise CorpuskitError(
                 f"{split} of `{domain}` came out with {', '.join(wrong)} of {root.url}; nothing was exported",

@@ -84,7 +84,7 @@ def earlier(final: Path, form: str, content: str) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def filling(final: Path) -> Iterator[Target]:
-    """A folder to fill, which becomes `final` at the end; of an error, or of a process that was killed, nothing stays."""
+    """A folder to fill, which becomes `final` at the end; of an error, or of a killed process, nothing stays."""
     final.parent.mkdir(parents=True, exist_ok=True)
     # the name that a unit's scratch folder has, so that one whose process is gone is known
     prefix = f".{final.name}.export"

@@ -25,7 +25,7 @@ _MADE_WITH = ("corpuskit", "numpy", "pyarrow", "numba", "duckdb", "tokenizers", 
 
 
 def export(root: Root, into: Target) -> None:
-    """Put `data/DOMAIN/SPLIT-00000-of-00004.parquet` and so on; `README.md`, `croissant.json`, `recipe.yaml`, `files.parquet`.
+    """Put `data/DOMAIN/SPLIT-00000-of-00004.parquet` and so on, the card, `croissant.json`, and what tells the lineage.
 
     A file is linked where all files of its domain have the same columns; else those that lack one get it, as nulls,
     since `datasets` wants one schema a configuration.

@@ -1,4 +1,4 @@
-"""nanoGPT: the mixture as `train.bin` and `val.bin`, uint16 tokens without a header, and `meta.pkl` with the vocabulary."""
+"""nanoGPT: the mixture as `train.bin` and `val.bin`, headerless uint16 tokens, and `meta.pkl` with the vocabulary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebDataset: the corpus as tar files of samples, `ID.txt` and `ID.json`, the text and the other columns of a document."""
+"""WebDataset: the corpus as tar files of samples, `ID.txt` and `ID.json`, a document's text and other columns."""
 
 from __future__ import annotations
 

@@ -86,9 +86,10 @@ def nanogpt(folder, _):
 def mds(folder, _):
     import torch
 
-    # torchvision, which streaming imports for pictures, is built for CUDA; beside torch for CPUs it lacks one operator
+    # torchvision, which streaming imports for pictures, is built for CUDA; beside torch for CPUs it lacks operators
     library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     from streaming import StreamingDataset
 
     for split in ("train", "validation"):
@@ -128,7 +129,7 @@ def webdataset(folder, _):
             urls = sorted(str(path) for path in (folder / split).glob(f"{domain}-[0-9]*.tar"))
             texts = {}
             for sample in wds.WebDataset(urls, shardshuffle=False, empty_check=False).decode():
-                assert sample["json"]["domain"] == domain and int(sample["__key__"]) == sample["json"]["doc"]
+                assert (sample["json"]["domain"], sample["json"]["doc"]) == (domain, int(sample["__key__"]))
                 texts[sample["json"]["doc"]] = sample["txt"].encode()
             yield split, domain, len(texts), [texts[doc] for doc in sorted(texts)]
 
