@@ -110,13 +110,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
-    command = verb("export", "exporting", "write a run in the format of another tool, by links where possible")
+    command = verb("export", "exporting", "write a run in the format of another tool")
     command.add_argument("root", metavar="ROOT")
     command.add_argument(
         "--format",
         required=True,
         metavar="FORMAT",
-        help="of the tokens: megatron, datatrove, olmo; of the mixed shards: nanogpt, mds; of the corpus: hf, webdataset",
+        help="tokens: megatron, datatrove, olmo; mixed shards: nanogpt, mds; corpus: hf, webdataset",
     )
     command.add_argument(
         "--to", type=Path, required=True, metavar="DIR", help="a folder that is not there, or is empty"

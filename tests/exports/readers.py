@@ -53,7 +53,7 @@ def olmo(folder):
 
 
 def mds(folder):
-    """Sequences as (tokens, borders of documents), in order, by (split, domain)."""
+    """Sequences as (domain, tokens, borders of documents), in order, by split."""
     found = {}
     for split in ("train", "validation"):
         for shard in json.loads((folder / split / "index.json").read_text())["shards"]:
@@ -68,8 +68,8 @@ def mds(folder):
                 assert begin + 12 + sum(sizes) == end
                 starts = np.cumsum([begin + 12, *sizes])
                 borders, domain, tokens = (raw[low:high] for low, high in zip(starts, starts[1:], strict=False))
-                sample = (_array(tokens, "<u2"), _array(borders, "<i4"))
-                found.setdefault((split, domain.decode()), []).append(sample)
+                sample = (domain.decode(), _array(tokens, "<u2"), _array(borders, "<i4"))
+                found.setdefault(split, []).append(sample)
     return found
 
 
@@ -98,10 +98,10 @@ def webdataset(folder):
         texts = found.setdefault((path.parent.name, path.name.rpartition("-")[0]), {})
         with tarfile.open(path) as tar:
             files = {member.name: tar.extractfile(member).read() for member in tar}
-        for name in files:
+        for name, content in files.items():
             key, _, kind = name.partition(".")
             if kind == "json":
-                columns = json.loads(files[name])
+                columns = json.loads(content)
                 assert columns["doc"] == int(key)
                 assert columns["domain"] == path.name.rpartition("-")[0]
                 texts[int(key)] = files[f"{key}.txt"].decode()
