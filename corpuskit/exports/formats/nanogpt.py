@@ -40,6 +40,8 @@ def _put(files: list[ShardFile], into: Target, name: str) -> None:
     for file in files:
         for domain, found in file.counts().items():
             into.count(file.split, domain, **found)
+    if not files:  # nothing was held out; numpy maps no empty file
+        return
     if len(files) == 1:
         into.link(files[0].path, name)
         return
