@@ -254,3 +254,16 @@ def test_wrong_arguments_are_told_what_to_do(
 def test_nothing_is_exported_into_the_run(mixed: Root) -> None:
     with pytest.raises(UsageError, match="lies in the run"):
         export(mixed, "megatron", mixed.path / "tokens/out")
+
+
+def test_a_format_is_added_by_a_file_as_the_page_on_the_architecture_says(
+    mixed: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from corpuskit.exports import formats
+    from tests.docs.test_architecture import FORMAT
+
+    (tmp_path / "formats").mkdir()
+    (tmp_path / "formats/raw.py").write_text(FORMAT)
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path / "formats")])
+    record = export(mixed, "raw", tmp_path / "out")
+    assert record["linked"] == len(list((tmp_path / "out").glob("*/*/*.raw"))) == len(stored_documents(mixed)) + 2
