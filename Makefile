@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: quickstart test lint types soak docs benchmarks gpu-check lock test-latest test-lowest clean
+.PHONY: quickstart test lint types soak consumers docs benchmarks gpu-check lock test-latest test-lowest clean
 
 # $(call install,VENV,VARIABLES): torch first and by its exact version: a resolver that is free to choose takes several
 # GB of CUDA packages
@@ -36,6 +36,24 @@ types: .venv/installed
 
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak
+
+# $(call consumer,NAME,PACKAGES): the environment of a tool that reads exports, with torch for CPUs
+define consumer
+	$(PYTHON) -m venv .venv-consumers/$(1)
+	.venv-consumers/$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	echo '$(TORCH)' > .venv-consumers/torch.txt
+	.venv-consumers/$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-consumers/torch.txt $(2)
+endef
+
+.venv-consumers/installed: Makefile
+	$(call consumer,megatron,megatron-core==0.15.0 'numpy<2')
+	$(call consumer,olmo,ai2-olmo-core==3.0.0)
+	$(call consumer,mds,mosaicml-streaming==0.13.0)
+	$(call consumer,hub,datasets==5.2.0 webdataset==1.0.2 mlcroissant==1.1.1 datatrove==0.10.1)
+	touch $@
+
+consumers: .venv/installed .venv-consumers/installed
+	CONSUMERS=.venv-consumers $(BIN)/python -m pytest -m consumers tests/exports
 
 docs: .venv/installed
 	$(BIN)/python -m corpuskit.recipe.reference > docs/recipe.md

@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("trace", "diff", "explore", "export", "remove", "gc")
+NOT_YET = ("trace", "diff", "explore", "remove", "gc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +113,17 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("--repair", action="store_true", help="remove what is damaged: the next run makes it again")
+    command = verb("export", "exporting", "write a run in the format of another tool")
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument(
+        "--format",
+        required=True,
+        metavar="FORMAT",
+        help="tokens: megatron, datatrove, olmo; mixed shards: nanogpt, mds; corpus: hf, webdataset",
+    )
+    command.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="a folder that is not there, or is empty"
+    )
     command = verb(
         "mix",
         "mixing",

@@ -14,7 +14,7 @@ from corpuskit.cli import main
 from corpuskit.engines import Task
 
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
-STEPS, METHOD, KINDS, BODY, ENGINE = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+STEPS, METHOD, FORMAT, KINDS, BODY, ENGINE = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 RECIPE = """\
 name: mine
