@@ -108,6 +108,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("root", metavar="ROOT")
     command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
+    command = verb("find", "looking", "where a passage stands in the corpus, and which spans of a text do")
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("text", nargs="?", metavar="TEXT", help="a passage, found as it stands, byte for byte")
+    command.add_argument("--file", type=Path, metavar="FILE", help="find the longest spans of this text instead")
+    command.add_argument("--min", type=int, default=50, metavar="N", help="--file: characters of a span; default: 50")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
     command = verb(

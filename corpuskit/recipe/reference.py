@@ -21,6 +21,7 @@ from corpuskit.core.identity import File, Folder
 from corpuskit.core.numbers import Bytes
 from corpuskit.core.settings import Keys
 from corpuskit.core.step import Kind, Step
+from corpuskit.index.settings import Index
 from corpuskit.loops.settings import Train
 from corpuskit.mix import methods
 from corpuskit.recipe.expect import FUNCTIONS
@@ -109,6 +110,7 @@ def reference() -> str:
         parts.append(f"### {title}\n")
         parts += [_step(found, "####") for found in registry.builtin([kind]).values()]
     sections: dict[str, type[Keys]] = {
+        "index": Index,
         "mix": Mix,
         "mix.tokenizer.train": TokenizerTraining,
         "mix.shards": Shards,
