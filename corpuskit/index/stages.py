@@ -17,8 +17,9 @@ from corpuskit.core.work import Work
 from corpuskit.errors import InputError
 from corpuskit.index.kinds import Spans
 
-PIECE = 64 << 20
-"""Bytes of text of a suffix array, which takes five bytes of memory for each; one larger document is a piece alone."""
+PIECE = 48 << 20
+"""Bytes of text of a suffix array, to make which takes five bytes of memory for each: half of the least budget that a
+worker can have. A larger document is a piece alone."""
 
 ROWS = 256
 """Documents that are read at a time."""
