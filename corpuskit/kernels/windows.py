@@ -80,6 +80,12 @@ def _search(
         start = offsets[row]
         windows = offsets[row + 1] - start - length + 1
         mark = np.uint64(row) << ROW
+        if by_window and at == 0:
+            while waiting < len(wanted) and wanted[waiting] < mark:
+                waiting += 1
+            if waiting == len(wanted) or wanted[waiting] >> ROW != np.uint64(row):
+                row += 1
+                continue
         while at < windows and found + BLOCK <= len(high):
             count = min(BLOCK, windows - at)
             _roll(data, start + at, count + across - 1, size, hashes)
@@ -140,13 +146,13 @@ def _found(column: pa.Array, length: int, anchors: U64) -> Iterator[Lines]:
     state = np.array([0, 0, -1, 0], np.int64)
     hashes = np.empty(BLOCK + length, np.uint64)
     while state[0] < len(column):
-        # no more than there are bytes: a small batch needs no large arrays
+        # a small batch needs no large arrays, and what is kept of them no more than what was found
         room = min(MOST, int(offsets[-1]) + BLOCK)
         high, low, place = (np.empty(room, np.uint64) for _ in range(3))
         found = _search(
             data, offsets, length, size, anchors, state, hashes, hash_seeds(0), high, low, place
         )  # fmt: skip
-        yield Lines(high[:found], low[:found], place[:found])
+        yield Lines(high[:found].copy(), low[:found].copy(), place[:found].copy())
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -136,7 +136,7 @@ def corpora(draw):
     return sources
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     corpora(),
     st.integers(8, 20),
