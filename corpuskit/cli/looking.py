@@ -1,8 +1,10 @@
-"""The verbs that look at a run: status, stats, report."""
+"""The verbs that look at a run: status, stats, report, find."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from corpuskit.cli.options import answer
 from corpuskit.errors import UsageError
@@ -49,3 +51,41 @@ def report(options: argparse.Namespace) -> None:
     plan = root.require_plan()
     page = report.write(root, plan, root.latest_run())
     answer(options, f"wrote {page}", {"report": str(page)})
+
+
+def find(options: argparse.Namespace) -> None:
+    """Print where a passage stands in the corpus, or which spans of a file do."""
+    from corpuskit.explore import find
+    from corpuskit.store.root import Root
+
+    asked = _asked(options)
+    root = Root(options.root)
+    search = find.Search(root, root.require_plan())
+    if options.file is not None:
+        found = search.spans(asked, options.min)
+        answer(options, find.spans_said(asked, found, options.min), find.spans_json(asked, found, options.min))
+        return
+    if not search.indexed:
+        more = f"corpuskit run RECIPE --root {root.url} --set index.spans=true"
+        print(f"no index: every text of the corpus is read; to find at once: {more}", file=sys.stderr)
+    places = search.passage(asked)
+    answer(options, find.said(asked, places), {"text": asked, "indexed": search.indexed, **find.as_json(places)})
+
+
+def _asked(options: argparse.Namespace) -> str:
+    """The text that is looked for: an argument, or the content of a file."""
+    if (options.text is None) == (options.file is None):
+        raise UsageError("name a passage or a file, one of the two", "corpuskit find ROOT TEXT, or --file FILE")
+    if options.min < 1:
+        raise UsageError(f"--min {options.min}: a span has at least one character", "--min 50")
+    where = "the passage" if options.file is None else str(options.file)
+    try:
+        text = str(options.text) if options.file is None else Path(options.file).read_bytes().decode()
+        text.encode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise UsageError(f"{where}: not UTF-8 at {error.start:,}", "the texts of a corpus are UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{where}: cannot be read: {error.strerror}", "--file takes a text file") from None
+    if not text:
+        raise UsageError(f"{where} is empty", 'corpuskit find ROOT "some words"')
+    return text

@@ -1,4 +1,4 @@
-"""The kinds of stages of `exact`, `minhash` and `lines`."""
+"""The kinds of stages of `exact`, `minhash`, `lines` and `substrings`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ LINE = 200
 
 CUT = 0.3
 """Share of these lines that is cut."""
+
+SHARED = 0.15
+"""Share of a text that stands near an anchor that another document has too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,13 @@ class Repeats(Spec):
     lines: str
 
 
+@dataclass(frozen=True)
+class Anchored(Spec):
+    """What `anchors` and `windows` are told: the bytes of a window."""
+
+    length: int
+
+
 def _signatures(stage: Stage, flow: Flow) -> float:
     # id, lengths, hash and the entry of `exact`: 44; an entry of 12 for each band
     params = spec_of(stage, Sketched).params
@@ -145,6 +155,20 @@ def _repeats(stage: Stage, flow: Flow) -> float:
     return flow.through(stage) / LINE * CUT * 8
 
 
+def _anchors(stage: Stage, flow: Flow) -> float:
+    # two anchors in half a window, and a byte
+    density = 2 / (spec_of(stage, Anchored).length // 2 + 2)
+    return flow.through(stage) * density * 24 + flow.through(stage) / DOCUMENT * 8
+
+
+def _windows(stage: Stage, flow: Flow) -> float:
+    return flow.through(stage) * SHARED * 24 + flow.through(stage) / DOCUMENT * 8
+
+
+def _recurring(stage: Stage, flow: Flow) -> float:
+    return flow.through(stage) * SHARED * CUT * 8
+
+
 KINDS = (
     StageKind("signatures", "corpuskit.dedup.signatures:signatures", disk=_signatures, spec=Sketched),
     StageKind("rank", "corpuskit.dedup.rank:rank", disk=_compared(8), spec=Compared),
@@ -157,6 +181,9 @@ KINDS = (
     StageKind("lines", "corpuskit.dedup.lines:lines", disk=_lines, spec=Hashed),
     StageKind("repeated", "corpuskit.dedup.lines:repeated", disk=_repeated, spec=Repeated),
     StageKind("repeats", "corpuskit.dedup.lines:repeats", disk=_repeats, spec=Repeats),
+    StageKind("anchors", "corpuskit.dedup.substrings:anchors", disk=_anchors, spec=Anchored),
+    StageKind("windows", "corpuskit.dedup.substrings:windows", disk=_windows, spec=Anchored),
+    StageKind("recurring", "corpuskit.dedup.lines:repeats", disk=_recurring, spec=Repeats),
 )
 
 PLANNING, REMOVED = "corpuskit.dedup.planning:deduplicate", "corpuskit.dedup.applied:Removed"
@@ -164,5 +191,6 @@ PLANNING, REMOVED = "corpuskit.dedup.planning:deduplicate", "corpuskit.dedup.app
 BARRIERS = (
     Barrier("exact", PLANNING, REMOVED, only_removes=True),
     Barrier("minhash", PLANNING, REMOVED, only_removes=True),
-    Barrier("lines", "corpuskit.dedup.lines_planning:lines", "corpuskit.dedup.lines:Cut"),
+    Barrier("lines", "corpuskit.dedup.lines_planning:lines", "corpuskit.dedup.lines:CutLines"),
+    Barrier("substrings", "corpuskit.dedup.substrings_planning:substrings", "corpuskit.dedup.substrings:CutSpans"),
 )

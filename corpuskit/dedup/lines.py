@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,7 +38,8 @@ I64 = npt.NDArray[np.int64]
 Span = tuple[int, int]
 
 RUN = 1 << 19
-"""A run ends with the record batch that brings it to this many lines: 24 bytes of disk and about 80 of memory each."""
+"""A run ends with the piece of a record batch that brings it to so many lines: 24 bytes of disk and about 80 of memory
+each."""
 
 BYTES = 256
 """Budget for each line that `repeated` has at work: twice what its arrays take (measured: 115), as the interpreter and
@@ -61,12 +63,12 @@ def lines(work: Work[Hashed]) -> None:
     with RunWriter(work) as runs:
         for batch in PartReader(work.receipt("docs").parts["docs"].local(), ["doc", "text"]):
             found = hash_lines(batch.column("text"), work.spec.unit, work.spec.min_chars, seed)
-            runs.add(batch.column("doc").to_numpy(), found)
+            runs.add(batch.column("doc").to_numpy(), [found])
     work.facts["lines"] = runs.borders[-1]
 
 
 class RunWriter:
-    """Collects the lines of one unit and writes them run by run; a document's lines are all in one run."""
+    """Collects the lines of one unit and writes them run by run, in the order of its documents."""
 
     def __init__(self, work: Work[Spec]) -> None:
         self._work = work
@@ -91,14 +93,15 @@ class RunWriter:
             file.close()
             self._work.rows(name, self._rows if name == "doc" else self.borders[-1])
 
-    def add(self, docs: U64, found: Lines) -> None:
-        """Append the documents of one record batch and their lines."""
+    def add(self, docs: U64, pieces: Iterable[Lines]) -> None:
+        """Append the documents of one record batch and their lines, in pieces."""
         self._files["doc"].write(docs.astype("<u8").tobytes())
-        self._waiting.append(Lines(found.high, found.low, found.place + (np.uint64(self._rows) << ROW)))
-        self._lines += len(found.high)
+        for found in pieces:
+            self._waiting.append(Lines(found.high, found.low, found.place + (np.uint64(self._rows) << ROW)))
+            self._lines += len(found.high)
+            if self._lines >= RUN:
+                self._flush()
         self._rows += len(docs)
-        if self._lines >= RUN:
-            self._flush()
 
     def _flush(self) -> None:
         if self._lines:
@@ -260,18 +263,20 @@ class Search:
                 lows = np.union1d(lows, _read(run.low, piece))
         for low in lows:
             documents, earliest = 0, np.zeros(0, np.uint64)
+            before = np.zeros(0, np.uint64)  # the document before, which a run may end within
             for run, span in zip(self.runs, spans, strict=True):
-                row = np.uint64(2**64 - 1)
-                for _, rows, doc in _occurrences(run, span, low, self.room):
-                    new = rows != np.concatenate([[row], rows[:-1]])
-                    row = rows[-1]
+                for _, doc in _occurrences(run, span, low, self.room):
+                    new = np.ones(len(doc), np.bool_)
+                    new[1:] = doc[1:] != doc[:-1]
+                    new[:1] = doc[:1] != before if len(before) else True
+                    before = doc[-1:]
                     documents += int(new.sum())
                     earliest = np.sort(np.concatenate([earliest, doc[new]]))[: self.keep]
             if documents < self.documents:
                 continue
             self.lines += 1
             for run, begin, span in zip(self.runs, self.begins, spans, strict=True):
-                for number, _, doc in _occurrences(run, span, low, self.room):
+                for number, doc in _occurrences(run, span, low, self.room):
                     self._set(number[~np.isin(doc, earliest)] + begin)
 
     def _set(self, bit: I64) -> None:
@@ -322,13 +327,13 @@ def _pieces(span: Span, room: int) -> Iterator[Span]:
         yield start, min(span[1], start + room)
 
 
-def _occurrences(run: Run, span: Span, low: np.uint64, room: int) -> Iterator[tuple[I64, U64, U64]]:
-    """Lines of a span that have this low half: numbers in the run's files, rows (ascending) and document ids."""
+def _occurrences(run: Run, span: Span, low: np.uint64, room: int) -> Iterator[tuple[I64, U64]]:
+    """Lines of a span that have this low half: numbers in the run's files, and ids, equal ones together."""
     for piece in _pieces(span, room):
         number = np.flatnonzero(_read(run.low, piece) == low)
         if len(number):
             rows = _read(run.place, piece)[number] >> ROW
-            yield number + piece[0], rows, mapped(run.doc, "<u8")[rows.astype(np.int64)]
+            yield number + piece[0], mapped(run.doc, "<u8")[rows.astype(np.int64)]
 
 
 # -- what a unit's documents lose ----------------------------------------------------------------------------------
@@ -364,36 +369,47 @@ def repeats(work: Work[Repeats]) -> None:
     work.rows("cut", total)
 
 
-class Cut:
+class Cut(ABC):
     """Cuts what recurs from the documents of one unit, batch by batch in their order.
 
     Args:
-        work: a segment; its fact `lines` says how many lines and bytes its documents lost.
+        work: a segment; its fact `step` says how many of `unit`, and bytes, its documents lost.
         decision: what the plan says of the step. place: of the decision.
         dropped: for documents of which nothing is left.
     """
 
-    def __init__(self, work: Work[Spec], decision: dict[str, Any], place: int, dropped: DroppedWriter | None) -> None:
-        assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
-        self._place, self._dropped = place, dropped
-        self._unit: Unit = decision["unit"]
+    def __init__(
+        self,
+        work: Work[Spec],
+        decision: dict[str, Any],
+        place: int,
+        dropped: DroppedWriter | None,
+        *,
+        step: str,
+        unit: str,
+    ) -> None:
+        assert dropped is not None, f"what `{step}` leaves of the documents is written before others read them"
+        self._place, self._dropped, self._counted = place, dropped, unit
         self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].local(), "<u8")
         self._rows = 0
-        self._facts = work.facts.setdefault("lines", {}).setdefault(
-            decision["name"], {"documents": 0, "lines": 0, "bytes": 0}
+        self._facts = work.facts.setdefault(step, {}).setdefault(
+            decision["name"], {"documents": 0, unit: 0, "bytes": 0}
         )
+
+    @abstractmethod
+    def _without(self, text: pa.Array, cut: U64, first: int) -> tuple[pa.Array, int]:
+        """Texts, of rows from `first` on, without what is to be cut of them, and how many pieces that is."""
 
     def __call__(self, batch: Batch, _held_out: Callable[[Batch], None]) -> Batch:
         """The batch as it is left; documents without any text go to `dropped/` as they were, as `empty`."""
         first, self._rows = self._rows, self._rows + batch.num_rows
-        places = np.array([first, self._rows], np.uint64) << ROW
-        cut = np.asarray(self._cut[slice(*np.searchsorted(self._cut, places))])
+        cut = slice_of(self._cut, first, batch.num_rows)
         if not len(cut):
             return batch
-        text = cut_lines(batch.column("text"), self._unit, cut, first)
+        text, count = self._without(batch.column("text"), cut, first)
         changed = np.unique(cut >> ROW).astype(np.int64) - first
         self._facts["documents"] += len(changed)
-        self._facts["lines"] += len(cut)
+        self._facts[self._counted] += count
         self._facts["bytes"] += _text_bytes(batch.column("text")) - _text_bytes(text)
         left = pc.utf8_length(pc.utf8_trim_whitespace(text.take(pa.array(changed)))).to_numpy()
         blank = np.zeros(batch.num_rows, np.bool_)
@@ -401,6 +417,23 @@ class Cut:
         if blank.any():
             self._dropped.write(self._place, batch, blank, np.full(batch.num_rows, "empty", object))
         return set_column(batch, "text", text).filter(pa.array(~blank))
+
+
+class CutLines(Cut):
+    """Cuts lines or paragraphs that recur, see `Cut`."""
+
+    def __init__(self, work: Work[Spec], decision: dict[str, Any], place: int, dropped: DroppedWriter | None) -> None:
+        super().__init__(work, decision, place, dropped, step="lines", unit="lines")
+        self._unit: Unit = decision["unit"]
+
+    def _without(self, text: pa.Array, cut: U64, first: int) -> tuple[pa.Array, int]:
+        return cut_lines(text, self._unit, cut, first), len(cut)
+
+
+def slice_of(places: U64, first: int, rows: int) -> U64:
+    """Of sorted places those in some rows, uint64[m]."""
+    borders = np.array([first, first + rows], np.uint64) << ROW
+    return np.asarray(places[slice(*np.searchsorted(places, borders))])
 
 
 def _text_bytes(text: pa.Array) -> int:

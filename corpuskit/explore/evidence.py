@@ -18,6 +18,9 @@ from corpuskit.store.root import Root
 BARRIERS = ("exact", "minhash")
 """Steps that remove copies."""
 
+CUTTING = {"lines": "lines", "substrings": "spans"}
+"""Steps that cut what recurs, and what they count."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -125,22 +128,26 @@ def clusters(found: Iterable[Choice]) -> list[dict[str, int]]:
     return [{"size": documents, "clusters": count} for documents, count in sorted(sums.items())]
 
 
-def cut_lines(root: Root, plan: Plan) -> list[str]:
-    """A sentence, without its end, for each step `lines` that cut something: how much, from how many documents."""
+def cut_texts(root: Root, plan: Plan) -> list[str]:
+    """A sentence, without its end, for each step that cut what recurs: how much, from how many documents."""
     found: dict[str, Counter[str]] = {}
     units: dict[str, str] = {}
     for stage in plan.stages.values():
         if stage.kind != "segment":
             continue
-        units |= {one["name"]: one["unit"] for one in spec_of(stage, Segment).apply if one["barrier"] == "lines"}
+        for one in spec_of(stage, Segment).apply:
+            if one["barrier"] in CUTTING:
+                units[one["name"]] = one.get("unit", "span")
         for receipt in root.complete(stage):
-            for name, counts in receipt.facts.get("lines", {}).items():
-                found.setdefault(name, Counter()).update(counts)
+            for step, counted in CUTTING.items():
+                for name, counts in receipt.facts.get(step, {}).items():
+                    cut = {"documents": counts["documents"], "cut": counts[counted], "bytes": counts["bytes"]}
+                    found.setdefault(name, Counter()).update(cut)
     return [
-        f"{name}: {counts['lines']:,} repeated {units[name]}s cut from {counts['documents']:,} documents, "
+        f"{name}: {counts['cut']:,} repeated {units[name]}s cut from {counts['documents']:,} documents, "
         f"{size(counts['bytes'])} of text"
         for name, counts in found.items()
-        if counts["lines"]
+        if counts["cut"]
     ]
 
 

@@ -43,7 +43,7 @@ def _sections(root: Root, plan: Plan) -> Iterator[str]:
     head, dropped = drops(found, list(stats.rules(plan)))
     if dropped:
         yield "dropped, by rule\n" + table(head, dropped, right=range(1, len(head)))
-    for said in (findings(root, plan), "\n".join(evidence.cut_lines(root, plan)), dedup(root, plan)):
+    for said in (findings(root, plan), "\n".join(evidence.cut_texts(root, plan)), dedup(root, plan)):
         if said:
             yield said
     mixed = stats.mixture(root, plan)

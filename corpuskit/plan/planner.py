@@ -20,6 +20,7 @@ from corpuskit.dedup.planning import evidence
 from corpuskit.documents.kinds import Call, Model, Seen, Segment, State
 from corpuskit.documents.kinds import StepCall as AppliedCall
 from corpuskit.errors import UsageError
+from corpuskit.index.planning import index
 from corpuskit.loops.planning import swarm, train
 from corpuskit.mix.methods import is_method
 from corpuskit.plan.grouping import group, sampled
@@ -79,6 +80,7 @@ class _Planner:
         for source in recipe.sources.values():
             self._segment(f"corpus-{source.name}", source, final=True)
         evidence(self)
+        index(self, recipe.index)
         warnings = list(recipe.warnings)
         if recipe.mix is not None:
             mix = recipe.mix

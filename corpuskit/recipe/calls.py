@@ -29,7 +29,7 @@ STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit", "preset", "barrier")
 DEDUP = frozenset({"exact", "minhash"})
 """Barriers that remove all but one of a cluster of documents, chosen by `keep`."""
 
-REPEATABLE = frozenset({"lines"})
+REPEATABLE = frozenset({"lines", "substrings"})
 """Barriers that a recipe may have more than once, each for some domains if it says so."""
 
 NOT_YET = frozenset({"csv", "hf"})

@@ -113,6 +113,7 @@ class _Loader:
             salt=settings.salt,
             sources=listed,
             steps=[one.call for one in placed],
+            index=settings.index,
             mix=mix,
             train=settings.train,
             expect=settings.expect,

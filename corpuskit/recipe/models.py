@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from corpuskit.core.calls import Source, StepCall
 from corpuskit.core.numbers import Bytes
 from corpuskit.core.settings import Keys, Name
+from corpuskit.index.settings import Index
 from corpuskit.loops.settings import Train
 from corpuskit.shards.settings import Mix
 
@@ -49,6 +50,8 @@ class Settings(Keys):
     """Sources by name."""
     steps: list[Any] = []
     """What is done to the documents, in order."""
+    index: Index = Index()
+    """What is kept beside the corpus to search it by."""
     mix: Mix | None = None
     """Without it the run ends at the corpus."""
     train: Train | None = None
@@ -75,6 +78,7 @@ class Recipe:
     salt: str
     sources: dict[str, Source]
     steps: list[StepCall]
+    index: Index
     mix: Mix | None
     train: Train | None
     expect: list[str]
@@ -88,6 +92,8 @@ class Recipe:
         }
         plain["sources"] = {name: self._source(source) for name, source in self.sources.items()}
         plain["steps"] = [self._step(call) for call in self.steps]
+        if self.index != Index():
+            plain["index"] = to_jsonable_python(self.index)
         if self.mix is not None:
             if not any(call.step.name == "holdout" for call in self.steps):
                 plain["steps"].append({"holdout": "none"})

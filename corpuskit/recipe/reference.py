@@ -21,6 +21,7 @@ from corpuskit.core.identity import File, Folder
 from corpuskit.core.numbers import Bytes
 from corpuskit.core.settings import Keys
 from corpuskit.core.step import Kind, Step
+from corpuskit.index.settings import Index
 from corpuskit.loops.settings import Train
 from corpuskit.mix import methods
 from corpuskit.recipe.expect import FUNCTIONS
@@ -51,9 +52,9 @@ below, `./file.py:function`, or `datatrove:Class` for any filter of datatrove. B
 - `name`, unique; default: the SQL text of a `where`, else the step's name. A preset's rules get it as a prefix.
 - `only`: a list of domains; default: all. Not for `exact`, `minhash` and `holdout`.
 
-A recipe has at most one `exact`, one `minhash` and one `holdout`, and any number of `lines`. With a `mix`,
-`holdout: {}` is added at the end unless the recipe has a `holdout` or says `- holdout: none`. A `where` may read `doc`,
-`text`, `domain`, `meta`, the columns of the reader, and those of the signals above it.
+A recipe has at most one `exact`, one `minhash` and one `holdout`, and any number of `lines` and `substrings`. With a
+`mix`, `holdout: {}` is added at the end unless the recipe has a `holdout` or says `- holdout: none`. A `where` may read
+`doc`, `text`, `domain`, `meta`, the columns of the reader, and those of the signals above it.
 """
 
 _SCHEMAS = """\
@@ -109,6 +110,7 @@ def reference() -> str:
         parts.append(f"### {title}\n")
         parts += [_step(found, "####") for found in registry.builtin([kind]).values()]
     sections: dict[str, type[Keys]] = {
+        "index": Index,
         "mix": Mix,
         "mix.tokenizer.train": TokenizerTraining,
         "mix.shards": Shards,

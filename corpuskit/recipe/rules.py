@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from corpuskit.core.calls import Source
 from corpuskit.errors import UsageError, did_you_mean
-from corpuskit.recipe.calls import DEDUP, Placed, guarded, is_where
+from corpuskit.recipe.calls import DEDUP, REPEATABLE, Placed, guarded, is_where
 from corpuskit.recipe.faults import Faults
 from corpuskit.recipe.tree import Node
 
@@ -64,7 +64,7 @@ def warnings(sources: Iterable[Source], placed: list[Placed]) -> Iterator[str]:
             above = one.call.name
         elif above is not None and one.rule and not _is_sample(one):  # a share of what is left is meant to be lost
             yield f"{late}: it can drop the last copy of a cluster"
-        elif above is not None and (one.call.step.kind == "edit" or one.call.step.name == "lines"):
+        elif above is not None and (one.call.step.kind == "edit" or one.call.step.name in REPEATABLE):
             yield f"{late}: it changes texts that were compared before"
     domains = dict.fromkeys(source.domain for source in sources)
     seen: set[tuple[str, str]] = set()

@@ -203,7 +203,7 @@ def test_lines_that_were_cut_are_counted(raw: Path, tmp_path: Path) -> None:
     steps = "  - lines: {}\n" + EXACT
     root = build(tmp_path, corpus(tmp_path / "raw", texts), steps)
     plan = root.require_plan()
-    (said,) = evidence.cut_lines(root, plan)
+    (said,) = evidence.cut_texts(root, plan)
     size = 5 * len(notice.encode() + b"\n")
     assert said == f"lines: 5 repeated lines cut from 5 documents, {size} B of text"
     assert said in stats_text.render(root, plan)

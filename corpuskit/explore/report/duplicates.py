@@ -22,7 +22,7 @@ STEPS = 100
 def section(root: Root, plan: Plan) -> str:
     """The section; of it what is known, and nothing before a choice is made or lines are cut."""
     found = evidence.choices(root, plan)
-    said = "".join(paragraph(f"{text}.") for text in evidence.cut_lines(root, plan))
+    said = "".join(paragraph(f"{text}.") for text in evidence.cut_texts(root, plan))
     said += "".join(paragraph(f"{one.step}: {one.found}; {one.promise}. See `duplicates`.") for one in found)
     clusters, by_domain = evidence.clusters(found), evidence.by_domain(found)
     curves = _clusters(clusters) if clusters else ""

@@ -1,0 +1,216 @@
+"""Passages looked up in suffix arrays: where each stands, and the longest spans of a text that stand anywhere.
+
+A lookup in one array is a binary search, each step of which reads one place of the array and one of the text. Both are
+mapped: nothing is loaded, and what was read lately is in the system's memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from corpuskit.core.work import Receipt
+from corpuskit.documents.lookup import mapped
+from corpuskit.index.kinds import Spans
+
+AROUND = 60
+"""Bytes of a document that are shown on each side of a passage."""
+
+CHUNK = 1 << 20
+"""Occurrences that are looked at at a time."""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a passage stands: at this byte of the text of a document; and what stands on its two sides."""
+
+    doc: int
+    byte: int
+    source: str
+    domain: str
+    before: str
+    after: str
+
+
+@dataclass
+class Count:
+    """Occurrences of a passage, and in how many documents they are."""
+
+    occurrences: int = 0
+    documents: int = 0
+
+    def add(self, occurrences: int, documents: int) -> None:
+        """Count more of both."""
+        self.occurrences += occurrences
+        self.documents += documents
+
+
+@dataclass
+class Found:
+    """What is known of a passage: totals, counts by domain, and the first places by document and byte."""
+
+    total: Count = field(default_factory=Count)
+    domains: dict[str, Count] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
+
+    def add(self, domain: str, occurrences: int, documents: int, places: Iterable[Place], most: int) -> None:
+        """Count what was found in one unit of a domain; keep the first `most` of its places and those known."""
+        if occurrences:
+            self.total.add(occurrences, documents)
+            self.domains.setdefault(domain, Count()).add(occurrences, documents)
+            self.places = sorted([*self.places, *places])[:most]
+
+
+class Unit:
+    """The suffix arrays of one unit of the corpus.
+
+    Args:
+        receipt: of the unit in a stage `spans`, which is told `spec`.
+    """
+
+    def __init__(self, receipt: Receipt, spec: Spans) -> None:
+        parts = {name: part.local() for name, part in receipt.parts.items()}
+        self.spec = spec
+        self._starts, self._docs = mapped(parts["start"], "<i8"), mapped(parts["doc"], "<u8")
+        self._text = _opened(parts["text"])
+        places = memoryview(_opened(parts["suffixes"])).cast("i")
+        borders = np.fromfile(parts["pieces"], "<i8").tolist()
+        self._pieces = [(begin, places[begin:end]) for begin, end in pairwise(borders)]
+
+    def has(self, passage: bytes) -> bool:
+        """Whether a passage, of at least one byte, stands in a document of the unit."""
+        for base, places in self._pieces:
+            key = self._prefix(base, len(passage))
+            at = bisect_left(places, passage, key=key)
+            if at < len(places) and key(places[at]) == passage:
+                return True
+        return False
+
+    def spans(self, text: str, least: int) -> list[tuple[int, int]]:
+        """The longest spans of a text, of at least `least` characters, that stand in the unit, see `longest_spans`."""
+        return longest_spans(len(text), least, lambda first, end: self.has(text[first:end].encode()))
+
+    def _prefix(self, base: int, size: int) -> Callable[[int], bytes]:
+        """What gives the first bytes of a suffix of the piece that begins at `base`."""
+        text: Any = self._text
+        return lambda at: text[base + at : base + at + size]
+
+    def add_to(self, found: Found, passage: bytes, most: int) -> None:
+        """Count a passage, and keep the first `most` places."""
+        seen, occurrences = np.zeros(len(self._docs), np.bool_), 0
+        first: list[tuple[int, int, int]] = []
+        for at in self._occurrences(passage):
+            number = np.searchsorted(self._starts, at, side="right") - 1
+            seen[number] = True
+            occurrences += len(at)
+            order = np.lexsort((at, self._docs[number]))[:most]
+            mine = zip(self._docs[number[order]].tolist(), at[order].tolist(), number[order].tolist(), strict=True)
+            first = sorted([*first, *mine])[:most]
+        places = [self._place(doc, at, number, len(passage)) for doc, at, number in first]
+        found.add(self.spec.domain, occurrences, int(seen.sum()), places, most)
+
+    def _occurrences(self, passage: bytes) -> Iterator[npt.NDArray[np.int64]]:
+        """Where a passage begins in the text of the unit, in chunks of no order."""
+        for base, places in self._pieces:
+            key = self._prefix(base, len(passage))
+            first = bisect_left(places, passage, key=key)
+            end = bisect_right(places, passage, lo=first, key=key)
+            for low in range(first, end, CHUNK):
+                yield np.array(places[low : min(end, low + CHUNK)], np.int64) + base
+
+    def _place(self, doc: int, at: int, number: int, size: int) -> Place:
+        start, end = int(self._starts[number]), int(self._starts[number + 1]) - 1
+        return placed(self._text[start:end], at - start, size, doc, self.spec)
+
+
+def placed(text: bytes, at: int, size: int, doc: int, spec: Spans) -> Place:
+    """The place of a passage of `size` bytes in the text of a document."""
+    before, after = text[max(0, at - AROUND) : at], text[at + size : at + size + AROUND]
+    return Place(doc, at, spec.source, spec.domain, before.decode(errors="ignore"), after.decode(errors="ignore"))
+
+
+def _opened(path: Path) -> Any:
+    """A file mapped, of which slices are bytes (an empty file cannot be mapped)."""
+    if not path.stat().st_size:
+        return b""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def maximal(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans (first, end) that no other one holds, in order."""
+    found: list[tuple[int, int]] = []
+    for span in sorted(set(spans), key=lambda one: (one[0], -one[1])):
+        if not found or span[1] > found[-1][1]:
+            found.append(span)
+    return found
+
+
+def longest_spans(size: int, least: int, stands: Callable[[int, int], bool]) -> list[tuple[int, int]]:
+    """The spans of a text that stand somewhere and cannot be longer on either side: [(first, end)], in order.
+
+    Whatever holds a span that stands nowhere stands nowhere itself. So where no span of `least` characters stands, the
+    shortest end of it that stands nowhere says how far to go on; where one does, doubling and halving find its end. A
+    text costs far fewer lookups than it has characters.
+
+    Args:
+        size: characters of the text. least: characters of the shortest spans to find, 1 or more.
+        stands: whether the characters from the first number to before the second stand somewhere; then every part of
+            them does.
+    """
+    found = []
+    first, end = 0, least
+    while end <= size:
+        begin = _begin(first, end, stands)
+        if end - begin < least:
+            first, end = begin, begin + least
+            continue
+        last = _end(begin, end, size, stands)
+        found.append((begin, last))
+        first, end = begin + 1, last + 1
+    return found
+
+
+def _begin(low: int, end: int, stands: Callable[[int, int], bool]) -> int:
+    """The least begin, from `low` on, of a span up to `end` that stands; `end` itself if there is none.
+
+    Asked near `end` first: what stands nowhere mostly shows it in few characters.
+    """
+    high, step = end, 16
+    while high - step > low:
+        if not stands(high - step, end):
+            low = high - step + 1
+            break
+        high, step = high - step, 2 * step
+    while low < high:
+        middle = (low + high) // 2
+        if stands(middle, end):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _end(begin: int, low: int, size: int, stands: Callable[[int, int], bool]) -> int:
+    """The greatest end of a span from `begin` on that stands, where the one up to `low` does."""
+    high, step = size, 16
+    while low + step <= size:
+        if not stands(begin, low + step):
+            high = low + step - 1
+            break
+        low, step = low + step, 2 * step
+    while low < high:
+        middle = (low + high + 1) // 2
+        if stands(begin, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
