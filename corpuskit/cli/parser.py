@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("trace", "diff", "explore", "export", "remove", "gc")
+NOT_YET = ("diff", "explore", "export", "remove", "gc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,6 +108,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("root", metavar="ROOT")
     command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
     command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
+    command = verb("trace", "looking", "a document's life and where it went: its steps, shards and training steps")
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
     command = verb(
