@@ -99,7 +99,7 @@ class Trace:
             "doc": origin.doc,
             "raw": origin.as_json(),
             **life.as_json(),
-            "duplicate_of": self._duplicates("doc", origin.doc)[:1] or None,
+            "duplicate_of": next(iter(self._duplicates("doc", origin.doc)), None),
             "copies": self._duplicates("kept_doc", origin.doc),
             "tokens": stored_tokens(self.root, self.plan, origin),
             **self._trained(origin),

@@ -56,6 +56,11 @@ class Life:
         self._values: Row = {}
         self._signals: set[str] = set()
         self._through()
+        for step in self.steps:
+            if "expr" in step:  # what a reader gave is known once the document was found
+                read = {name.lower() for name in columns_of(step["expr"])}
+                given = {name: value for name, value in self._values.items() if name.lower() in read}
+                step["values"] = given | step["values"]
 
     @property
     def chain(self) -> list[Stage]:

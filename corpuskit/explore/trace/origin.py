@@ -22,7 +22,7 @@ class Origin:
     """Where a document comes from.
 
     Attributes:
-        path: of the raw file, and `relative` to the folder of its source; `digest`: SHA-256 of the file, or of its range.
+        path: of the raw file, and `relative` to the folder of its source; `digest`: SHA-256 of it, or of its range.
         start: byte that the range of the file begins at which was read by itself; None: the file was read whole.
         record: number of the raw record in the file, from 0; in the range where an earlier one is not read yet.
         unit: which unit of its source's stages it goes through.

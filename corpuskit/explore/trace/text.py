@@ -68,13 +68,13 @@ def _steps(steps: list[Row]) -> list[str]:
 
 def _duplicates(life: Row) -> list[str]:
     lines = []
-    for one in life["duplicate_of"] or []:
+    if one := life["duplicate_of"]:
         of = f"{one['kept_doc']}" + (f" of {one['kept_root']}" if one["kept_root"] else "")
         later = f"; that left later: {one['kept_dropped_by']}" if one["kept_dropped_by"] else ""
         lines += ["", f"copy of {of} ({one['kept_domain']}), {_similar(one)}{later}"]
     copies = life["copies"]
     if copies:
-        lines += ["", f"{len(copies):,} copies of it were removed"]
+        lines += ["", f"{len(copies):,} {'copy of it was' if len(copies) == 1 else 'copies of it were'} removed"]
         lines += [f"  {one['doc']} ({one['domain']}), {_similar(one)}" for one in copies[:COPIES]]
         lines += _more(len(copies), COPIES)
     return lines
@@ -151,8 +151,10 @@ def step_text(found: Row) -> str:
     phase = f", phase {found['phase'] + 1}" if found["phase"] else ""
     sequences = found["sequences"]
     lines = [
-        f"{found['training']}, step {found['step']:,} of {found['steps']:,}{phase}{not_yet}: "
-        f"{len(sequences):,} sequences"
+        (
+            f"{found['training']}, step {found['step']:,} of {found['steps']:,}{phase}{not_yet}: "
+            f"{len(sequences):,} sequences"
+        )
     ]
     for one in sequences:
         lines += ["", f"{one['file']}, sequence {one['sequence']:,}", *_held(one)]

@@ -1,4 +1,4 @@
-"""Where a document's tokens are: its place in `tokens/`, the sequences of `shards/`, and which steps trained on them."""
+"""Where a document's tokens are: its place in `tokens/`, the sequences of `shards/`, and which steps read them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stored_tokens(root: Root, plan: Stages, origin: Origin) -> Row | None:
 
 
 def token_at(root: Root, plan: Stages, file: str, offset: int) -> Row | None:
-    """The document whose token stands at a place of a file in `tokens/`: {file, offset, token, doc}; None: another file.
+    """The document at a place of a file in `tokens/`: {file, offset, token, doc}; None if it is no file of these.
 
     Raises:
         UsageError: the file is shorter.
@@ -177,7 +177,7 @@ class Shards:
         return found
 
     def at(self, name: str, offset: int) -> Row | None:
-        """What stands at a token of a file: {file, offset, sequence, column, token, documents, doc}; None: another file.
+        """What stands at a token of a file: {file, offset, sequence, column, token, documents, doc}; None: no such file.
 
         `doc` is None at padding.
 
