@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("diff", "explore", "export", "remove", "gc")
+NOT_YET = ("diff", "explore", "export", "remove")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +113,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
+    command = verb("gc", "keeping", "remove what the recipe of a run no longer needs; says first what is lost with it")
+    command.add_argument("root", metavar="ROOT", help="or s3://bucket/prefix")
+    only = command.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="remove nothing, which is the default")
+    only.add_argument("--yes", action="store_true", help="remove it")
     command = verb(
         "mix",
         "mixing",

@@ -177,7 +177,7 @@ class Shards:
         return found
 
     def at(self, name: str, offset: int) -> Row | None:
-        """What stands at a token of a file: {file, offset, sequence, column, token, documents, doc}; None: no such file.
+        """What stands at a token of a file: {file, offset, sequence, column, token, documents, doc}; None if not ours.
 
         `doc` is None at padding.
 
