@@ -21,6 +21,7 @@ from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import BatchedFile
+from corpuskit.store import removed
 
 RECORD_BITS = 20
 """Low bits of a document id: the number of the record in its block."""
@@ -144,6 +145,7 @@ class _Reading:
         self.closed = 0  # documents in `pieces`
         self.bytes = 0
         self.unread: tuple[list[int], list[str], list[str | None]] = [], [], []
+        self.removed = removed.removed(work.store)
 
     def batches(self, file: BatchedFile) -> Iterator[Batch]:
         try:
@@ -165,7 +167,9 @@ class _Reading:
     def _take(self, file: BatchedFile, record: Any) -> None:
         doc = self.numbering.next()
         self.work.count(self.domain, "read", 1)
-        if isinstance(record, Bad):
+        if len(self.removed) and np.isin(np.uint64(doc), self.removed):
+            self._take_down([doc])
+        elif isinstance(record, Bad):
             self._unread(doc, "unreadable", f"{record.where}: {record.reason}" if record.where else record.reason)
             self.faults.add(f"{file.path}: {record.where}: {record.reason}" if record.where else record.reason)
             self.work.count(self.domain, "unreadable", 1)
@@ -190,12 +194,14 @@ class _Reading:
         docs = self.numbering.take(given.num_rows)
         self.work.count(self.domain, "read", given.num_rows)
         batch = self._complete(given, text, docs)
-        blank = blank_rows(text)
-        if blank.any():
+        gone = np.isin(docs, self.removed) if len(self.removed) else np.zeros(len(docs), np.bool_)
+        blank = blank_rows(text) & ~gone
+        if blank.any() or gone.any():
             for doc in docs[blank].tolist():
                 self._unread(doc, "empty", None)
             self.work.count(self.domain, "empty", int(blank.sum()))
-            batch = batch.filter(pa.array(~blank))
+            self._take_down(docs[gone].tolist())
+            batch = batch.filter(pa.array(~(blank | gone)))
         size = int(text_bytes(text).sum())
         if size >= WHOLE_BYTES and (self.rows or self.pieces):
             yield self._batch()
@@ -204,6 +210,12 @@ class _Reading:
         self.bytes += size
         if size >= WHOLE_BYTES:
             yield self._batch()
+
+    def _take_down(self, docs: list[int]) -> None:
+        """Leave out records that were taken down, whatever they hold."""
+        for doc in docs:
+            self._unread(doc, removed.RULE, None)
+        self.work.count(self.domain, f"rule: {removed.RULE}", len(docs))
 
     def _text(self, given: Batch) -> pa.Array:
         """The texts of a reader's batch, which must have no columns but those that are known."""

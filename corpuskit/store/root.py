@@ -26,6 +26,7 @@ from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import UsageError
 from corpuskit.store.local import LocalStore
 from corpuskit.store.objects import ObjectStore
+from corpuskit.store.removed import refuse_pending
 
 
 def opened(place: str | os.PathLike[str]) -> Store:
@@ -253,10 +254,11 @@ class Root:
         """The folder of a new run, with what it was asked to do.
 
         Raises:
-            UsageError: the root belongs to a recipe of another name.
+            UsageError: the root belongs to a recipe of another name, or a takedown in it is not complete.
         """
         before = self.latest_plan()
         self.refuse_other(before, plan)
+        refuse_pending(self.store)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         for attempt in itertools.count():
             folder = f"runs/{stamp}-{attempt:03d}"

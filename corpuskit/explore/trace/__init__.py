@@ -6,6 +6,7 @@ documents, and a document leads to all the others.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from corpuskit.explore.trace.life import Life
 from corpuskit.explore.trace.origin import Origin, Origins
 from corpuskit.explore.trace.text import place_text, step_text, text_of
 from corpuskit.explore.trace.tokens import Shards, stored_tokens, token_at, trainings
+from corpuskit.store import removed
 from corpuskit.store.root import Root
 
 FORMS = "a document's id, FILE#RECORD, shards/FILE.bin:TOKEN, tokens/.../FILE.bin:TOKEN or step:N"
@@ -95,15 +97,27 @@ class Trace:
 
     def _life(self, origin: Origin) -> dict[str, Any]:
         life = Life(self.root, self.plan, origin)
+        down = life.fate == removed.RULE
+        nowhere: dict[str, Any] = {"tokens": None, "shards": [], "training": []}
         return {
             "doc": origin.doc,
             "raw": origin.as_json(),
             **life.as_json(),
             "duplicate_of": next(iter(self._duplicates("doc", origin.doc)), None),
             "copies": self._duplicates("kept_doc", origin.doc),
-            "tokens": stored_tokens(self.root, self.plan, origin),
-            **self._trained(origin),
+            **(nowhere if down else {"tokens": stored_tokens(self.root, self.plan, origin), **self._trained(origin)}),
+            "taken_down": self._taken_down(origin.doc) if down else None,
         }
+
+    def _taken_down(self, doc: int) -> dict[str, Any]:
+        """By which takedown a document went: {record, copy_of}; the record names the checkpoints that saw some."""
+        copies = removed.listed(self.root.store).filter(pc.field("doc") == pa.scalar(doc, pa.uint64()))
+        records = [
+            key
+            for key in self.root.store.list("removed")
+            if key.endswith(".json") and doc in json.loads(self.root.store.get(key)).get("documents", ())
+        ]
+        return {"record": next(iter(records), None), "copy_of": copies["copy_of"][0].as_py()}
 
     def _duplicates(self, column: str, doc: int) -> list[dict[str, Any]]:
         stage = self.plan.stages.get("duplicates")

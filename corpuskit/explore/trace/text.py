@@ -41,6 +41,7 @@ def _fate(life: Row) -> str:
         "held_out": "held out for validation",
         "exact": "removed, an exact copy",
         "near": "removed, a near duplicate",
+        "removed": "taken down",
         None: "the run has not come to its end",
     }
     return said.get(fate, f"dropped by {fate}")
@@ -85,6 +86,9 @@ def _similar(one: Row) -> str:
 
 
 def _places(life: Row) -> list[str]:
+    if down := life["taken_down"]:
+        of = f"as a copy of {down['copy_of']}; " if down["copy_of"] is not None else ""
+        return [f"taken down, {of}{down['record']} names the checkpoints that saw it or what went with it"]
     stored, tokens = life["stored"], life["tokens"]
     lines = [f"stored    {stored['file']}, row {stored['row']}" if stored else "stored    in no published folder"]
     if tokens:
