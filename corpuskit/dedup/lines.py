@@ -31,6 +31,7 @@ from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.lookup import mapped
 from corpuskit.kernels.lines import Lines, Unit, cut_lines, hash_lines
 from corpuskit.kernels.radix import radix_sort_with
+from corpuskit.store.removed import removed
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -372,12 +373,15 @@ class Cut:
         decision: what the plan says of the step. dropped: for documents of which nothing is left.
     """
 
+    by_row = True
+
     def __init__(self, work: Work[Spec], decision: dict[str, Any], dropped: DroppedWriter | None) -> None:
         assert dropped is not None, "what `lines` leaves of the documents is written before others read them"
         self._work, self._dropped = work, dropped
         self._unit: Unit = decision["unit"]
         self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].local(), "<u8")
         self._rows = 0
+        self._gone = removed(work.store)
         self._facts = work.facts.setdefault("lines", {}).setdefault(
             decision["name"], {"documents": 0, "lines": 0, "bytes": 0}
         )
@@ -387,6 +391,9 @@ class Cut:
         first, self._rows = self._rows, self._rows + batch.num_rows
         places = np.array([first, self._rows], np.uint64) << ROW
         cut = np.asarray(self._cut[slice(*np.searchsorted(self._cut, places))])
+        if len(self._gone):  # their rows are blank
+            down = np.flatnonzero(np.isin(batch.column("doc").to_numpy(), self._gone)) + first
+            cut = cut[~np.isin((cut >> ROW).astype(np.int64), down)]
         if not len(cut):
             return batch
         text = cut_lines(batch.column("text"), self._unit, cut, first)

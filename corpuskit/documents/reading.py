@@ -58,11 +58,11 @@ def read_documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> I
     if canonical({**described, **identity}) != canonical(described):
         raise InputError(f"the code of the reader `{reader.name}` changed since the plan was made", "run again")
     limit = described["max_doc_bytes"]
-    faults = Faults()
+    faults, gone = Faults(), removed.removed(work.store)
     for entry in work.inputs:
         file = BatchedFile(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
         numbering = Numbering(work, entry)
-        yield from _Reading(work, dropped, reader, params, numbering, faults).batches(file)
+        yield from _Reading(work, dropped, reader, params, numbering, faults, gone).batches(file)
         work.read.append({**entry, "blocks": numbering.blocks, "records": numbering.records, "digest": file.digest})
     work.facts["unreadable"] = faults.count
     if faults.count and work.spec.strict:
@@ -135,6 +135,7 @@ class _Reading:
         params: dict[str, Any],
         numbering: Numbering,
         faults: Faults,
+        gone: npt.NDArray[np.uint64],
     ) -> None:
         self.work, self.dropped, self.reader, self.params = work, dropped, reader, params
         self.numbering, self.faults = numbering, faults
@@ -145,7 +146,7 @@ class _Reading:
         self.closed = 0  # documents in `pieces`
         self.bytes = 0
         self.unread: tuple[list[int], list[str], list[str | None]] = [], [], []
-        self.removed = removed.removed(work.store)
+        self.gone = gone
 
     def batches(self, file: BatchedFile) -> Iterator[Batch]:
         try:
@@ -167,7 +168,7 @@ class _Reading:
     def _take(self, file: BatchedFile, record: Any) -> None:
         doc = self.numbering.next()
         self.work.count(self.domain, "read", 1)
-        if len(self.removed) and np.isin(np.uint64(doc), self.removed):
+        if len(self.gone) and np.isin(np.uint64(doc), self.gone):
             self._take_down([doc])
         elif isinstance(record, Bad):
             self._unread(doc, "unreadable", f"{record.where}: {record.reason}" if record.where else record.reason)
@@ -194,7 +195,7 @@ class _Reading:
         docs = self.numbering.take(given.num_rows)
         self.work.count(self.domain, "read", given.num_rows)
         batch = self._complete(given, text, docs)
-        gone = np.isin(docs, self.removed) if len(self.removed) else np.zeros(len(docs), np.bool_)
+        gone = np.isin(docs, self.gone) if len(self.gone) else np.zeros(len(docs), np.bool_)
         blank = blank_rows(text) & ~gone
         if blank.any() or gone.any():
             for doc in docs[blank].tolist():

@@ -117,6 +117,40 @@ def _without(
     return pa.Table.from_batches(gone)
 
 
+def _blank_rows(unit: Blanked, name: str) -> int:
+    """Blank the rows of the documents in an Arrow part; rows and batches stay, by which other parts number them.
+
+    Returns:
+        Bytes of text that went.
+    """
+    reader, freed, found = PartReader(unit.path(name)), 0, False
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with (
+        pa.OSFile(str(unit.target(name)), "wb") as sink,
+        pa.ipc.new_file(sink, reader.schema, options=options) as writer,
+    ):
+        for batch in reader.each():
+            chosen = np.isin(batch.column("doc").to_numpy(), unit.gone)
+            if chosen.any():
+                found = True
+                freed += int(text_bytes(batch.column("text"))[chosen].sum())
+                batch = _emptied(batch, pa.array(chosen))  # noqa: PLW2901
+            writer.write_batch(batch)
+    if found:
+        unit.put(name, unit.target(name))
+    return freed
+
+
+def _emptied(batch: pa.RecordBatch, chosen: pa.Array) -> pa.RecordBatch:
+    def column(field: pa.Field) -> pa.Array:
+        values = batch.column(field.name)
+        if field.name in ("doc", "domain"):
+            return values
+        return pc.if_else(chosen, pa.scalar("" if field.name == "text" else None, field.type), values)
+
+    return pa.RecordBatch.from_arrays([column(field) for field in batch.schema], schema=batch.schema)
+
+
 def _batches(path: Path) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
     if path.suffix == ".arrow":
         reader = PartReader(path)
@@ -130,11 +164,13 @@ def _segment(unit: Blanked) -> None:
     books = Counter(receipt["books"].get(spec.domain, {}))
     done = set(receipt["facts"].get("removed", []))
     read = _read(receipt, unit.gone) - done
-    for name in ("docs", "corpus", "holdout", "findings"):
+    if "docs" in receipt["parts"]:
+        receipt["facts"]["docs"]["bytes"] -= _blank_rows(unit, "docs")
+    for name in ("corpus", "holdout", "findings"):
         gone = _without(unit, name) if name in receipt["parts"] else None
         if gone is None or name == "findings":
             continue
-        books.subtract({"corpus": {"kept": len(gone)}, "holdout": {"held_out": len(gone)}}.get(name, {}))
+        books.subtract({"kept" if name == "corpus" else "held_out": len(gone)})
         facts = receipt["facts"][name]
         facts["rows"] -= len(gone)
         facts["bytes"] -= int(text_bytes(gone.column("text").combine_chunks()).sum())

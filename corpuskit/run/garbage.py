@@ -20,6 +20,7 @@ from corpuskit.core.tables import size, table
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError
 from corpuskit.run.seal import unsealed
+from corpuskit.store.removed import refuse_pending
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
 
@@ -108,6 +109,7 @@ def unneeded(root: Root, plan: Plan) -> Garbage:
         UsageError: a run is at work in it, or the last one has not come to its end, so that what is published is of an
             earlier one.
     """
+    refuse_pending(root.store)
     if any(at_work(folder) for folder in root.store.scratches()):
         raise UsageError(f"a run is at work in {root.url}", "wait until it has ended")
     if older := unsealed(plan, root):

@@ -27,7 +27,7 @@ from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.spec import Spec
 from corpuskit.documents.kinds import Model, Segment
 from corpuskit.documents.lookup import Lookup, mapped
-from corpuskit.errors import UsageError
+from corpuskit.errors import InputError, UsageError
 from corpuskit.run.blanking import Blanked, blank, rewrite_json
 from corpuskit.run.seal import FOLDERS, seal, unsealed
 from corpuskit.shards.kinds import OverSources
@@ -50,6 +50,9 @@ def begin(root: Root, plan: Plan, copies: dict[int, int | None], about: dict[str
         UsageError: a run is at work, or the last one has not come to its end.
     """
     refuse(root, plan)
+    for _, stage, number in _units(root):
+        if root.store.size(f"stages/{stage.folder}/receipts/{stage.units[number].key}.json") is not None:
+            _readable(root, stage)
     sealed = [name for name in FOLDERS if root.manifest(name)]
     note = {"copies": sorted(copies.items()), "sealed": sealed, **about}
     root.store.put(PENDING, json.dumps(note, indent=1).encode())
@@ -118,6 +121,14 @@ def _units(root: Root) -> Iterator[tuple[Plan, Stage, int]]:
                 if (stage.folder, unit.key) not in seen:
                     seen.add((stage.folder, unit.key))
                     yield plan, stage, number
+
+
+def _readable(root: Root, stage: Stage) -> None:
+    """Raise UsageError if a stage is of a version of corpuskit that this one does not read: before anything changes."""
+    try:
+        spec_of(stage, Spec)
+    except InputError as error:
+        raise UsageError(f"{stage.folder}: {error.message}", f"corpuskit gc {root.url} removes earlier runs") from None
 
 
 def _blank_all(root: Root, gone: Docs) -> int:

@@ -38,6 +38,13 @@ def removed(store: Store) -> npt.NDArray[np.uint64]:
     return np.asarray(listed(store).column("doc").to_numpy(), np.uint64)
 
 
+def without(batch: pa.RecordBatch, gone: npt.NDArray[np.uint64]) -> pa.RecordBatch:
+    """A batch without these documents: parts that rows are numbered in keep a row of theirs, which is blank."""
+    if not len(gone):
+        return batch
+    return batch.filter(pa.array(~np.isin(batch.column("doc").to_numpy(zero_copy_only=False), gone)))
+
+
 def pending(store: Store) -> dict[str, Any] | None:
     """The takedown that is not complete, if there is one."""
     try:

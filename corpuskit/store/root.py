@@ -258,7 +258,6 @@ class Root:
         """
         before = self.latest_plan()
         self.refuse_other(before, plan)
-        refuse_pending(self.store)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         for attempt in itertools.count():
             folder = f"runs/{stamp}-{attempt:03d}"
@@ -273,8 +272,10 @@ class Root:
         """One root belongs to one recipe name, a sample has a root of its own, and no run is compared with itself.
 
         Raises:
-            UsageError: the root is another recipe's, of another sample, or named by `against`.
+            UsageError: the root is another recipe's, of another sample, or named by `against`; or a takedown in it is
+                not complete.
         """
+        refuse_pending(self.store)
         if before is not None and before.recipe != plan.recipe:
             raise UsageError(
                 f"{self.url} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",

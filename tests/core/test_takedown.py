@@ -123,7 +123,7 @@ def texts(root: Path) -> Iterator[tuple[int, str]]:
             rows = [row for batch in PartReader(path) for row in batch.to_pylist()]
         else:
             continue
-        yield from ((row["doc"], row["text"]) for row in rows if row.get("text"))
+        yield from ((row["doc"], row[name]) for row in rows for name in ("text", "url") if row.get(name))
 
 
 def whole(root: Path) -> dict[str, str]:
@@ -236,7 +236,7 @@ def test_the_same_recipe_runs_nothing_and_a_changed_one_does_not_bring_it_back(
     published = digests(root)
     assert again(capsys, tmp_path / "same", raw, root)["units_run"] == 0
     assert digests(root) == published
-    for changed in ({"shortest": 40}, {"shortest": 900, "extra": "keep_dropped: true\n" + EXTRA}, {"shortest": 61}):
+    for changed in ({"shortest": 40}, {"shortest": 900, "extra": "keep_dropped: true\n" + EXTRA}):
         again(capsys, tmp_path / "changed", raw, root, **changed)
         assert not {doc for doc, _ in texts(root)} & gone
         opened = Root(root)
@@ -263,7 +263,7 @@ def test_shards_that_are_made_again_are_the_same_bytes(
         assert not set(pq.read_table(path)["doc"].to_pylist()) & gone
 
 
-@pytest.mark.parametrize("stop", [0, 1, 3, 8, 20, 33])
+@pytest.mark.parametrize("stop", [0, 1, 8, 25])
 def test_a_kill_anywhere_is_completed_and_until_then_nothing_runs(
     root: Path,
     raw: Path,

@@ -330,3 +330,19 @@ def test_records_of_a_file_that_was_read_in_ranges_count_from_its_start(tmp_path
     assert [one.record for one in docs] == list(range(70))
     assert len({one.doc >> RECORD_BITS for one in docs}) == 2
     assert [opened.origins.of(one.doc) for one in docs] == docs
+
+
+def test_a_takedown_names_the_checkpoints_that_saw_the_document(
+    traced: Trace, lives: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = max(
+        (life for life in lives.values() if life["training"][0]["steps"]), key=lambda one: one["training"][0]["steps"]
+    )
+    (tmp_path / "docs.txt").write_text(f"{late['doc']}\n")
+    words = ["remove", str(traced.root.path), "--docs", str(tmp_path / "docs.txt"), "--only", "--dry-run"]
+    assert main([*words, "--json"]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)["trainings"]
+    assert seen == late["training"][0] | {"first_step": late["training"][0]["steps"][0]}
+    assert main(words) == 0
+    first, kept = seen["first_step"], ", ".join(f"step-{step}" for step in seen["checkpoints"])
+    assert f"{seen['training']} saw some from step {first} on; its checkpoints: {kept}" in capsys.readouterr().out
