@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from corpuskit.run.seal import books, check_conservation
 from corpuskit.store import removed
 from corpuskit.store.local import LocalStore
 from corpuskit.store.root import Root
-from tests.core.builder import corpus, digests, recipe
+from tests.core.builder import corpus, digests, recipe, text
 
 MIX = """\
 mix:
@@ -349,3 +350,31 @@ def test_a_dry_run_changes_nothing_and_wrong_files_name_their_lines(
     assert run("remove", root) == 2
     assert "--docs FILE" in capsys.readouterr().err
     assert whole(root) == before
+
+
+def test_what_was_numbered_by_rows_fits_after_a_takedown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines to cut, and texts to compare, are found by row in the parts that lose a text."""
+    rng = random.Random(3)
+    notices = [f"A notice of the {name} that recurs" for name in ("north", "south", "east")]
+    rows = [{"text": f"{text(rng)}\n{rng.choice(notices)}\n{text(rng)}", "score": number / 40} for number in range(40)]
+    rows += [{"text": rows[number]["text"].replace(" ", " edited ", 1), "score": 0.5} for number in range(6)]
+    (tmp_path / "web.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps = "  - lines: {min_chars: 10}\n  - where: score < MOST\n    name: high\n  - minhash: {threshold: 0.7}\n"
+    source = f"  web: {{read: jsonl, path: '{tmp_path}/web.jsonl', columns: {{score: float64}}}}\n"
+    path = tmp_path / "recipe.yaml"
+
+    def build(root: Path, most: float) -> None:
+        path.write_text(f"name: rows\nsources:\n{source}steps:\n{steps.replace('MOST', str(most))}")
+        assert run("run", path, "--root", root, "--engine", "inline") == 0
+
+    down = tmp_path / "down"
+    build(down, 0.95)
+    docs = [answer(capsys, "trace", down, f"{tmp_path}/web.jsonl#{number}")["doc"] for number in (2, 20, 21)]
+    gone = set(take_down(down, docs, capsys)["documents"])
+    assert gone == set(docs)
+    for root in (down, tmp_path / "whole"):
+        build(root, 0.85)
+    found, wanted = (pq.read_table(root / "corpus").to_pylist() for root in (down, tmp_path / "whole"))
+    left = {row["doc"]: row["text"] for row in wanted if row["doc"] not in gone}
+    assert {row["doc"]: row["text"] for row in found} == left
+    assert len(left) > 25
