@@ -1,4 +1,4 @@
-"""The verbs that look at a run: status, stats, report, find."""
+"""The verbs that look at a run: status, stats, find, trace, report."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def stats(options: argparse.Namespace) -> None:
     rows = found.to_pylist()
     text = table(found.column_names, [["" if v is None else str(v) for v in row.values()] for row in rows])
     answer(options, text, rows)
+
+
+def trace(options: argparse.Namespace) -> None:
+    """Follow a document, a place in the shards or a step of training."""
+    from corpuskit.explore.trace import trace
+    from corpuskit.store.root import Root
+
+    root = Root(options.root)
+    answer(options, *trace(root, root.require_plan(), options.what))
 
 
 def report(options: argparse.Namespace) -> None:

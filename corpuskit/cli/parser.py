@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("trace", "diff", "explore", "remove", "gc")
+NOT_YET = ("diff", "explore")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +113,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("text", nargs="?", metavar="TEXT", help="a passage, found as it stands, byte for byte")
     command.add_argument("--file", type=Path, metavar="FILE", help="find the longest spans of this text instead")
     command.add_argument("--min", type=int, default=50, metavar="N", help="--file: characters of a span; default: 50")
+    command = verb("trace", "looking", "a document's life and where it went: its steps, shards and training steps")
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
@@ -129,6 +132,18 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument(
         "--to", type=Path, required=True, metavar="DIR", help="a folder that is not there, or is empty"
     )
+    command = verb(
+        "remove", "keeping", "take documents down: out of all texts, tokens and shards of a run, and for good"
+    )
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("--docs", type=Path, metavar="FILE", help="ids or FILE#RECORD, one a line; left out: go on")
+    command.add_argument("--only", action="store_true", help="leave the copies of them that `duplicates/` lists")
+    command.add_argument("--dry-run", action="store_true", help="say what would go, and which checkpoints saw it")
+    command = verb("gc", "keeping", "remove what the recipe of a run no longer needs; says first what is lost with it")
+    command.add_argument("root", metavar="ROOT", help="or s3://bucket/prefix")
+    only = command.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="remove nothing, which is the default")
+    only.add_argument("--yes", action="store_true", help="remove it")
     command = verb(
         "mix",
         "mixing",

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from corpuskit.core.batch import ParquetPart, PartReader
 from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.kinds import Evidence
+from corpuskit.store.removed import RULE, removed
 
 
 def duplicates(work: Work[Evidence]) -> None:
@@ -28,6 +29,7 @@ def duplicates(work: Work[Evidence]) -> None:
         for name in work.spec.segments:
             for receipt in work.receipts(name):
                 _left(receipt, database)
+        _taken_down(work, database)
         query = (
             "SELECT r.* EXCLUDE (choice), later.rule AS kept_dropped_by FROM removed r "
             "LEFT JOIN later ON later.doc = r.kept_doc AND r.kept_root IS NULL ORDER BY r.doc"
@@ -51,6 +53,17 @@ def _removed(work: Work[Evidence], database: duckdb.DuckDBPyConnection) -> pa.Sc
     last = "exact" if work.spec.choices[-1].startswith("exact-") else "minhash"
     database.execute(f"INSERT INTO later SELECT doc, '{last}' FROM removed WHERE choice > 0")
     return reader.schema
+
+
+def _taken_down(work: Work[Evidence], database: duckdb.DuckDBPyConnection) -> None:
+    """Forget documents that were taken down since the choice was made, but as witnesses."""
+    gone = removed(work.store)
+    if len(gone):
+        database.register("gone", pa.table({"doc": gone}))
+        database.execute("DELETE FROM removed WHERE doc IN (SELECT doc FROM gone)")
+        database.execute("DELETE FROM later WHERE doc IN (SELECT doc FROM gone)")
+        database.execute(f"INSERT INTO later SELECT doc, '{RULE}' FROM gone")
+        database.unregister("gone")
 
 
 def _left(receipt: Receipt, database: duckdb.DuckDBPyConnection) -> None:

@@ -32,6 +32,7 @@ from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.lookup import mapped
 from corpuskit.kernels.lines import Lines, Unit, cut_lines, hash_lines
 from corpuskit.kernels.radix import radix_sort_with
+from corpuskit.store.removed import removed
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -378,6 +379,8 @@ class Cut(ABC):
         dropped: for documents of which nothing is left.
     """
 
+    by_row = True
+
     def __init__(
         self,
         work: Work[Spec],
@@ -392,6 +395,7 @@ class Cut(ABC):
         self._place, self._dropped, self._counted = place, dropped, unit
         self._cut = mapped(work.receipt(decision["repeats"]).parts["cut"].local(), "<u8")
         self._rows = 0
+        self._gone = removed(work.store)
         self._facts = work.facts.setdefault(step, {}).setdefault(
             decision["name"], {"documents": 0, unit: 0, "bytes": 0}
         )
@@ -404,6 +408,9 @@ class Cut(ABC):
         """The batch as it is left; documents without any text go to `dropped/` as they were, as `empty`."""
         first, self._rows = self._rows, self._rows + batch.num_rows
         cut = slice_of(self._cut, first, batch.num_rows)
+        if len(self._gone):  # their rows are blank
+            down = np.flatnonzero(np.isin(batch.column("doc").to_numpy(), self._gone)) + first
+            cut = cut[~np.isin((cut >> ROW).astype(np.int64), down)]
         if not len(cut):
             return batch
         text, count = self._without(batch.column("text"), cut, first)

@@ -21,6 +21,7 @@ from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import BatchedFile
+from corpuskit.store import removed
 
 RECORD_BITS = 20
 """Low bits of a document id: the number of the record in its block."""
@@ -57,11 +58,11 @@ def read_documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> I
     if canonical({**described, **identity}) != canonical(described):
         raise InputError(f"the code of the reader `{reader.name}` changed since the plan was made", "run again")
     limit = described["max_doc_bytes"]
-    faults = Faults()
+    faults, gone = Faults(), removed.removed(work.store)
     for entry in work.inputs:
         file = BatchedFile(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
         numbering = Numbering(work, entry)
-        yield from _Reading(work, dropped, reader, params, numbering, faults).batches(file)
+        yield from _Reading(work, dropped, reader, params, numbering, faults, gone).batches(file)
         work.read.append({**entry, "blocks": numbering.blocks, "records": numbering.records, "digest": file.digest})
     work.facts["unreadable"] = faults.count
     if faults.count and work.spec.strict:
@@ -134,6 +135,7 @@ class _Reading:
         params: dict[str, Any],
         numbering: Numbering,
         faults: Faults,
+        gone: npt.NDArray[np.uint64],
     ) -> None:
         self.work, self.dropped, self.reader, self.params = work, dropped, reader, params
         self.numbering, self.faults = numbering, faults
@@ -144,6 +146,7 @@ class _Reading:
         self.closed = 0  # documents in `pieces`
         self.bytes = 0
         self.unread: tuple[list[int], list[str], list[str | None]] = [], [], []
+        self.gone = gone
 
     def batches(self, file: BatchedFile) -> Iterator[Batch]:
         try:
@@ -165,7 +168,9 @@ class _Reading:
     def _take(self, file: BatchedFile, record: Any) -> None:
         doc = self.numbering.next()
         self.work.count(self.domain, "read", 1)
-        if isinstance(record, Bad):
+        if len(self.gone) and np.isin(np.uint64(doc), self.gone):
+            self._take_down([doc])
+        elif isinstance(record, Bad):
             self._unread(doc, "unreadable", f"{record.where}: {record.reason}" if record.where else record.reason)
             self.faults.add(f"{file.path}: {record.where}: {record.reason}" if record.where else record.reason)
             self.work.count(self.domain, "unreadable", 1)
@@ -190,12 +195,14 @@ class _Reading:
         docs = self.numbering.take(given.num_rows)
         self.work.count(self.domain, "read", given.num_rows)
         batch = self._complete(given, text, docs)
-        blank = blank_rows(text)
-        if blank.any():
+        gone = np.isin(docs, self.gone) if len(self.gone) else np.zeros(len(docs), np.bool_)
+        blank = blank_rows(text) & ~gone
+        if blank.any() or gone.any():
             for doc in docs[blank].tolist():
                 self._unread(doc, "empty", None)
             self.work.count(self.domain, "empty", int(blank.sum()))
-            batch = batch.filter(pa.array(~blank))
+            self._take_down(docs[gone].tolist())
+            batch = batch.filter(pa.array(~(blank | gone)))
         size = int(text_bytes(text).sum())
         if size >= WHOLE_BYTES and (self.rows or self.pieces):
             yield self._batch()
@@ -204,6 +211,12 @@ class _Reading:
         self.bytes += size
         if size >= WHOLE_BYTES:
             yield self._batch()
+
+    def _take_down(self, docs: list[int]) -> None:
+        """Leave out records that were taken down, whatever they hold."""
+        for doc in docs:
+            self._unread(doc, removed.RULE, None)
+        self.work.count(self.domain, f"rule: {removed.RULE}", len(docs))
 
     def _text(self, given: Batch) -> pa.Array:
         """The texts of a reader's batch, which must have no columns but those that are known."""

@@ -14,13 +14,16 @@ from corpuskit.core.work import Work
 from corpuskit.documents.applied import STEP_KINDS
 from corpuskit.documents.kinds import Model, Seen, State
 from corpuskit.errors import InputError, UsageError
+from corpuskit.store import removed
 
 
 def summary(work: Work[Seen]) -> None:
     """Body: `summarize` of a step over the documents of one unit; the state is merged batch by batch."""
     step, params = _summarized(work)
     state = None
-    for batch in PartReader(work.receipt("docs").parts["docs"].local()):
+    gone = removed.removed(work.store)
+    for whole in PartReader(work.receipt("docs").parts["docs"].local()):
+        batch = removed.without(whole, gone)
         one = step.summarize_function(batch, **params)
         state = one if state is None else step.merge_function(state, one)
     save_state(state, work.put("state", ".pickle"))
@@ -61,6 +64,8 @@ def model(work: Work[Model]) -> None:
 
 
 def _documents(work: Work[Model]) -> Iterator[Batch]:
+    gone = removed.removed(work.store)
     for source in work.spec.sources:
         for receipt in work.receipts(source):
-            yield from PartReader(receipt.parts["docs"].local())
+            for batch in PartReader(receipt.parts["docs"].local()):
+                yield removed.without(batch, gone)

@@ -21,6 +21,7 @@ from corpuskit.engines import Ended, Failure, Task, make_engine
 from corpuskit.errors import UnitFailed
 from corpuskit.run.execute import execute
 from corpuskit.run.seal import FOLDERS, seal
+from corpuskit.store.removed import refuse_pending
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
 from corpuskit.store.versions import other_versions
@@ -122,6 +123,7 @@ def run(
     Returns:
         What ran and what failed; all units that did not fail are committed. `failure_report` makes the error of it.
     """
+    refuse_pending(root.store)
     wanted = plan.until(until) if until is not None else set(plan.stages)
     root.describe(plan)
     complete = {name: {receipt.unit for receipt in root.complete(stage)} for name, stage in plan.stages.items()}

@@ -35,6 +35,7 @@ from corpuskit.shards.stream import Domain, TokenPart, write_documents
 from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load
 from corpuskit.shards.training import train
 from corpuskit.shards.write import write_shard
+from corpuskit.store.removed import removed
 
 ROWS = 256
 """Documents read from Parquet at a time."""
@@ -350,11 +351,12 @@ def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict
 def _open_domain(
     cut: Receipt, name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str, slices: int
 ) -> Domain:
-    borders = cut.parts[f"train-{name}"].local()
-    return Domain(name, _parts(group, "train"), borders, _blocks(cut, name, group, plan, slices), dtype)
+    part = cut.parts[f"train-{name}"]
+    blocks = _blocks(cut, name, group, plan, slices)
+    return Domain(name, _parts(group, "train"), part.local(), blocks, dtype, removed(part.store))
 
 
 def _open_validation(cut: Receipt, name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]) -> Domain:
     blocks = Blocks(total(group, "validation", "tokens"), index["seq_len"] + 1)
-    borders = cut.parts[f"validation-{name}"].local()
-    return Domain(name, _parts(group, "validation"), borders, blocks, index["dtype"])
+    part = cut.parts[f"validation-{name}"]
+    return Domain(name, _parts(group, "validation"), part.local(), blocks, index["dtype"], removed(part.store))

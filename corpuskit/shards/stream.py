@@ -74,16 +74,32 @@ class Domain:
         documents: the file of `write_documents`.
         blocks: how the stream is cut.
         dtype: of the tokens.
+        removed: documents that were taken down: their tokens are end tokens, which no run covers.
+
+    Raises:
+        InputError: the parts are not those that the documents were indexed from.
     """
 
-    def __init__(self, name: str, parts: Sequence[TokenPart], documents: Path, blocks: Blocks, dtype: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        parts: Sequence[TokenPart],
+        documents: Path,
+        blocks: Blocks,
+        dtype: str,
+        removed: npt.NDArray[np.uint64],
+    ) -> None:
         self.name = name
+        self._removed = removed
         self.blocks = blocks
         self._paths = [part.bin for part in parts]
         self._edges = np.cumsum([0, *(part.tokens for part in parts)], dtype=np.int64)
         self._size = np.dtype(dtype).itemsize
         count = sum(part.documents for part in parts)
         self.starts, self.ids = map_documents(documents, count)
+        if self.starts[-1] != self._edges[-1]:
+            msg = f"the tokens of `{name}` are {self._edges[-1]:,}, but {documents} indexes {self.starts[-1]:,}"
+            raise InputError(msg, f"remove {documents.parents[1]}, and run the recipe again")
 
     def fill(self, out: npt.NDArray[Any], rows: Indices, sequences: Indices, files: OpenFiles) -> dict[str, Indices]:
         """Copy `sequences` into the given rows of `out` (C-contiguous [n, width]), from column 0 on.
@@ -122,13 +138,17 @@ class Domain:
         document = np.arange(len(stretch)) - np.repeat(np.cumsum(count) - count, count) + first[stretch]
         begin = np.maximum(start[stretch], self.starts[document])
         end = np.minimum(start[stretch] + length[stretch], self.starts[document + 1])
-        return {
+        runs = {
             "sequence": sequence[stretch],
             "start": column[stretch] + begin - start[stretch],
             "length": end - begin,
             "doc": self.ids[document],
             "doc_start": begin - self.starts[document],
         }
+        if not len(self._removed):
+            return runs
+        kept = ~np.isin(runs["doc"], self._removed)
+        return {name: values[kept] for name, values in runs.items()}
 
 
 def map_documents(path: Path, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:

@@ -26,6 +26,7 @@ from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import DamagedFile, UsageError
 from corpuskit.store.local import LocalStore
 from corpuskit.store.objects import ObjectStore
+from corpuskit.store.removed import refuse_pending
 
 
 def opened(place: str | os.PathLike[str]) -> Store:
@@ -254,7 +255,7 @@ class Root:
         """The folder of a new run, with what it was asked to do.
 
         Raises:
-            UsageError: the root belongs to a recipe of another name.
+            UsageError: the root belongs to a recipe of another name, or a takedown in it is not complete.
         """
         before = self.latest_plan()
         self.refuse_other(before, plan)
@@ -276,8 +277,10 @@ class Root:
         """One root belongs to one recipe name, a sample has a root of its own, and no run is compared with itself.
 
         Raises:
-            UsageError: the root is another recipe's, of another sample, or named by `against`.
+            UsageError: the root is another recipe's, of another sample, or named by `against`; or a takedown in it is
+                not complete.
         """
+        refuse_pending(self.store)
         if before is not None and before.recipe != plan.recipe:
             raise UsageError(
                 f"{self.url} belongs to the recipe `{before.recipe}`, not to `{plan.recipe}`",

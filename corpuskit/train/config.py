@@ -294,6 +294,12 @@ class Budget:
             first, tokens = first + stretch.steps, tokens + stretch.sequences * stretch.seq_len
         raise IndexError(number)
 
+    def step_of(self, phase: int, sequence: int) -> int | None:
+        """The step that reads a sequence of a phase, both numbered from 0; None if the run ends before it."""
+        if phase >= len(self.stretches) or sequence >= self.stretches[phase].sequences:
+            return None
+        return 1 + sum(one.steps for one in self.stretches[:phase]) + sequence // self.stretches[phase].batch
+
 
 def budget(config: TrainConfig, phases: Sequence[tuple[int, int]]) -> Budget:
     """Turn `tokens`, `batch_tokens` and `lr` into whole sequences and steps of each phase.
