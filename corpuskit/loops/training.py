@@ -6,7 +6,6 @@ The trainer writes its checkpoints to `checkpoints/<key>/` under the root, so th
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from corpuskit.core.work import Work
 from corpuskit.loops.kinds import Training
@@ -18,13 +17,13 @@ def train(work: Work[Training]) -> None:
     from corpuskit.train.launch import launch
 
     shards = work.scratch / "shards"
-    shards.mkdir()
-    tokenizer = None
-    for stage in ("mixture", "shards"):
+    for stage in work.needs:
         for receipt in work.receipts(stage):
             for part in receipt.parts.values():
-                if part.publish is not None and part.publish.startswith("shards/"):
-                    link_or_copy(part.local(), shards / Path(part.publish).name)
+                if part.publish is not None and (part.publish.startswith("shards/") or part.publish.endswith(".bin")):
+                    target = work.scratch / part.publish
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    link_or_copy(part.local(), target)
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
     out = work.store.kept(f"checkpoints/{work.key}")
     config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}

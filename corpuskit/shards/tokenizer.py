@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.shards.fim import HINT, LACKS, Marks, known
 
 END = "<|endoftext|>"
 _END_TOKENS = (END, "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
@@ -77,6 +78,23 @@ class LoadedTokenizer:
             if (ids == self.eos).any():
                 self.refuse_end(text)
         return encoded
+
+    def fim_marks(self) -> Marks:
+        """The tokens that mark the parts of a document for fill in the middle.
+
+        Raises:
+            UsageError: it has none, or pieces of a text that are encoded one by one are not the text.
+        """
+        added = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items()}
+        names = known(added)
+        if names is None:
+            msg = f"the tokenizer {LACKS}"
+            raise UsageError(msg, HINT)
+        pieces = np.concatenate(self._encode(["ab", "cd"]))
+        if self.tokenizer.decode(pieces.tolist()).strip() != "abcd":
+            msg = "the tokenizer begins each text with a space: fill in the middle would put one at each cut"
+            raise UsageError(msg, "use one that encodes bytes as they are, or leave out `fim`")
+        return Marks(*(added[name] for name in names))
 
     def refuse_end(self, text: str) -> NoReturn:
         """Say that the tokenizer makes its end token of this text."""
@@ -172,17 +190,21 @@ def load(reference: str) -> LoadedTokenizer:
     return from_json(fetched.to_str(), reference)
 
 
-def train(texts: Iterable[str], vocab_size: int) -> LoadedTokenizer:
+def train(texts: Iterable[str], vocab_size: int, special: Sequence[str] = ()) -> LoadedTokenizer:
     """Train a byte-level BPE (Sennrich et al. 2016; bytes and word pattern of GPT-2) with the end token as number 0.
+
+    Other `special` tokens follow it.
 
     Lossless: any text decodes to itself. Equal texts give an equal tokenizer, on any number of threads. The vocabulary
     is smaller than `vocab_size` where no more pair occurs twice.
 
     Raises:
-        UsageError: `vocab_size` has no room for the 256 bytes and the end token.
+        UsageError: `vocab_size` has no room for the 256 bytes and the special tokens.
     """
-    if vocab_size < 257:
-        msg = f"vocab_size {vocab_size} is too small: 256 bytes and the end token need 257"
+    least = 257 + len(special)
+    if vocab_size < least:
+        and_more = "the end token" if not special else f"{1 + len(special)} special tokens"
+        msg = f"vocab_size {vocab_size} is too small: 256 bytes and {and_more} need {least}"
         raise UsageError(msg)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -190,7 +212,7 @@ def train(texts: Iterable[str], vocab_size: int) -> LoadedTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        special_tokens=[END],
+        special_tokens=[END, *special],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

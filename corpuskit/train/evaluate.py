@@ -42,6 +42,5 @@ def _score(model: nn.Module, shards: Shards, name: str, group: World, micro_batc
     loss, total = group.total(summed.item(), valid)
     if not total:
         return {"loss": None, "bits_per_byte": None}
-    tokens = sum(file.tokens for file in split.files)
     mean = loss / total
-    return {"loss": mean, "bits_per_byte": mean / math.log(2) * tokens / shards.bytes[name]}
+    return {"loss": mean, "bits_per_byte": mean / math.log(2) * split.tokens / shards.bytes[name]}

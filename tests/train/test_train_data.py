@@ -44,7 +44,7 @@ def test_loss_is_carried_by_documents_only(shards, mask):
     """The twin: a target counts if it and the token before are in a document, under document masks the same one."""
     split = Shards(shards, mask).train[0]
     for number, name in ((0, "train-00000"), (len(split) - 1, "train-00001")):
-        sequence = number if number == 0 else split.files[1].sequences - 1
+        sequence = number if number == 0 else split.source.files[1].sequences - 1
         table = pq.read_table(shards / f"{name}.docs.parquet")
         owner = [None] * 33
         for i, row in enumerate(table.filter(pa.compute.equal(table["sequence"], sequence)).to_pylist()):
@@ -104,5 +104,5 @@ def test_each_phase_is_a_split_of_its_own_length(tmp_path):
 
 def test_an_index_without_train_files_is_refused(tmp_path):
     folder = write_shards(tmp_path, phases=[])
-    with pytest.raises(InputError, match="names no file to train on"):
+    with pytest.raises(InputError, match="names nothing to train on"):
         Shards(folder, "document")

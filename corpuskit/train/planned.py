@@ -1,0 +1,121 @@
+"""Sequences that stand in no shard: the trainer follows the plan over the token files themselves.
+
+`index.json` of format 3 (`mix: {write: plan}`) names, for each domain, its token files in stream order, the borders of
+its documents, and for best-fit the packing; `plan.json` gives the order. Every sequence has the tokens, the padding and
+the documents that a shard of the same plan would have at its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpuskit.errors import InputError
+from corpuskit.train.blocks import PIECE, Blocks
+from corpuskit.train.order import Indices, Plan
+from corpuskit.train.stream import Domain, OpenFiles, map_documents
+
+AGAIN = "run the recipe again: it writes what is missing"
+
+
+class Planned:
+    """Sequences of one phase of a plan, or, without an order, of one domain's held-out text.
+
+    Args:
+        domains: as the order numbers them.
+        order: of the phase; None: the sequences of the only domain as they stand.
+        dtype: of the tokens. pad: token of positions that no document covers.
+    """
+
+    def __init__(self, domains: Sequence[Domain], order: Plan | None, dtype: np.dtype[Any], pad: int) -> None:
+        self._domains, self._order, self._dtype, self._pad = domains, order, dtype, pad
+        self._files = OpenFiles()
+
+    def __len__(self) -> int:
+        return len(self._order) if self._order is not None else len(self._domains[0].blocks)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the domains' documents, each once."""
+        return sum(domain.blocks.tokens for domain in self._domains)
+
+    def place(self, sequence: int) -> str:
+        """Domain, and number in the phase or in the domain's held-out text."""
+        number = 0 if self._order is None else int(self._order.locate(np.array([sequence]))[0][0])
+        return f"{self._domains[number].name}: sequence {sequence}"
+
+    def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
+        """Tokens and runs of sequences, as `corpuskit.train.data.Source` says."""
+        domain, found = np.zeros_like(sequences), sequences
+        if self._order is not None:
+            domain, _, found = self._order.locate(sequences)
+        out = np.full((len(sequences), self._domains[0].blocks.width), self._pad, self._dtype)
+        parts = []
+        for number in np.unique(domain).tolist():
+            rows = np.flatnonzero(domain == number)
+            runs = self._domains[number].fill(out, rows, found[rows], self._files)
+            parts.append((runs["sequence"], runs["start"], runs["length"]))
+        row, start, length = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        if len(parts) > 1:
+            sorting = np.argsort(row * out.shape[1] + start)
+            row, start, length = row[sorting], start[sorting], length[sorting]
+        return out, row, start, length
+
+
+def phases(folder: Path, index: Mapping[str, Any], dtype: np.dtype[Any]) -> list[tuple[Planned, int]]:
+    """The phases of the plan in `folder`, each with its seq_len.
+
+    Raises:
+        InputError: a file that the index names is missing, or of another size than it says.
+    """
+    plan = json.loads(_checked(folder / "plan.json", None).read_text(encoding="utf-8"))
+    found = []
+    for order in Plan.from_json(plan):
+        domains = [
+            _domain(folder, name, index["streams"][name], dtype, index["seq_len"] + 1, order.slices)
+            for name in order.names
+        ]
+        found.append((Planned(domains, order, dtype, index["pad"]), index["seq_len"] // order.slices))
+    return found
+
+
+def held_out(folder: Path, name: str, index: Mapping[str, Any], dtype: np.dtype[Any]) -> Planned:
+    """The held-out text of a domain; errors as `phases`."""
+    entry = index["validation"][name]
+    return Planned([_domain(folder, name, entry, dtype, index["seq_len"] + 1, 1)], None, dtype, index["pad"])
+
+
+def _domain(
+    folder: Path, name: str, stream: Mapping[str, Any], dtype: np.dtype[Any], length: int, slices: int
+) -> Domain:
+    """Open a domain's stream, its sizes checked."""
+    parts = [(folder / part["file"], int(part["tokens"])) for part in stream["parts"]]
+    for path, held in parts:
+        _checked(path, held * dtype.itemsize)
+    tokens, count = sum(held for _, held in parts), sum(int(part["documents"]) for part in stream["parts"])
+    borders = _checked(folder / stream["documents"], 16 * count + 8)
+    documents = map_documents(borders, count)
+    if documents[0][0] != 0 or documents[0][-1] != tokens:
+        raise InputError(f"{borders}: its documents do not cover the {tokens:,} tokens of `{name}`", AGAIN)
+    first = pieces = None
+    if "packing" in stream:
+        about = stream["packing"]
+        blocks = _checked(folder / about["blocks"], 8 * (about["count"] + 1))
+        first = np.memmap(blocks, "<i8", "r")
+        file = _checked(folder / about["pieces"], int(first[-1]) * PIECE.itemsize)
+        pieces = np.memmap(file, PIECE, "r") if first[-1] else np.zeros(0, PIECE)
+    return Domain(name, parts, documents, Blocks(tokens, length, first, pieces, slices), dtype.str)
+
+
+def _checked(path: Path, size: int | None) -> Path:
+    found = path.stat().st_size if path.is_file() else None
+    if found is None or size not in (None, found):
+        state = "does not exist" if found is None else f"holds {found:,} bytes"
+        said = "" if size is None else f"; index.json says {size:,} bytes"
+        raise InputError(f"{path} {state}{said}", AGAIN)
+    return path
