@@ -23,6 +23,10 @@ from corpuskit.train.stream import Domain, OpenFiles, map_documents
 AGAIN = "run the recipe again: it writes what is missing"
 
 
+NEAR = 1 << 11
+"""Sequences that are found together."""
+
+
 class Planned:
     """Sequences of one phase of a plan, or, without an order, of one domain's held-out text.
 
@@ -35,6 +39,7 @@ class Planned:
     def __init__(self, domains: Sequence[Domain], order: Plan | None, dtype: np.dtype[Any], pad: int) -> None:
         self._domains, self._order, self._dtype, self._pad = domains, order, dtype, pad
         self._files = OpenFiles()
+        self._near: tuple[int, tuple[Indices, Indices]] = (-1, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
 
     def __len__(self) -> int:
         return len(self._order) if self._order is not None else len(self._domains[0].blocks)
@@ -51,9 +56,7 @@ class Planned:
 
     def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
         """Tokens and runs of sequences, as `corpuskit.train.data.Source` says."""
-        domain, found = np.zeros_like(sequences), sequences
-        if self._order is not None:
-            domain, _, found = self._order.locate(sequences)
+        domain, found = self._located(sequences)
         out = np.full((len(sequences), self._domains[0].blocks.width), self._pad, self._dtype)
         parts = []
         for number in np.unique(domain).tolist():
@@ -65,6 +68,21 @@ class Planned:
             sorting = np.argsort(row * out.shape[1] + start)
             row, start, length = row[sorting], start[sorting], length[sorting]
         return out, row, start, length
+
+    def _located(self, sequences: Indices) -> tuple[Indices, Indices]:
+        """(domain number, sequence of the domain) of each; those of a stretch are found together and kept.
+
+        A trainer reads one sequence after the other, and finding few takes as long as finding many.
+        """
+        if self._order is None:
+            return np.zeros_like(sequences), sequences
+        low = int(sequences.min()) // NEAR * NEAR
+        if int(sequences.max()) >= low + NEAR:
+            return self._order.locate(sequences)[::2]
+        if self._near[0] != low:
+            self._near = low, self._order.locate(np.arange(low, min(low + NEAR, len(self))))[::2]
+        domain, found = self._near[1]
+        return domain[sequences - low], found[sequences - low]
 
 
 def phases(folder: Path, index: Mapping[str, Any], dtype: np.dtype[Any]) -> list[tuple[Planned, int]]:

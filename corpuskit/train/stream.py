@@ -56,24 +56,30 @@ class Domain:
         row, start, length = self.blocks.ranges(sequences)
         column = np.cumsum(length) - length
         column -= column[np.searchsorted(row, row)]
-        view = memoryview(out.data).cast("B")
-        offset = (rows[row] * self.blocks.width + column) * self._size
-        part = np.searchsorted(self._edges, start, side="right") - 1
-        for to, begin, count, number in zip(
-            offset.tolist(), start.tolist(), length.tolist(), part.tolist(), strict=True
-        ):
-            self._copy(view[to : to + count * self._size], begin, number, files)
+        view, offset = memoryview(out.data).cast("B"), (rows[row] * self.blocks.width + column) * self._size
+        order = np.argsort(start)  # each file is read from its beginning to its end
+        self._copy(view, offset[order], start[order], length[order] * self._size, files)
         return self._runs(rows[row], column, start, length)
 
-    def _copy(self, view: memoryview, begin: int, number: int, files: OpenFiles) -> None:
-        """Read one stretch of the stream; it may cross parts."""
-        while len(view):
-            inside = (begin - int(self._edges[number])) * self._size
-            here = min(len(view), (int(self._edges[number + 1]) - begin) * self._size)
-            if os.preadv(files.descriptor(self._paths[number]), [view[:here]], inside) != here:
-                msg = f"{self._paths[number]}: ends before byte {inside + here:,}: truncated or overwritten"
+    def _copy(self, view: memoryview, offset: Indices, start: Indices, size: Indices, files: OpenFiles) -> None:
+        """Read `size` bytes of the stream from token `start` to byte `offset` of the view, for each."""
+        part = np.searchsorted(self._edges, start, side="right") - 1
+        inside = (start - self._edges[part]) * self._size
+        left = (self._edges[part + 1] - start) * self._size
+        opened, descriptor = -1, -1
+        for to, begin, count, number, most in zip(
+            offset.tolist(), inside.tolist(), size.tolist(), part.tolist(), left.tolist(), strict=True
+        ):
+            if number != opened:
+                opened, descriptor = number, files.descriptor(self._paths[number])
+            here = min(count, most)
+            if os.preadv(descriptor, [view[to : to + here]], begin) != here:
+                msg = f"{self._paths[number]}: ends before byte {begin + here:,}: truncated or overwritten"
                 raise InputError(msg)
-            view, begin, number = view[here:], begin + here // self._size, number + 1
+            if here < count:  # the stretch goes on in the next part
+                after = np.array([to + here]), self._edges[number + 1 : number + 2], np.array([count - here])
+                self._copy(view, *after, files)
+                opened = -1
 
     def _runs(self, sequence: Indices, column: Indices, start: Indices, length: Indices) -> dict[str, Indices]:
         """Cut stretches of the stream at document borders."""
