@@ -351,8 +351,8 @@ def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict
     if mix["packing"] == "concat":
         return Blocks(size, length, slices=slices)
     first, pieces = cut.parts[f"blocks-{name}"].local(), cut.parts[f"pieces-{name}"].local()
-    packed = np.memmap(pieces, PIECE, "r") if pieces.stat().st_size else np.zeros(0, PIECE)
-    return Blocks(size, length, np.memmap(first, "<i8", "r"), packed, slices)
+    packed = np.asarray(np.memmap(pieces, PIECE, "r")) if pieces.stat().st_size else np.zeros(0, PIECE)
+    return Blocks(size, length, np.asarray(np.memmap(first, "<i8", "r")), packed, slices)
 
 
 def _open_domain(

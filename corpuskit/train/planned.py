@@ -124,9 +124,9 @@ def _domain(
     if "packing" in stream:
         about = stream["packing"]
         blocks = _checked(folder / about["blocks"], 8 * (about["count"] + 1))
-        first = np.memmap(blocks, "<i8", "r")
+        first = np.asarray(np.memmap(blocks, "<i8", "r"))
         file = _checked(folder / about["pieces"], int(first[-1]) * PIECE.itemsize)
-        pieces = np.memmap(file, PIECE, "r") if first[-1] else np.zeros(0, PIECE)
+        pieces = np.asarray(np.memmap(file, PIECE, "r")) if first[-1] else np.zeros(0, PIECE)
     return Domain(name, parts, documents, Blocks(tokens, length, first, pieces, slices), dtype.str)
 
 

@@ -65,19 +65,18 @@ class Domain:
         """Read `size` bytes of the stream from token `start` to byte `offset` of the view, for each."""
         part = np.searchsorted(self._edges, start, side="right") - 1
         inside = (start - self._edges[part]) * self._size
-        left = (self._edges[part + 1] - start) * self._size
+        here = np.minimum(size, (self._edges[part + 1] - start) * self._size)
         opened, descriptor = -1, -1
-        for to, begin, count, number, most in zip(
-            offset.tolist(), inside.tolist(), size.tolist(), part.tolist(), left.tolist(), strict=True
+        for to, begin, count, now, number in zip(
+            offset.tolist(), inside.tolist(), size.tolist(), here.tolist(), part.tolist(), strict=True
         ):
             if number != opened:
                 opened, descriptor = number, files.descriptor(self._paths[number])
-            here = min(count, most)
-            if os.preadv(descriptor, [view[to : to + here]], begin) != here:
-                msg = f"{self._paths[number]}: ends before byte {begin + here:,}: truncated or overwritten"
+            if os.preadv(descriptor, [view[to : to + now]], begin) != now:
+                msg = f"{self._paths[number]}: ends before byte {begin + now:,}: truncated or overwritten"
                 raise InputError(msg)
-            if here < count:  # the stretch goes on in the next part
-                after = np.array([to + here]), self._edges[number + 1 : number + 2], np.array([count - here])
+            if now < count:  # the stretch goes on in the next part
+                after = np.array([to + now]), self._edges[number + 1 : number + 2], np.array([count - now])
                 self._copy(view, *after, files)
                 opened = -1
 
@@ -103,7 +102,7 @@ def map_documents(path: Path, count: int) -> Documents:
     """Map the index of a domain's documents: starts int64[count + 1], then document numbers uint64[count]."""
     starts = np.memmap(path, "<i8", "r", 0, (count + 1,))
     ids = np.memmap(path, "<u8", "r", 8 * (count + 1), (count,)) if count else np.zeros(0, np.uint64)
-    return starts, ids
+    return np.asarray(starts), np.asarray(ids)  # what is taken of a memmap is slow to make
 
 
 class OpenFiles:

@@ -68,8 +68,8 @@ def make_indexes(shards: Path, parts: dict[str, list[TokenPart]]) -> None:
 
 def opened(shards: Path, name: str, group: list[TokenPart]) -> Domain:
     """A domain."""
-    first = np.memmap(shards / f"blocks-{name}.idx", "<i8", "r")
-    pieces = np.memmap(shards / f"pieces-{name}.idx", PIECE, "r")
+    first = np.asarray(np.memmap(shards / f"blocks-{name}.idx", "<i8", "r"))
+    pieces = np.asarray(np.memmap(shards / f"pieces-{name}.idx", PIECE, "r"))
     blocks = Blocks(sum(part.tokens for part in group), SEQ_LEN + 1, first, pieces)
     documents = map_documents(shards / f"train-{name}.idx", sum(part.documents for part in group))
     return Domain(name, [(part.bin, part.tokens) for part in group], documents, blocks, "uint16")
