@@ -64,9 +64,8 @@ def main() -> None:
     sample = [text for texts in kinds.values() for text in texts[:: max(1, sum(map(len, texts)) // 4_000_000)]]
     special = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>") if options.fim else ()
     loaded = train(sample, options.vocab, special)
-    print(
-        f"{'':8}{'MB':>8}{'documents':>12}{'tokens':>12}{'cold':>8}{'encoder':>9}{'tokenizers':>12}   MB per CPU-second"
-    )
+    print("MB per CPU-second; " + (Encoder(loaded, 1 << 30).why_slow or "by gigatoken"))
+    print(f"{'':8}{'MB':>8}{'documents':>12}{'tokens':>12}{'cold':>8}{'encoder':>9}{'tokenizers':>12}")
     for kind, texts in kinds.items():
         with tempfile.TemporaryDirectory() as folder:
             corpus = Corpus(Path(folder) / "run", {kind: (kind, [{"corpus": texts}])}, batch_bytes=16 << 20)
