@@ -13,11 +13,11 @@ from corpuskit.recipe import Recipe
 from corpuskit.shards.contents import make_plan
 from corpuskit.shards.encoder import Encoder, missing
 from corpuskit.shards.kinds import FILE_TOKENS, Tokens
-from corpuskit.shards.pack import Blocks
 from corpuskit.shards.planning import mix_parameters
 from corpuskit.shards.stages import with_weights
 from corpuskit.shards.tokenizer import load
 from corpuskit.store.root import Root
+from corpuskit.train.blocks import Blocks
 
 
 def check_tokenizer(recipe: Recipe) -> None:

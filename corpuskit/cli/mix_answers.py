@@ -28,10 +28,10 @@ from corpuskit.recipe import Recipe
 from corpuskit.run.execute import execute
 from corpuskit.shards.contents import make_plan
 from corpuskit.shards.kinds import FILE_TOKENS
-from corpuskit.shards.pack import Blocks
 from corpuskit.shards.planning import learns_from_swarm, mix_parameters
 from corpuskit.shards.stages import taught, with_weights
 from corpuskit.store.root import Root
+from corpuskit.train.blocks import Blocks
 
 Answer = tuple[str, Any]
 """Text for people, and the same as JSON."""

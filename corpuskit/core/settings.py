@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 NAME = r"[A-Za-z0-9._-]+"
 """Names that become folders: of recipes, sources and domains."""
@@ -27,16 +27,10 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-def _not_yet(value: Any) -> Any:
-    del value
-    raise ValueError("is not in this version yet")
-
-
 Name = Annotated[str, AfterValidator(_name)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0)]
-NotYet = Annotated[None, BeforeValidator(_not_yet), WithJsonSchema({})]
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 
 

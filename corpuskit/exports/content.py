@@ -19,9 +19,10 @@ from corpuskit.explore.stats import domain_table
 from corpuskit.exports.target import Target
 from corpuskit.run.seal import unsealed
 from corpuskit.shards import megatron
-from corpuskit.shards.plan import Plan, train_files
+from corpuskit.shards.plan import train_files
 from corpuskit.shards.read import Shard, open_shard, read_index
 from corpuskit.store.root import MANIFEST, Root
+from corpuskit.train.order import Plan
 
 Counts = dict[tuple[str, str], Counter[str]]
 """By (split, domain): documents, tokens and bytes, or sequences and tokens."""

@@ -52,9 +52,12 @@ def swarm(planner: Planner, asked: Mix, blocks: dict[str, Need]) -> Need:
     return Need("losses", "all")
 
 
-def train(planner: Planner, asked: Train) -> None:
-    """Add the training on the shards."""
-    needs = {"shards": Need("shards", "all"), "mixture": Need("mixture", "all")}
+def train(planner: Planner, asked: Train, mix: Mix) -> None:
+    """Add the training on the shards, or on the tokens where the mixture writes none."""
+    stages = ["shards", "mixture"]
+    if mix.write == "plan":
+        stages = ["mixture", "blocks", *(f"tokens-{source}" for source in planner.sources)]
+    needs = {stage: Need(stage, "all") for stage in stages}
     planner.add(Stage.of("train", "train", Training(_torch(), train_parameters(asked)), needs), count=1)
 
 

@@ -6,7 +6,6 @@ The trainer writes its checkpoints to `checkpoints/<key>/` under the root, so th
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from corpuskit.core.work import Work
 from corpuskit.loops.kinds import Training
@@ -18,16 +17,18 @@ def train(work: Work[Training]) -> None:
     from corpuskit.train.launch import launch
 
     shards = work.scratch / "shards"
-    shards.mkdir()
-    digests = {}
-    for stage in ("mixture", "shards"):
+    digests: dict[str, dict[str, dict[str, str]]] = {}
+    for stage in work.needs:
         for receipt in work.receipts(stage):
             for part in receipt.parts.values():
-                if part.publish is not None and part.publish.startswith("shards/"):
-                    name = Path(part.publish).name
-                    link_or_copy(work.store.local(part.key), shards / name)  # the trainer checks it at its first use
-                    digests[name] = {"sha256": part.digest}
-    (shards / "_manifest.json").write_text(json.dumps({"files": digests}))
+                folder, _, name = (part.publish or "").partition("/")
+                if folder == "shards" or (folder == "tokens" and name.endswith(".bin")):
+                    target = work.scratch / folder / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    link_or_copy(work.store.local(part.key), target)  # the trainer checks it at its first use
+                    digests.setdefault(folder, {})[name] = {"sha256": part.digest}
+    for folder, files in digests.items():
+        (work.scratch / folder / "_manifest.json").write_text(json.dumps({"files": files}))
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
     out = work.store.kept(f"checkpoints/{work.key}")
     config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}

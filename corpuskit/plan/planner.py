@@ -88,7 +88,7 @@ class _Planner:
             learned = swarm(self, mix, blocks) if mix.swarm is not None else None
             mixed(self, mix, blocks, learned)
             if recipe.train is not None:
-                train(self, recipe.train)
+                train(self, recipe.train, mix)
             tables = [w for w in recipe.mix.weighings if isinstance(w, dict) and not is_method(w)]
             if len(tables) == len(recipe.mix.weighings):
                 key = "mix.weights" if recipe.mix.phases is None else "mix.phases"

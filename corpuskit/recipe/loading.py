@@ -18,6 +18,7 @@ from corpuskit.recipe import override
 from corpuskit.recipe.calls import StepReader, find, guarded, mixing_method, parameters, placed_reference
 from corpuskit.recipe.expect import parse_expect
 from corpuskit.recipe.faults import Document, Faults, RecipeError
+from corpuskit.recipe.filling import check_fim
 from corpuskit.recipe.models import Recipe, Settings, SourceKeys, absolute
 from corpuskit.recipe.phasing import check_bounds, check_phases
 from corpuskit.recipe.rules import Columns, check_rules, warnings
@@ -87,6 +88,8 @@ class _Loader:
         weights = self._weights(self._at("mix", "weights"), settings)
         phases = self._phases(settings)
         swarm = self._swarm(settings, held_out=not steps.no_holdout)
+        if settings is not None and settings.mix is not None and settings.mix.shards.fim is not None:
+            check_fim(self._at("mix") or self.root, settings.mix, tokenizer, self.domains, self.faults)
         self._train(settings)
         self._expect(rules)
         name = self._recipe_name(settings)

@@ -27,7 +27,7 @@ from corpuskit.mix import methods
 from corpuskit.recipe.expect import FUNCTIONS
 from corpuskit.recipe.models import Settings, SourceKeys
 from corpuskit.recipe.validate import models_in
-from corpuskit.shards.settings import Mix, Phase, Shards, Swarm, TokenizerTraining
+from corpuskit.shards.settings import Fim, Mix, Phase, Shards, Swarm, TokenizerTraining
 from corpuskit.sources.schemas import SCHEMAS
 
 _HEAD = """\
@@ -114,6 +114,7 @@ def reference() -> str:
         "mix": Mix,
         "mix.tokenizer.train": TokenizerTraining,
         "mix.shards": Shards,
+        "mix.shards.fim": Fim,
         "mix.phases": Phase,
         "mix.swarm": Swarm,
         "train": Train,

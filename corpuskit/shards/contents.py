@@ -9,9 +9,10 @@ from typing import Any
 from corpuskit.core.work import Receipt
 from corpuskit.mix.phases import Phased, resolve_schedule
 from corpuskit.mix.problem import Bucket, Infeasible
-from corpuskit.shards.pack import Blocks
-from corpuskit.shards.plan import Plan, block_counts, train_files
+from corpuskit.shards.plan import block_counts, train_files
 from corpuskit.shards.tokenizer import canonical_json
+from corpuskit.train.blocks import Blocks
+from corpuskit.train.order import MOST_SEQUENCES, Plan
 
 Receipts = dict[str, list[tuple[str, Receipt]]]
 """(source, receipt) of all token units by domain, sorted by domain; in stream order within one."""
@@ -91,6 +92,9 @@ def _phases(schedule: Phased, blocks: dict[str, Blocks], mix: dict[str, Any], fi
         order = Plan(
             mix["seed"], tuple(names), tuple(each), tuple(count * slices for count in counts), tuple(taken), slices
         )
+        if len(order) > MOST_SEQUENCES:
+            msg = f"{len(order):,} sequences are more than a plan can number ({MOST_SEQUENCES:,})"
+            raise Infeasible(msg, "use a longer seq_len or fewer tokens")
         domains = {}
         for k, name in enumerate(names):
             end = taken[k] + counts[k]
@@ -129,7 +133,7 @@ def make_manifest(receipts: Receipts, chosen: dict[str, Any]) -> dict[str, Any]:
                 if not receipt.facts[split]["documents"]:
                     continue
                 stored = receipt.parts[f"{prefix}bin"]
-                file = f"split={split}/domain={domain}/{receipt.key}.bin"
+                file = _token_file(split, domain, receipt)
                 about = {"split": split, "domain": domain, "source": source, "file": file, "sha256": stored.digest}
                 parts.append(about | receipt.facts[split])
     manifest = {
@@ -188,6 +192,45 @@ def make_index(receipts: Receipts, plan: dict[str, Any], chosen: dict[str, Any],
         ]
     identity = canonical_json([index, plan, tokens_digest])
     return index | {"fingerprint": hashlib.sha256(identity).hexdigest()}
+
+
+def unwritten(index: dict[str, Any], plan: dict[str, Any], receipts: Receipts) -> dict[str, Any]:
+    """The index of shards that are not written: how the trainer finds their sequences in `tokens/`.
+
+    Its fingerprint is that of the written ones, for the sequences are the same.
+    """
+    phases = plan.get("phases", [plan])
+    train = [
+        {"phase": number, "seq_len": phase["seq_len"], "sequences": phase["sequences"]}
+        for number, phase in enumerate(phases)
+    ]
+    streams = {name: _stream(name, group, "train") for name, group in receipts.items()}
+    if plan["packing"] == "best_fit":
+        for name, stream in streams.items():
+            count = plan["domains"][name]["blocks"]
+            stream["packing"] = {"count": count, "blocks": f"blocks-{name}.idx", "pieces": f"pieces-{name}.idx"}
+    validation = {
+        name: {what: entry[what] for what in ("sequences", "tokens", "bytes")}
+        | _stream(name, receipts[name], "validation")
+        for name, entry in index["validation"].items()
+    }
+    return index | {"format": 3, "train": train, "validation": validation, "streams": streams}
+
+
+def _stream(name: str, group: list[tuple[str, Receipt]], split: str) -> dict[str, Any]:
+    """The token files of a domain in stream order, as seen from `shards/`, and the index of its documents."""
+    parts = [
+        {"file": f"../tokens/{_token_file(split, name, receipt)}"}
+        | {what: receipt.facts[split][what] for what in ("tokens", "documents")}
+        for _, receipt in group
+        if receipt.facts[split]["documents"]
+    ]
+    return {"documents": f"{split}-{name}.idx", "parts": parts}
+
+
+def _token_file(split: str, domain: str, receipt: Receipt) -> str:
+    """Where a token unit's `.bin` is published, under `tokens/`."""
+    return f"split={split}/domain={domain}/{receipt.key}.bin"
 
 
 def _weights(plan: dict[str, Any]) -> dict[str, float]:

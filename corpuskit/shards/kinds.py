@@ -38,26 +38,34 @@ class Tokenizer(OverSources):
         tokenizers: version of the library.
         tokenizer: {train: {vocab_size}}, or a file, folder or hub name, or the digest of one; `wanted`: the same with
             the path in place of the digest.
+        fim: whether it must have, or gets, tokens for fill in the middle.
     """
 
     tokenizers: str
     tokenizer: Any
     wanted: Any = field(metadata=ASIDE)
+    fim: bool = False
 
 
 @dataclass(frozen=True)
 class Tokens(Spec):
-    """What `tokens` is told: the domain of its source."""
+    """What `tokens` is told: the domain of its source; `fim`, if its documents are rearranged: see `shards.fim.Fim`."""
 
     domain: str
+    fim: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cut(OverSources):
-    """What `blocks` is told: the length of a sequence, and how documents are packed into them."""
+    """What `blocks` is told: the length of a sequence, and how documents are packed into them.
+
+    Attributes:
+        publish: whether its indexes go to `shards/`, for a trainer that follows the plan over `tokens/`.
+    """
 
     seq_len: int
     packing: str
+    publish: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +77,7 @@ class Mixed(OverSources):
             `lower` and `upper` bounds, and in place of the weights `phases`: [{until, weights, seq_len}], whose largest
             seq_len is that of `mix`.
         file_tokens: the most of a train file.
+        write: `shards`, or `plan`: there are none, and the index says how the trainer reads the tokens themselves.
         weights: those of `mix`, or a list of those of its phases, with paths in place of the digests of files.
     """
 
@@ -76,6 +85,7 @@ class Mixed(OverSources):
     mix: dict[str, Any]
     weights: Any = field(metadata=ASIDE, default=None)
     file_tokens: int = FILE_TOKENS
+    write: str = "shards"
 
 
 def _tokens(stage: Stage, flow: Flow) -> float:

@@ -32,20 +32,22 @@ def cut(planner: Planner, asked: Mix) -> dict[str, Need]:
         What stages need that read the blocks.
     """
     needs = _tokens(planner, asked, listed(planner))
-    spec = Cut(**packing(asked), sources=listed(planner))
+    spec = Cut(**packing(asked), sources=listed(planner), publish=asked.write == "plan")
     planner.add(Stage.of("blocks", "blocks", spec, dict(needs)), count=1)
     return {**needs, "blocks": Need("blocks", "all")}
 
 
 def mixed(planner: Planner, asked: Mix, blocks: dict[str, Need], losses: Need | None) -> None:
-    """Add the mixture and its shards; `losses`: the stage with the tables of proxy runs, if there are any."""
+    """Add the mixture, and its shards if they are written; `losses`: the stage with the tables of proxy runs."""
     needs = dict(blocks)
     if losses is not None and learns_from_swarm(asked):
         needs["losses"] = losses
     # the key holds the digests of a method's files, and not their paths
     weights = plain(asked.weights if asked.phases is None else asked.weighings)
-    spec = Mixed(mix=plain(mix_parameters(asked)), sources=listed(planner), weights=weights)
+    spec = Mixed(mix=plain(mix_parameters(asked)), sources=listed(planner), weights=weights, write=asked.write)
     planner.add(Stage.of("mixture", "mixture", spec, needs), count=1)
+    if asked.write == "plan":
+        return
     above = {**blocks, "mixture": Need("mixture", "all")}
     planner.add(Stage.of("shards", "shards", spec, above), count=planner.partitions())
 
@@ -56,15 +58,29 @@ def _tokens(planner: Planner, asked: Mix, sources: tuple[Source, ...]) -> dict[s
     corpus = {f"corpus:{source}": Need(stage, "all") for source, stage in sorted(docs.items())}
     chosen = tokenizer(asked.tokenizer)
     library = importlib.metadata.version("tokenizers")
-    spec = Tokenizer(tokenizers=library, tokenizer=fingerprint_value(chosen), sources=sources, wanted=plain(chosen))
+    spec = Tokenizer(
+        tokenizers=library,
+        tokenizer=fingerprint_value(chosen),
+        sources=sources,
+        wanted=plain(chosen),
+        fim=asked.shards.fim is not None,
+    )
     planner.add(Stage.of("tokenizer", "tokenizer", spec, corpus), count=1)
     needs = {}
     for source in planner.sources.values():
         name, upstream = f"tokens-{source.name}", docs[source.name]
         above = {"corpus": Need(upstream, "each"), "tokenizer": Need("tokenizer", "all")}
-        planner.add(Stage.of(name, "tokens", Tokens(source.domain), above), like=upstream)
+        planner.add(Stage.of(name, "tokens", Tokens(source.domain, fim(asked, source.domain)), above), like=upstream)
         needs[f"tokens:{source.name}"] = Need(name, "all")
     return {**needs, "tokenizer": Need("tokenizer", "all")}
+
+
+def fim(asked: Mix, domain: str) -> dict[str, Any] | None:
+    """How the documents of a domain are rearranged."""
+    found = asked.shards.fim
+    if found is None or (found.only is not None and domain not in found.only):
+        return None
+    return {"rate": found.rate, "spm_rate": found.spm_rate, "seed": found.seed}
 
 
 def learns_from_swarm(asked: Mix) -> bool:

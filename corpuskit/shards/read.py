@@ -47,6 +47,9 @@ def read_index(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         msg = f"{folder}: holds no shards (no index.json)"
         raise InputError(msg, "make them with `corpuskit run RECIPE`") from None
+    if index.get("format") == 3:
+        msg = f"{folder}: holds no shards but the plan of some (`mix: {{write: plan}}`)"
+        raise InputError(msg, "set `write: shards` in the recipe, and run it again")
     if index.get("format") not in (1, 2):
         msg = f"{path}: format {index.get('format')!r}; this version reads formats 1 and 2"
         raise InputError(msg)

@@ -6,8 +6,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from corpuskit.core.settings import Keys, NotYet, Number, Seed, Share, Whole
+from corpuskit.core.settings import Keys, Number, Seed, Share, Whole
 from corpuskit.mix.methods import is_method
+
+
+class Fim(Keys):
+    """Fill in the middle (Bavarian et al. 2022): documents cut in three at random characters, their middle last.
+
+    A document has one form in all epochs; held-out text stays as it is. Another choice encodes the text anew.
+    """
+
+    rate: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    """Share of the documents."""
+    spm_rate: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    """Share of these in the form suffix, prefix, middle; the others are prefix, suffix, middle."""
+    only: Annotated[list[str], Field(min_length=1)] | None = None
+    """Domains; default: all."""
+    seed: Seed = 42
+    """Of the draws, which follow from it and the document's number."""
 
 
 class Shards(Keys):
@@ -19,6 +35,8 @@ class Shards(Keys):
     """Of the order of documents: another seed, another order."""
     packing: Literal["concat", "best_fit"] = "best_fit"
     """`concat` cuts the stream of documents; `best_fit` splits no document that fits a sequence."""
+    fim: Fim | None = None
+    """Fill in the middle; the tokenizer needs tokens for it, which a trained one gets."""
 
 
 class TokenizerTraining(Keys):
@@ -110,8 +128,8 @@ class Mix(Keys):
     phases: Annotated[list[Phase], Field(min_length=1)] | None = None
     """In place of `weights`: one mixture after the other, and shorter or longer sequences; `max_epochs` and the bounds
     hold over the whole run."""
-    write: NotYet = None
-    """Not yet."""
+    write: Literal["shards", "plan"] = "shards"
+    """`plan` writes no mixed shards: the trainer follows the plan over `tokens/`, and sees the same sequences."""
 
     @property
     def weighings(self) -> list[Any]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,17 +24,20 @@ from corpuskit.errors import CorpuskitError
 from corpuskit.mix.methods import learns_here
 from corpuskit.mix.problem import Bucket
 from corpuskit.shards import megatron
-from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total
+from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total, unwritten
+from corpuskit.shards.domains import by_domain, open_blocks, open_train, open_validation, token_parts
 from corpuskit.shards.encoder import Encoder
+from corpuskit.shards.fim import TOKENS, Fim, joined, rearranged, refuse_marks, whole
 from corpuskit.shards.kinds import FILE_TOKENS, Cut, Mixed, OverSources, Tokenizer, Tokens
-from corpuskit.shards.pack import PIECE, Blocks, write_best_fit
-from corpuskit.shards.plan import Indices, Plan, train_files
+from corpuskit.shards.pack import write_best_fit
+from corpuskit.shards.plan import train_files
 from corpuskit.shards.sample import SAMPLE_BYTES, Sample
-from corpuskit.shards.stream import Domain, TokenPart, write_documents
+from corpuskit.shards.stream import write_documents
 from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load
 from corpuskit.shards.training import train
 from corpuskit.shards.write import write_shard
 from corpuskit.store.removed import removed
+from corpuskit.train.order import Indices, Plan
 
 ROWS = 256
 """Documents read from Parquet at a time."""
@@ -52,7 +54,10 @@ def tokenizer(work: Work[Tokenizer]) -> None:
     if isinstance(wanted, str):
         name, loaded = Path(wanted).name if Path(wanted).exists() else wanted, load(wanted)
     else:
-        name, loaded = "trained on a sample of the corpus", train(_sample(work), wanted["train"]["vocab_size"])
+        special = TOKENS if work.spec.fim else ()
+        name, loaded = "trained on a sample of the corpus", train(_sample(work), wanted["train"]["vocab_size"], special)
+    if work.spec.fim:
+        work.facts["fim"] = dataclasses.asdict(loaded.fim_marks())
     work.put("tokenizer", ".json", publish="tokens/tokenizer.json").write_bytes(loaded.content)
     work.facts |= {
         "name": name,
@@ -101,35 +106,41 @@ def tokens(work: Work[Tokens]) -> None:
 
     Needs `corpus` one to one (parts `corpus` and `holdout`) and `tokenizer`. Parts: bin, idx, docs;
     validation_bin, validation_idx, validation_docs; those of a split without documents are absent. Facts: documents,
-    tokens and UTF-8 bytes by split.
+    tokens and UTF-8 bytes by split; how many documents fill in the middle has rearranged, by form.
     """
     chosen = work.receipts("tokenizer")[0]
     loaded = from_json(chosen.parts["tokenizer"].local().read_text(encoding="utf-8"), "tokens/tokenizer.json")
-    encoder = Encoder(loaded, work.memory)
+    encoder, fim = Encoder(loaded, work.memory), Fim.of(work.spec.fim)
     work.facts["encoder"] = "tokenizers: " + encoder.why_slow if encoder.why_slow else "gigatoken"
     corpus = work.receipt("corpus").parts
     for split, part, prefix in (("train", "corpus", ""), ("validation", "holdout", "validation_")):
         work.facts[split] = {"documents": 0, "tokens": 0, "bytes": 0}
         if part in corpus and pq.read_metadata(corpus[part].local()).num_rows:
-            work.facts[split] = _encode_split(work, loaded, encoder, corpus[part].local(), split, prefix)
+            how = fim if split == "train" else None
+            work.facts[split] = _encode_split(work, loaded, encoder, how, corpus[part].local(), split, prefix)
 
 
 def _encode_split(
-    work: Work[Tokens], loaded: LoadedTokenizer, encoder: Encoder, path: Path, split: str, prefix: str
+    work: Work[Tokens], loaded: LoadedTokenizer, encoder: Encoder, fim: Fim | None, path: Path, split: str, prefix: str
 ) -> dict[str, int]:
     published = f"tokens/split={split}/domain={work.spec.domain}/{work.key}"
     dtype = megatron.token_dtype(loaded.vocab_size)
+    marks, forms = loaded.fim_marks() if fim is not None else None, Counter[str]()
     ids, sizes, lengths = [], [], []
     with work.put(f"{prefix}bin", ".bin", publish=f"{published}.bin").open("wb") as stream:
         for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=["doc", "text"]):
             ids.append(batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64))
             sizes.append(text_bytes(batch.column("text")))
             for piece in split_batches(batch, min(work.batch_bytes, ENCODE_BYTES)):
-                numbers, counted = encoder.encode(
-                    piece.column("doc").to_numpy().astype(np.uint64), piece.column("text")
-                )
-                stream.write(_ended(numbers, counted, loaded.eos, dtype).data)
-                lengths.append(counted + 1)
+                docs, texts = piece.column("doc").to_numpy().astype(np.uint64), piece.column("text")
+                rows = whole(docs, texts) if fim is None or marks is None else rearranged(docs, texts, fim, marks)
+                numbers, counted = encoder.encode(rows.docs, rows.texts)
+                if marks is not None:
+                    refuse_marks(numbers, counted, rows, marks)
+                    forms.update(rows.forms)
+                found, ended = joined(numbers, counted, rows, loaded.eos, dtype)
+                stream.write(found.data)
+                lengths.append(ended)
     counts = np.concatenate(lengths).astype(np.int32) if lengths else np.zeros(0, np.int32)
     table = pa.table({"doc": np.concatenate(ids), "bytes": np.concatenate(sizes), "tokens": counts})
     rows = table.num_rows
@@ -137,19 +148,10 @@ def _encode_split(
     megatron.write_index(work.put(f"{prefix}idx", ".idx", publish=f"{published}.idx", rows=rows), counts, dtype)
     target = work.put(f"{prefix}docs", ".docs.parquet", publish=f"{published}.docs.parquet", rows=rows)
     pq.write_table(table, target, row_group_size=1 << 16, compression="zstd")
+    if fim is not None:
+        work.facts["fim"] = {form: forms[form] for form in ("psm", "spm")}
     total_bytes = int(table["bytes"].to_numpy().sum())
     return {"documents": rows, "tokens": int(counts.sum(dtype=np.int64)), "bytes": total_bytes}
-
-
-def _ended(numbers: npt.NDArray[np.int32], counts: npt.NDArray[np.int64], eos: int, dtype: str) -> npt.NDArray[Any]:
-    """Tokens of documents, each with its end token behind it."""
-    found = np.empty(len(numbers) + len(counts), dtype)
-    ends = np.cumsum(counts + 1) - 1
-    inside = np.ones(len(found), np.bool_)
-    inside[ends] = False
-    found[ends] = eos
-    found[inside] = numbers
-    return found
 
 
 def blocks(work: Work[Cut]) -> None:
@@ -158,7 +160,7 @@ def blocks(work: Work[Cut]) -> None:
     Spec: `seq_len`; `packing`: concat | best_fit; `sources`. Needs `tokenizer`, and `tokens:<source>` of all sources.
     Parts: `manifest`; `train-DOMAIN` and `validation-DOMAIN`, the borders and numbers of its documents (16 bytes a
     document); for best_fit `blocks-DOMAIN` (8 bytes a block) and `pieces-DOMAIN` (12 bytes a piece: a document, or a
-    part of a long one).
+    part of a long one). They are published beside a plan that is followed over the tokens.
     """
     receipts = token_receipts(work)
     chosen = work.receipts("tokenizer")[0].facts
@@ -182,6 +184,8 @@ def mixture(work: Work[Mixed]) -> None:
     if "losses" in work.needs:  # a method that learns from the swarm of the recipe
         mix = taught(mix, work.receipts("losses")[0])
     plan, index = planned(work, mix, work.spec.file_tokens)
+    if work.spec.write == "plan":
+        index = unwritten(index, plan, token_receipts(work))
     work.put("plan", ".json", publish="shards/plan.json").write_bytes(readable(plan))
     work.put("index", ".json", publish="shards/index.json").write_bytes(readable(index))
     work.facts |= {name: plan[name] for name in ("tokens", "sequences", "files")}
@@ -218,7 +222,7 @@ def planned(
     receipts = token_receipts(work)
     chosen = work.receipts("tokenizer")[0].facts
     cut = work.receipts("blocks")[0]
-    packed = {name: _blocks(cut, name, group, mix) for name, group in receipts.items()}
+    packed = {name: open_blocks(cut, name, group, mix) for name, group in receipts.items()}
     documents = {name: total(group, "train", "documents") for name, group in receipts.items()}
     plan = make_plan(documents, packed, mix, chosen["sha256"], file_tokens)
     return plan, make_index(receipts, plan, chosen, cut.facts["fingerprint"])
@@ -228,7 +232,7 @@ def buckets(work: Work[OverSources], mix: dict[str, Any]) -> list[Bucket]:
     """The domains with the tokens that one epoch predicts; `mix`: {seq_len, packing}. Needs as `mixture`."""
     cut = work.receipts("blocks")[0]
     return [
-        Bucket(name, _blocks(cut, name, group, mix).targets, total(group, "train", "documents"))
+        Bucket(name, open_blocks(cut, name, group, mix).targets, total(group, "train", "documents"))
         for name, group in token_receipts(work).items()
     ]
 
@@ -271,7 +275,7 @@ def write_train(
     totals: Counter[str] = Counter()
     for phase, numbers in groupby(files, lambda number: spans[number][0]):
         order = orders[phase]
-        domains = [_open_domain(cut, name, receipts[name], plan, index["dtype"], order.slices) for name in order.names]
+        domains = [open_train(cut, name, receipts[name], plan, index["dtype"], order.slices) for name in order.names]
         for number in numbers:
             _, low, end = spans[number]
             paths = put(f"train-{number:05d}", end - low)
@@ -293,7 +297,7 @@ def write_validation(work: Work[OverSources], index: dict[str, Any], put: Put) -
     """Write the validation file of every domain that has held-out documents."""
     receipts, cut = token_receipts(work), work.receipts("blocks")[0]
     for name in index["validation"]:
-        held_out = _open_validation(cut, name, receipts[name], index)
+        held_out = open_validation(cut, name, receipts[name], index)
         whole = (0, len(held_out.blocks))
         paths = put(f"validation-{name}", whole[1])
         write_shard(*paths, [held_out], lambda n: (np.zeros_like(n), n), whole, index["dtype"], index["pad"])
@@ -301,62 +305,22 @@ def write_validation(work: Work[OverSources], index: dict[str, Any], put: Put) -
 
 def token_receipts(work: Work[OverSources]) -> Receipts:
     """(source, receipt) of all token units by domain, sorted by domain; in stream order within one."""
-    found: dict[str, list[tuple[str, Receipt]]] = {source.domain: [] for source in work.spec.sources}
-    for source in sorted(work.spec.sources):
-        name = source.source
-        # by the key that their files are named by: it is what the manifest says of them
-        named = (dataclasses.replace(receipt, key=receipt.name) for receipt in work.receipts(f"tokens:{name}"))
-        found[source.domain] += [(name, receipt) for receipt in named]
-    return dict(sorted(found.items()))
-
-
-def _parts(group: list[tuple[str, Receipt]], split: str) -> list[TokenPart]:
-    prefix = "" if split == "train" else "validation_"
-    return [
-        TokenPart(
-            receipt.parts[f"{prefix}bin"].local(),
-            receipt.parts[f"{prefix}idx"].local(),
-            receipt.parts[f"{prefix}docs"].local(),
-            receipt.facts[split]["tokens"],
-            receipt.facts[split]["documents"],
-        )
-        for _, receipt in group
-        if receipt.facts[split]["documents"]
-    ]
+    return by_domain(work.spec.sources, lambda source: work.receipts(f"tokens:{source}"))
 
 
 def _make_blocks(work: Work[Cut], name: str, group: list[tuple[str, Receipt]], dtype: str) -> None:
     """Write the document indexes of a domain, and pack it."""
-    held_out, documents = _parts(group, "validation"), total(group, "train", "documents")
+    held_out, documents = token_parts(group, "validation"), total(group, "train", "documents")
+    gone = removed(work.store)
+
+    def put(part: str, rows: int = 0) -> Path:
+        return work.put(part, ".idx", publish=f"shards/{part}.idx" if work.spec.publish else None, rows=rows)
+
     if held_out:
-        write_documents(work.put(f"validation-{name}", ".idx"), held_out, dtype)
-    path = work.put(f"train-{name}", ".idx", rows=documents)
-    write_documents(path, _parts(group, "train"), dtype)
+        write_documents(put(f"validation-{name}"), held_out, dtype, gone)
+    path = put(f"train-{name}", documents)
+    write_documents(path, token_parts(group, "train"), dtype, gone)
     if work.spec.packing == "best_fit":
-        first, pieces = work.put(f"blocks-{name}", ".idx"), work.put(f"pieces-{name}", ".idx")
+        first, pieces = put(f"blocks-{name}"), put(f"pieces-{name}")
         starts = np.memmap(path, "<i8", "r", 0, (documents + 1,))
         write_best_fit(starts, work.spec.seq_len + 1, first, pieces)
-
-
-def _blocks(cut: Receipt, name: str, group: list[tuple[str, Receipt]], mix: dict[str, Any], slices: int = 1) -> Blocks:
-    """The blocks of a domain, as the stage `blocks` cut them; `mix` (or a plan) says their length and packing."""
-    length, size = mix["seq_len"] + 1, total(group, "train", "tokens")
-    if mix["packing"] == "concat":
-        return Blocks(size, length, slices=slices)
-    first, pieces = cut.parts[f"blocks-{name}"].local(), cut.parts[f"pieces-{name}"].local()
-    packed = np.memmap(pieces, PIECE, "r") if pieces.stat().st_size else np.zeros(0, PIECE)
-    return Blocks(size, length, np.memmap(first, "<i8", "r"), packed, slices)
-
-
-def _open_domain(
-    cut: Receipt, name: str, group: list[tuple[str, Receipt]], plan: dict[str, Any], dtype: str, slices: int
-) -> Domain:
-    part = cut.parts[f"train-{name}"]
-    blocks = _blocks(cut, name, group, plan, slices)
-    return Domain(name, _parts(group, "train"), part.local(), blocks, dtype, removed(part.store))
-
-
-def _open_validation(cut: Receipt, name: str, group: list[tuple[str, Receipt]], index: dict[str, Any]) -> Domain:
-    blocks = Blocks(total(group, "validation", "tokens"), index["seq_len"] + 1)
-    part = cut.parts[f"validation-{name}"]
-    return Domain(name, _parts(group, "validation"), part.local(), blocks, index["dtype"], removed(part.store))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.shards.fim import HINT, LACKS, Marks, known
 
 END = "<|endoftext|>"
 _END_TOKENS = (END, "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
@@ -77,6 +78,23 @@ class LoadedTokenizer:
             if (ids == self.eos).any():
                 self.refuse_end(text)
         return encoded
+
+    def fim_marks(self) -> Marks:
+        """The tokens that mark the parts of a document for fill in the middle.
+
+        Raises:
+            UsageError: it has none, or pieces of a text that are encoded one by one are not the text.
+        """
+        added = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items()}
+        names = known(added)
+        if names is None:
+            msg = f"the tokenizer {LACKS}"
+            raise UsageError(msg, HINT)
+        pieces = np.concatenate(self._encode(["ab", "cd"]))
+        if self.tokenizer.decode(pieces.tolist()).strip() != "abcd":
+            msg = "the tokenizer begins each text with a space: fill in the middle would put one at each cut"
+            raise UsageError(msg, "use one that encodes bytes as they are, or leave out `fim`")
+        return Marks(*(added[name] for name in names))
 
     def refuse_end(self, text: str) -> NoReturn:
         """Say that the tokenizer makes its end token of this text."""

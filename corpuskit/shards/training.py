@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,27 +23,32 @@ LEAST = 2
 """Times that a pair occurs at least to be merged."""
 
 
-def train(texts: Iterable[str], vocab_size: int) -> LoadedTokenizer:
+def train(texts: Iterable[str], vocab_size: int, special: Sequence[str] = ()) -> LoadedTokenizer:
     """Train a byte-level BPE (Sennrich et al. 2016; bytes and word pattern of GPT-2) with the end token as number 0.
+
+    Other `special` tokens, of printable ASCII, follow it.
 
     Lossless: any text decodes to itself. Equal texts give an equal tokenizer, in any order. The vocabulary is smaller
     than `vocab_size` where no more pair occurs twice. Memory: the distinct words, about 30 bytes for a byte of them.
 
     Raises:
-        UsageError: `vocab_size` has no room for the 256 bytes and the end token.
+        UsageError: `vocab_size` has no room for the 256 bytes and the special tokens.
     """
-    if vocab_size < 257:
-        msg = f"vocab_size {vocab_size} is too small: 256 bytes and the end token need 257"
+    names = [END, *special]
+    least = 256 + len(names)
+    if vocab_size < least:
+        and_more = "the end token" if not special else f"{len(names)} special tokens"
+        msg = f"vocab_size {vocab_size} is too small: 256 bytes and {and_more} need {least}"
         raise UsageError(msg)
     words = Words(classes())
     for text in texts:
         words.add(text.encode())
     signs = _signs()
     alphabet = sorted(range(256), key=signs.__getitem__)
-    content = np.frombuffer(END.encode() + bytes(alphabet), np.uint8).copy()
-    sizes = np.array([len(END)] + [1] * 256, np.int64)
+    content = np.frombuffer("".join(names).encode() + bytes(alphabet), np.uint8).copy()
+    sizes = np.array([*map(len, names)] + [1] * 256, np.int64)
     numbers = np.zeros(256, np.int32)
-    numbers[alphabet] = np.arange(1, 257)
+    numbers[alphabet] = np.arange(len(names), least)
     left, right, _, content, starts, sizes = merges(
         numbers[words.arena[: words.used]],
         np.cumsum(words.sizes[: words.words]),
@@ -51,7 +56,7 @@ def train(texts: Iterable[str], vocab_size: int) -> LoadedTokenizer:
         content,
         np.cumsum(sizes) - sizes,
         sizes,
-        min(vocab_size, 258 + words.used),
+        min(vocab_size, least + 1 + words.used),
         LEAST,
     )
     spelled = "".join(signs[byte] for byte in content)
@@ -63,7 +68,7 @@ def train(texts: Iterable[str], vocab_size: int) -> LoadedTokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(END, special=True, normalized=False)])
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     return from_json(tokenizer.to_str(), "the trained tokenizer")
 
 

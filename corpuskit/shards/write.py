@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpuskit.shards.plan import Indices
-from corpuskit.shards.stream import Domain, OpenFiles
+from corpuskit.train.order import Indices
+from corpuskit.train.stream import Domain, OpenFiles
 
 SIDECAR = pa.schema(
     [
@@ -72,6 +72,7 @@ def write_shard(
                 runs = domains[number].fill(out, rows, sequences[rows], files)
                 written[domains[number].name] += int(runs["length"].sum())
                 runs["sequence"] += low - span[0]
+                runs["doc"] = domains[number].ids[runs["document"]]
                 tables.append(_table(runs, domains[number].name))
             sidecar.write_table(pa.concat_tables(tables).sort_by([("sequence", "ascending"), ("start", "ascending")]))
             stream.write(out.data)

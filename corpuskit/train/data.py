@@ -1,12 +1,11 @@
 """Reads token shards: any sequence of a phase or of a domain's held-out text by its number, with its documents.
 
-Nothing is shuffled here: the order of the files is the order of training. Every file's size and every sidecar's runs
-are checked before they are used.
+Nothing is shuffled here: the order of the files is the order of training; where there are none, `planned` follows the
+plan. Every file's size and every sidecar's runs are checked before they are used; `checked` compares contents.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corpuskit.errors import InputError, UsageError
+from corpuskit.train import planned
+from corpuskit.train.manifest import Manifest, Stored
+from corpuskit.train.order import Indices
 
 IGNORE = -100
-
-MEND = "corpuskit verify ROOT --repair, then corpuskit run RECIPE --root ROOT makes it again"
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,14 @@ class Batch:
 
 
 class ShardFile:
-    """One `.bin` and its sidecar; `sequences` of `seq_len` + 1 little-endian tokens.
+    """One `.bin` and its sidecar; `sequences` of `seq_len` + 1 little-endian tokens."""
 
-    `checked`: whether it was compared with its digests, see `corpuskit.train.checked`.
-    """
-
-    def __init__(
-        self, folder: Path, entry: dict[str, Any], index: dict[str, Any], digests: dict[str, str] | None = None
-    ) -> None:
-        self.path = folder / entry["file"]
-        self.sidecar = folder / entry["sidecar"]
-        self.sha256, self.sidecar_sha256 = ((digests or {}).get(entry[name]) for name in ("file", "sidecar"))
-        self.checked = False
+    def __init__(self, manifest: Manifest, entry: dict[str, Any], index: dict[str, Any]) -> None:
+        self.stored = [manifest.file(entry[name]) for name in ("file", "sidecar")]
+        self.path, self.sidecar = (file.path for file in self.stored)
         self.sequences: int = entry["sequences"]
         self.length: int = entry.get("seq_len", index["seq_len"]) + 1
-        self.vocab_size: int = index["vocab_size"]
-        self.dtype = np.dtype("<u2" if index["dtype"] == "uint16" else "<i4")
+        self.dtype = token_type(index)
         expected = self.sequences * self.length * self.dtype.itemsize
         found = self.path.stat().st_size if self.path.is_file() else None
         if found != expected:
@@ -113,51 +105,133 @@ class ShardFile:
         start, end, _ = self._runs
         return int((end - start).sum())
 
-    def read(self, sequence: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Tokens int64 [seq_len + 1] and the number of the run that each belongs to, int32, 0 for padding."""
-        size = self.length * self.dtype.itemsize
-        raw = np.frombuffer(os.pread(self._descriptor, size, sequence * size), self.dtype)
-        if len(raw) != self.length or int(raw.max()) >= self.vocab_size or int(raw.min()) < 0:
-            raise InputError(
-                f"{self.path}: sequence {sequence} is cut short or has tokens outside 0..{self.vocab_size - 1}"
-            )
-        documents = np.zeros(self.length, np.int32)
+    def fill(self, out: NDArray[Any], rows: Indices, sequences: Indices) -> tuple[Indices, Indices, Indices]:
+        """Read sequences into rows of `out` (C-contiguous [n, seq_len + 1]); returns their runs: row, start, length."""
+        size, view = self.length * self.dtype.itemsize, memoryview(out.data).cast("B")
+        for row, sequence in zip(rows.tolist(), sequences.tolist(), strict=True):
+            if os.preadv(self._descriptor, [view[row * size : (row + 1) * size]], sequence * size) != size:
+                raise InputError(f"{self.path}: ends before sequence {sequence} does", "write the shards again")
         start, end, bounds = self._runs
-        for number, run in enumerate(range(bounds[sequence], bounds[sequence + 1]), 1):
-            documents[start[run] : end[run]] = number
-        return raw.astype(np.int64), documents
+        first, count = bounds[sequences], bounds[sequences + 1] - bounds[sequences]
+        run = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+        return np.repeat(rows, count), start[run], end[run] - start[run]
 
 
-class Split:
+class Source(Protocol):
+    """Sequences of one length by number."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of documents, without padding."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def indexes(self) -> list[Stored]:
+        """Files by which sequences are found; to be checked before `files` is asked."""
+
+    def files(self, start: int, stop: int) -> list[Stored]:
+        """The files that sequences [start, stop) are read from."""
+
+    def place(self, sequence: int) -> str:
+        """Where a sequence stands, for errors."""
+
+    def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
+        """Tokens [n, seq_len + 1], and the runs of tokens of one document: row, start, length, int64 each, sorted."""
+
+
+class Files:
     """Shard files of one length of sequences as one list of sequences, in the order of the files."""
 
-    def __init__(self, files: list[ShardFile], seq_len: int, mask: str) -> None:
-        self.files, self.seq_len, self.mask = files, seq_len, mask
+    def __init__(self, files: list[ShardFile]) -> None:
+        self.shards = files
         self.starts = np.cumsum([0] + [file.sequences for file in files])
+        self.indexes: list[Stored] = []
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def between(self, start: int, stop: int) -> list[ShardFile]:
-        """The files that hold sequences [start, stop)."""
+    @property
+    def tokens(self) -> int:
+        """Of all files."""
+        return sum(file.tokens for file in self.shards)
+
+    def files(self, start: int, stop: int) -> list[Stored]:
+        """See `Source`."""
         first, last = (int(np.searchsorted(self.starts, place, side="right")) - 1 for place in (start, stop - 1))
-        return self.files[first : last + 1]
+        return [file for shard in self.shards[first : last + 1] for file in shard.stored]
+
+    def place(self, sequence: int) -> str:
+        """File and number in it."""
+        at = int(np.searchsorted(self.starts, sequence, side="right")) - 1
+        return f"{self.shards[at].path}: sequence {sequence - int(self.starts[at])}"
+
+    def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
+        """See `Source`."""
+        at = np.searchsorted(self.starts, sequences, side="right") - 1
+        out = np.empty((len(sequences), self.shards[0].length), self.shards[0].dtype)
+        parts = []
+        for number in np.unique(at).tolist():
+            rows = np.flatnonzero(at == number)
+            parts.append(self.shards[number].fill(out, rows, sequences[rows] - self.starts[number]))
+        row, start, length = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        sorting = np.argsort(row, kind="stable") if len(parts) > 1 else slice(None)
+        return out, row[sorting], start[sorting], length[sorting]
+
+
+class Split:
+    """A phase, or a domain's held-out text, ready for the loop."""
+
+    def __init__(self, source: Source, seq_len: int, mask: str, vocab_size: int) -> None:
+        self.source, self.seq_len, self.mask, self.vocab_size = source, seq_len, mask, vocab_size
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of documents, without padding."""
+        return self.source.tokens
 
     def batch(self, sequences: Sequence[int], rows: int) -> Batch:
         """Read these sequences, padded with masked rows to `rows`.
 
         A target carries loss if it and its input belong to a document, and, under document masks, to the same one: the
         first token of a document has nothing to be predicted from.
+
+        Raises:
+            InputError: a file is cut short, or a token is outside the vocabulary.
         """
-        tokens = np.zeros((rows, self.seq_len + 1), np.int64)
-        documents = np.zeros((rows, self.seq_len + 1), np.int32)
-        for row, sequence in enumerate(sequences):
-            at = int(np.searchsorted(self.starts, sequence, side="right")) - 1
-            tokens[row], documents[row] = self.files[at].read(sequence - int(self.starts[at]))
-        before, after = documents[:, :-1], documents[:, 1:]
-        valid = (before > 0) & (after == before if self.mask == "document" else after > 0)
-        targets = np.where(valid, tokens[:, 1:], IGNORE)
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (tokens[:, :-1], targets, before)))
+        inputs, targets = np.zeros((rows, self.seq_len), np.int64), np.full((rows, self.seq_len), IGNORE, np.int64)
+        documents = np.zeros((rows, self.seq_len), np.int32)
+        if len(sequences):
+            wanted, count = np.asarray(sequences, np.int64), len(sequences)
+            tokens, row, start, length = self.source.read(wanted)
+            if int(tokens.max()) >= self.vocab_size or int(tokens.min()) < 0:
+                bad = wanted[np.argmax(((tokens >= self.vocab_size) | (tokens < 0)).any(1))]
+                where = self.source.place(int(bad))
+                raise InputError(f"{where} has tokens outside 0..{self.vocab_size - 1}", "write the shards again")
+            owner = owners(row, start, length, tokens.shape)
+            before, after = owner[:, :-1], owner[:, 1:]
+            valid = (after == before) & (before > 0) if self.mask == "document" else (before > 0) & (after > 0)
+            inputs[:count], documents[:count] = tokens[:, :-1], before
+            np.copyto(targets[:count], tokens[:, 1:], where=valid)
+        return Batch(*(torch.from_numpy(part) for part in (inputs, targets, documents)))
+
+
+def owners(row: Indices, start: Indices, length: Indices, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """For each token the number of its run within its sequence from 1, int32 of this shape; 0 where there is none.
+
+    Args:
+        row, start, length: of the runs, int64[n] each, in the order of the tokens; they do not overlap.
+    """
+    found = np.zeros(shape, np.int32)
+    flat = found.reshape(-1)
+    number = np.arange(1, len(row) + 1) - np.searchsorted(row, row)
+    begin = row * shape[1] + start
+    for low, end, value in zip(begin.tolist(), (begin + length).tolist(), number.tolist(), strict=True):
+        flat[low:end] = value
+    return found
 
 
 class Shards:
@@ -168,49 +242,57 @@ class Shards:
 
     def __init__(self, folder: Path, mask: str) -> None:
         path = folder / "index.json"
-        digests = _digests(folder)
+        manifest = Manifest(folder)
         try:
-            content = path.read_bytes()
-            index = json.loads(content)
+            index = json.loads(manifest.read(path.name))
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "`shards` is the folder that `mix` wrote") from None
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}", "write the shards again") from None
-        if digests and digests.get(path.name) != hashlib.sha256(content).hexdigest():
-            raise InputError(f"{path} is damaged: its SHA-256 is not the one in _manifest.json", MEND)
         wanted = {"format", "dtype", "seq_len", "vocab_size", "tokenizer", "train", "validation", "fingerprint"}
-        if index.get("format") not in (1, 2) or index.get("dtype") not in ("uint16", "int32") or wanted - set(index):
-            raise InputError(f"{path}: not an index of shards of format 1 or 2", "write the shards again")
+        if index.get("format") not in (1, 2, 3) or index.get("dtype") not in ("uint16", "int32") or wanted - set(index):
+            raise InputError(f"{path}: not an index of shards of format 1, 2 or 3", "write the shards again")
         if not index["train"]:
-            raise InputError(f"{path}: names no file to train on", "write the shards again")
+            raise InputError(f"{path}: names nothing to train on", "write the shards again")
         self.folder = folder
         self.seq_len: int = index["seq_len"]
         self.vocab_size: int = index["vocab_size"]
         self.tokenizer: str = index["tokenizer"]
         self.fingerprint: str = index["fingerprint"]
-        phases = groupby(index["train"], lambda entry: (entry.get("phase", 0), entry.get("seq_len", self.seq_len)))
-        self.train = [
-            Split([ShardFile(folder, entry, index, digests) for entry in entries], seq_len, mask)
-            for (_, seq_len), entries in phases
-        ]
-        held_out = sorted(index["validation"].items())
+        phases, held_out = (_planned if index["format"] == 3 else _written)(manifest, index)
+        self.train = [Split(source, seq_len, mask, self.vocab_size) for source, seq_len in phases]
         self.validation = {
-            name: Split([ShardFile(folder, entry, index, digests)], self.seq_len, mask) for name, entry in held_out
+            name: Split(source, self.seq_len, mask, self.vocab_size) for name, source in held_out.items()
         }
-        self.bytes: dict[str, int] = {name: entry["bytes"] for name, entry in held_out}
+        self.bytes: dict[str, int] = {name: index["validation"][name]["bytes"] for name in held_out}
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file by its name, from the folder's manifest; nothing where there is none."""
-    path = folder / "_manifest.json"
-    try:
-        return {name: entry["sha256"] for name, entry in json.loads(path.read_bytes())["files"].items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is damaged: {error!r}", "corpuskit verify ROOT --repair, then run the recipe"
-        ) from None
+Sources = tuple[list[tuple[Source, int]], dict[str, Source]]
+"""The phases, each with its seq_len, and the held-out text by domain, sorted."""
+
+
+def _written(manifest: Manifest, index: dict[str, Any]) -> Sources:
+    """Shards in files."""
+    phases = groupby(index["train"], lambda entry: (entry.get("phase", 0), entry.get("seq_len", index["seq_len"])))
+    train: list[tuple[Source, int]] = [
+        (Files([ShardFile(manifest, entry, index) for entry in entries]), seq_len) for (_, seq_len), entries in phases
+    ]
+    return train, {
+        name: Files([ShardFile(manifest, entry, index)]) for name, entry in sorted(index["validation"].items())
+    }
+
+
+def _planned(manifest: Manifest, index: dict[str, Any]) -> Sources:
+    """Shards that are not written."""
+    manifest.with_tokens()
+    dtype = token_type(index)
+    train: list[tuple[Source, int]] = list(planned.phases(manifest, index, dtype))
+    return train, {name: planned.held_out(manifest, name, index, dtype) for name in sorted(index["validation"])}
+
+
+def token_type(index: dict[str, Any]) -> np.dtype[Any]:
+    """Of the files that an index describes."""
+    return np.dtype("<u2" if index["dtype"] == "uint16" else "<i4")
 
 
 def share(start: int, stop: int, rank: int, size: int) -> tuple[range, int]:

@@ -32,7 +32,7 @@ def evaluate(model: nn.Module, shards: Shards, group: World, micro_batch: int, l
 @torch.no_grad()
 def _score(model: nn.Module, shards: Shards, name: str, group: World, micro_batch: int, limit: int | None) -> Score:
     split = shards.validation[name]
-    check(split.files, group)
+    check(split.source, 0, len(split), group)  # bits per byte count all of its tokens
     count = min(len(split), len(split) if limit is None else limit)
     summed, valid = torch.zeros((), dtype=torch.float64, device=group.device), 0
     for start in range(0, count, micro_batch * group.size):
@@ -44,6 +44,5 @@ def _score(model: nn.Module, shards: Shards, name: str, group: World, micro_batc
     loss, total = group.total(summed.item(), valid)
     if not total:
         return {"loss": None, "bits_per_byte": None}
-    tokens = sum(file.tokens for file in split.files)
     mean = loss / total
-    return {"loss": mean, "bits_per_byte": mean / math.log(2) * tokens / shards.bytes[name]}
+    return {"loss": mean, "bits_per_byte": mean / math.log(2) * split.tokens / shards.bytes[name]}

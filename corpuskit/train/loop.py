@@ -141,7 +141,7 @@ def _batches(
 
     def submit(step: int) -> Future[tuple[int, Step, Ready]]:
         now = plan.step(step)
-        check(shards.train[now.phase].between(now.sequences.start, now.sequences.stop), group)
+        check(shards.train[now.phase].source, now.sequences.start, now.sequences.stop, group)
         return reader.submit(read, step)
 
     with ThreadPoolExecutor(1, initializer=use, initargs=(group.device,)) as reader:

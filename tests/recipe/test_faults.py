@@ -101,7 +101,7 @@ def test_a_block_shows_the_line_with_a_caret_under_the_span_and_the_nearest_name
         ("mix: {tokenizer: {train: {}}, weights: {method: unimax}}", "`unimax` depend on `mix.tokens`, which is `max`"),
         ("mix: {tokenizer: {train: {}}, weights: unimax}", "give a number, such as `tokens: 10B`"),
         ("mix: {tokenizer: {train: {}}, weights: {method: ./mine.py:f}}", "there is no file"),
-        ("mix: {tokenizer: {train: {}}, write: plan}", "`write` is not in this version yet"),
+        ("mix: {tokenizer: {train: {}}, write: plans}", "did you mean `plan`?"),
         ("mix: {tokenizer: {train: {}}, phases: []}", "`phases`: List should have at least 1 item"),
         ("mix: {tokenizer: {train: {}}, tokens: most}", "not `most`"),
         ("mix: {tokenizer: {train: {}}, shards: {packing: bestfit}}", "did you mean `best_fit`?"),

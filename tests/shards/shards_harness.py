@@ -98,31 +98,32 @@ class Corpus:
             self._commit(work)
         return self.receipts[stage]
 
-    def tokenize(self, tokenizer):
-        """The stages `tokenizer` and `tokens`."""
+    def tokenize(self, tokenizer, fim=None):
+        """The stages `tokenizer` and `tokens`; `fim`: {domain: what its tokens are told of it}."""
         corpus = {f"corpus:{name}": f"corpus-{name}" for name in self.content}
         self.run(
             "tokenizer",
             stages.tokenizer,
-            Tokenizer(sources=self.sources, tokenizers="", tokenizer="", wanted=tokenizer),
+            Tokenizer(sources=self.sources, tokenizers="", tokenizer="", wanted=tokenizer, fim=bool(fim)),
             corpus,
         )
         for name, (domain, units) in self.content.items():
             needs = {"corpus": f"corpus-{name}", "tokenizer": "tokenizer"}
-            self.run(f"tokens-{name}", stages.tokens, Tokens(domain), needs, units=len(units))
+            self.run(f"tokens-{name}", stages.tokens, Tokens(domain, (fim or {}).get(domain)), needs, units=len(units))
             self.receipts.setdefault(f"tokens-{name}", [])
         return self
 
-    def mix(self, *, units=1, file_tokens=1 << 28, **mix):
-        """The stages `blocks`, `mixture` and `shards`."""
+    def mix(self, *, units=1, file_tokens=1 << 28, write="shards", **mix):
+        """The stages `blocks` and `mixture`, and `shards` where they are written."""
         needs = {"tokenizer": "tokenizer", **{f"tokens:{name}": f"tokens-{name}" for name in self.content}}
-        spec = Mixed(mix=MIX | mix, sources=self.sources, file_tokens=file_tokens)
+        spec = Mixed(mix=MIX | mix, sources=self.sources, file_tokens=file_tokens, write=write)
         cut = {name: spec.mix[name] for name in ("seq_len", "packing")}
         if "blocks" not in self.receipts:  # one cut does for all mixtures
-            self.run("blocks", stages.blocks, Cut(**cut, sources=self.sources), needs)
+            self.run("blocks", stages.blocks, Cut(**cut, sources=self.sources, publish=write == "plan"), needs)
         needs["blocks"] = "blocks"
         self.run("mixture", stages.mixture, spec, needs)
-        self.run("shards", stages.shards, spec, {**needs, "mixture": "mixture"}, units=units)
+        if write == "shards":
+            self.run("shards", stages.shards, spec, {**needs, "mixture": "mixture"}, units=units)
         return self
 
     def published(self):

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from corpuskit.errors import InputError
 from corpuskit.shards import pack
 from corpuskit.shards.megatron import read_index, token_dtype, write_index
-from corpuskit.shards.pack import Blocks, best_fit
-from corpuskit.shards.plan import Permutation
+from corpuskit.shards.pack import best_fit
+from corpuskit.train import blocks as cut
+from corpuskit.train.blocks import Blocks
+from corpuskit.train.order import Permutation
 
 LENGTHS = st.lists(st.integers(1, 90), max_size=60)
 
@@ -88,11 +90,11 @@ def test_few_blocks_of_many_are_counted_without_looking_through_all(monkeypatch)
     blocks = best_fit_blocks(np.random.default_rng(0).integers(1, 90, 3000).tolist(), 65)
     order = Permutation(len(blocks), "k")
     places = [0, 1, len(blocks) // 5, len(blocks) // 4 - 1, len(blocks) // 4]
-    monkeypatch.setattr(pack, "_CHUNK", 100)
+    monkeypatch.setattr(cut, "_CHUNK", 100)
     found = [blocks.predicted(order, taken) for taken in places]
-    monkeypatch.setattr(pack, "RATIO", len(blocks) + 1)  # looks through all
+    monkeypatch.setattr(cut, "RATIO", len(blocks) + 1)  # looks through all
     assert [blocks.predicted(order, taken) for taken in places] == found
-    monkeypatch.setattr(pack, "RATIO", 4)
+    monkeypatch.setattr(cut, "RATIO", 4)
     monkeypatch.delattr(Blocks, "_padded")
     assert [blocks.predicted(order, taken) for taken in places[:-1]] == found[:-1]
 

@@ -16,12 +16,14 @@ from corpuskit.core.work import Part, Receipt
 from corpuskit.errors import UsageError
 from corpuskit.mix.problem import Infeasible
 from corpuskit.shards.contents import make_plan
-from corpuskit.shards.pack import Blocks, best_fit
-from corpuskit.shards.plan import Plan, train_files
+from corpuskit.shards.pack import best_fit
+from corpuskit.shards.plan import train_files
 from corpuskit.shards.read import open_shard, read_index
 from corpuskit.shards.stages import taught, with_weights
 from corpuskit.store.local import LocalStore
+from corpuskit.train.blocks import Blocks
 from corpuskit.train.config import budget, from_dict
+from corpuskit.train.order import Plan
 
 PHASES = [
     {"until": 0.3, "weights": {"web": 0.9, "books": 0.1}, "seq_len": 8},

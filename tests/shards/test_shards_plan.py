@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.mix.problem import Mixture
-from corpuskit.shards.plan import Permutation, Plan, _scaled, block_counts
+from corpuskit.shards.plan import block_counts
+from corpuskit.train.order import Permutation, Plan, _scaled
 
 NAMES = st.lists(st.text("abcdefgh", min_size=1, max_size=4), min_size=1, max_size=9, unique=True).map(sorted)
 

@@ -11,9 +11,9 @@ from shards_harness import Corpus, documents
 from corpuskit.errors import CorpuskitError, InputError, UsageError
 from corpuskit.mix.explain import explain
 from corpuskit.mix.problem import Infeasible
-from corpuskit.shards.plan import Plan
 from corpuskit.shards.read import open_shard, read_index
 from corpuskit.shards.tokenizer import END, from_json
+from corpuskit.train.order import Plan
 
 TRAIN = {"train": {"vocab_size": 400}}
 

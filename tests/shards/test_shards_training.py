@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from corpuskit.errors import UsageError
 from corpuskit.kernels.bpe_words import LETTER, NUMBER, OTHER, Words, word_end
 from corpuskit.shards.encoder import probes
+from corpuskit.shards.fim import TOKENS
 from corpuskit.shards.tokenizer import END, from_json
 from corpuskit.shards.training import classes, train
 
@@ -22,13 +23,17 @@ PROSE = (
 )
 
 
-def by_library(texts, vocab_size):
+def by_library(texts, vocab_size, special=()):
     """The twin: what the library trains."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    about = {"vocab_size": vocab_size, "min_frequency": 2, "special_tokens": [END], "initial_alphabet": alphabet}
+    about = {
+        "vocab_size": vocab_size,
+        "min_frequency": 2,
+        "special_tokens": [END, *special],
+        "initial_alphabet": sorted(pre_tokenizers.ByteLevel.alphabet()),
+    }
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(**about, show_progress=False))
     return from_json(tokenizer.to_str(), "twin")
 
@@ -71,6 +76,15 @@ def test_words_are_cut_as_the_library_cuts_them(text):
 def test_the_tokenizer_is_that_of_the_library(vocab_size):
     texts = [PROSE, PROSE.upper(), *probes(), "", " ", "<|endoftext|> and on <|endoftext|>"] * 2
     assert train(texts, vocab_size).content == by_library(texts, vocab_size).content
+
+
+@pytest.mark.parametrize("vocab_size", [260, 261, 500])
+def test_other_special_tokens_follow_the_end_token(vocab_size):
+    """Also where the texts spell one so often that its bytes are merged."""
+    texts = [PROSE, *["".join(TOKENS) + "<|fim_prefix|> def <|fim_middle|>"] * 40]
+    trained = train(texts, vocab_size, TOKENS)
+    assert trained.content == by_library(texts, vocab_size, TOKENS).content
+    assert [trained.tokenizer.token_to_id(name) for name in (END, *TOKENS)] == [0, 1, 2, 3]
 
 
 @given(

@@ -46,7 +46,7 @@ def test_loss_is_carried_by_documents_only(shards, mask):
     """The twin: a target counts if it and the token before are in a document, under document masks the same one."""
     split = Shards(shards, mask).train[0]
     for number, name in ((0, "train-00000"), (len(split) - 1, "train-00001")):
-        sequence = number if number == 0 else split.files[1].sequences - 1
+        sequence = number if number == 0 else split.source.files[1].sequences - 1
         table = pq.read_table(shards / f"{name}.docs.parquet")
         owner = [None] * 33
         for i, row in enumerate(table.filter(pa.compute.equal(table["sequence"], sequence)).to_pylist()):
@@ -106,7 +106,7 @@ def test_each_phase_is_a_split_of_its_own_length(tmp_path):
 
 def test_an_index_without_train_files_is_refused(tmp_path):
     folder = write_shards(tmp_path, phases=[])
-    with pytest.raises(InputError, match="names no file to train on"):
+    with pytest.raises(InputError, match="names nothing to train on"):
         Shards(folder, "document")
 
 
@@ -136,18 +136,18 @@ def test_a_shard_is_checked_before_its_first_use_by_one_process(shards, tmp_path
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    split = Shards(folder, "document").train[0]
-    first = split.files[0].sequences
-    groups = [Group(0), Group(1)]
-    for group in groups:
-        split.files[0].checked = False
-        check(split.between(0, first), group)
-        check(split.between(1, first), group)
+    source = Shards(folder, "document").train[0].source
+    first = source.shards[0].sequences
+    for group in (Group(0), Group(1)):
+        for file in source.shards[0].stored:
+            file.checked = False
+        check(source, 0, first, group)
+        check(source, 1, first, group)
         assert group.asked == 1
     finders = []
     for group in (Group(0, others=1.0), Group(1, others=1.0)):
         with pytest.raises(InputError, match="verify ROOT --repair") as found:
-            check(split.between(first - 1, first + 1), group)
+            check(source, first - 1, first + 1, group)
         finders.append(name in str(found.value))
     assert sorted(finders) == [False, True]
 

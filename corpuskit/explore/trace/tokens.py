@@ -23,9 +23,10 @@ from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError
 from corpuskit.explore.trace.origin import Origin
 from corpuskit.loops.kinds import Training as Trained
-from corpuskit.shards.plan import Plan, train_files
+from corpuskit.shards.plan import train_files
 from corpuskit.store.root import Root
 from corpuskit.train.config import Budget, budget, from_dict
+from corpuskit.train.order import Plan
 
 Row = dict[str, Any]
 
