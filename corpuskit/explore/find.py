@@ -71,8 +71,9 @@ class Search:
             UsageError: there is no index: to read the corpus for each of so many lookups would take days.
         """
         if not self.indexed:
+            has = "only a part of its index of spans" if self._spans else "no index of spans"
             raise UsageError(
-                f"{self._root.url} has no index of spans, which `--file` needs",
+                f"{self._root.url} has {has}, which `--file` needs",
                 f"corpuskit run RECIPE --root {self._root.url} --set index.spans=true makes it",
             )
         # one unit at a time: a large corpus has more files than a process may open

@@ -13,6 +13,7 @@ from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 from corpuskit.exports import formats
 from corpuskit.exports.content import require, said
 from corpuskit.exports.target import RECORD, Target, earlier, filling, sizes
+from corpuskit.shards.read import UNWRITTEN
 from corpuskit.store.root import Root
 
 
@@ -38,6 +39,8 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
         raise UsageError(f"--to {to} lies in the run {root.url}", "give a folder outside it")
     exporter = importlib.import_module(f"{formats.__name__}.{form}")
     holds: str = exporter.HOLDS
+    if holds == "shards":
+        _refuse_plan(root, form)
     content = require(root, holds)
     record = earlier(to, form, content)
     if record is not None:
@@ -51,6 +54,18 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
         record["files"] = sizes(target.path)
         (target.path / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return {"to": str(to), **record, "new": True}
+
+
+def _refuse_plan(root: Root, form: str) -> None:
+    """Raise UsageError if the shards of a run are not written."""
+    index = root.path / "shards/index.json"
+    if index.exists() and json.loads(index.read_bytes())["format"] == UNWRITTEN:
+        others = [one for one in names() if importlib.import_module(f"{formats.__name__}.{one}").HOLDS == "tokens"]
+        raise UsageError(
+            f"{form} holds shards, and {root.url} has only the plan of some: its recipe says `mix: {{write: plan}}`",
+            f"corpuskit run RECIPE --root {root.url} --set mix.write=shards writes them; "
+            f"tokens/ goes to {', '.join(others)} as it is",
+        )
 
 
 def _check(root: Root, holds: str, target: Target) -> None:

@@ -5,7 +5,6 @@ Books stay balanced: a document counts as `rule: removed` where it was read, and
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,17 +19,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpuskit.core.batch import ParquetPart, PartReader, PartWriter, text_bytes
+from corpuskit.core.checksum import digests
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Stage
 from corpuskit.documents.kinds import Segment
 from corpuskit.documents.reading import RECORD_BITS
 from corpuskit.shards.blank import blank_runs, blank_tokens
 from corpuskit.store.removed import RULE
+from corpuskit.train.stream import GONE
 
 Docs = npt.NDArray[np.uint64]
 
 DROPPED = pa.schema([("doc", pa.uint64()), ("rule", pa.string()), ("reason", pa.string())])
 """What `dropped/` has of a record that became no document."""
+
+DUPLICATES = ("exact", "minhash")
+"""Barriers that take duplicates out."""
 
 PLAIN = ("unreadable", "empty", "contaminated")
 """Rules of `dropped/` that the books name as they are."""
@@ -45,6 +49,7 @@ class Blanked:
         parts: the folder of its parts. scratch: a folder for new ones.
         gone: ids of the documents. left: `exact` or `near` of those that dedup removed in this unit.
         eos, dtype: of the tokens, where the unit holds some.
+        new: what is written anew, by name. unmade: whether the unit goes instead, and the next run makes it again.
     """
 
     stage: Stage
@@ -56,6 +61,7 @@ class Blanked:
     eos: int = 0
     dtype: str = ""
     new: dict[str, Path] = field(default_factory=dict)
+    unmade: bool = False
 
     def path(self, name: str) -> Path:
         """The file of a part."""
@@ -68,17 +74,16 @@ class Blanked:
 
     def put(self, name: str, path: Path, rows: int | None = None, publish: str | None = None) -> None:
         """Let the receipt name a new file, under a name that no part had: a kill leaves the old or the new unit."""
-        with path.open("rb") as stream:
-            sha = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha, sums = digests(path)
         before = self.receipt["parts"].get(name, {"rows": 0, "publish": publish})
         file = f"{self.receipt['key']}-{sha[:8]}-{path.name}"
-        about = {"file": file, "bytes": path.stat().st_size, "digest": sha}
+        about = {"file": file, "bytes": path.stat().st_size, "digest": sha, "sums": sums}
         self.receipt["parts"][name] = before | about | ({} if rows is None else {"rows": rows})
         self.new[file] = path
 
 
 def blank(unit: Blanked) -> None:
-    """Take the documents out of a unit; `unit.new` and `unit.receipt` then say what changed."""
+    """Take the documents out of a unit; `unit.new`, `unit.receipt` and `unit.unmade` then say what changed."""
     _KINDS.get(unit.stage.kind, _rows)(unit)
 
 
@@ -174,10 +179,12 @@ def _segment(unit: Blanked) -> None:
         facts = receipt["facts"][name]
         facts["rows"] -= len(gone)
         facts["bytes"] -= int(text_bytes(gone.column("text").combine_chunks()).sum())
-    known = _already(unit)
+    known, deciding = _already(unit), {decision["barrier"] for decision in spec.apply} & set(DUPLICATES)
     if "dropped" in receipt["parts"]:
         gone = _without(unit, "dropped", lambda batch: np.asarray(pc.equal(batch.column("rule"), RULE)))
         for rule in gone.column("rule").to_pylist() if gone is not None else ():
+            if rule in deciding:  # a duplicate whose text is kept; it is in `left`, and in the books by its kind
+                continue
             books[rule if rule in PLAIN else f"rule: {rule}"] -= 1
     books.subtract(Counter(kind for doc, kind in unit.left.items() if doc not in done))
     if read - known:
@@ -266,6 +273,23 @@ def _shards(unit: Blanked) -> None:
                 unit.put(one, path)
 
 
+def _blocks(unit: Blanked) -> None:
+    """The indexes of the domains' documents, which trainers that follow a plan read: no run covers those that went."""
+    for name in unit.receipt["parts"]:
+        if name.startswith(("train-", "validation-")):
+            values = np.fromfile(unit.path(name), "<u8")
+            docs = values[len(values) // 2 + 1 :]
+            if (chosen := np.isin(docs, unit.gone)).any():
+                docs[chosen] = GONE
+                values.tofile(unit.target(name))
+                unit.put(name, unit.target(name))
+
+
+def _spans(unit: Blanked) -> None:
+    """Suffix arrays hold all bytes of the texts in their order: what is left of one is a new one."""
+    unit.unmade = bool(np.isin(np.fromfile(unit.path("doc"), "<u8"), unit.gone).any())
+
+
 def rewrite_json(unit: Blanked, name: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change what a part says that is JSON as `corpuskit.shards.contents.readable` writes it."""
     from corpuskit.shards.contents import readable
@@ -278,4 +302,11 @@ def rewrite_json(unit: Blanked, name: str, change: Callable[[dict[str, Any]], No
         unit.put(name, unit.target(name))
 
 
-_KINDS = {"segment": _segment, "duplicates": _duplicates, "tokens": _tokens, "shards": _shards}
+_KINDS = {
+    "segment": _segment,
+    "duplicates": _duplicates,
+    "tokens": _tokens,
+    "blocks": _blocks,
+    "shards": _shards,
+    "spans": _spans,
+}

@@ -17,17 +17,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpuskit.core.batch import PartReader, PartWriter
+from corpuskit.core.checksum import Damaged, file_sum, named_sum, parse_record, with_sum
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.spec import Spec
+from corpuskit.core.work import Memo
 from corpuskit.documents.kinds import Model, Segment
 from corpuskit.documents.lookup import Lookup, mapped
-from corpuskit.errors import InputError, UsageError
+from corpuskit.errors import DamagedFile, InputError, UsageError
 from corpuskit.run.blanking import Blanked, blank, rewrite_json
 from corpuskit.run.seal import FOLDERS, seal, unsealed
 from corpuskit.shards.kinds import OverSources
@@ -48,11 +49,14 @@ def begin(root: Root, plan: Plan, copies: dict[int, int | None], about: dict[str
 
     Raises:
         UsageError: a run is at work, or the last one has not come to its end.
+        DamagedFile: a receipt is damaged, so that it is not known what texts there are.
     """
     refuse(root, plan)
     for _, stage, number in _units(root):
-        if root.store.size(f"stages/{stage.folder}/receipts/{stage.units[number].key}.json") is not None:
+        key = f"stages/{stage.folder}/receipts/{stage.units[number].key}.json"
+        if root.store.size(key) is not None:
             _readable(root, stage)
+            _record(root, key)
     sealed = [name for name in FOLDERS if root.manifest(name)]
     note = {"copies": sorted(copies.items()), "sealed": sealed, **about}
     root.store.put(PENDING, json.dumps(note, indent=1).encode())
@@ -141,7 +145,8 @@ def _blank_all(root: Root, gone: Docs) -> int:
         scratch = root.path / "removed" / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        unit = Blanked(stage, orjson.loads(path.read_bytes()), base / "parts", scratch, gone)
+        key = path.relative_to(root.path).as_posix()
+        unit = Blanked(stage, _record(root, key), base / "parts", scratch, gone)
         before = json.dumps(unit.receipt, sort_keys=True)
         if any(not unit.path(name).exists() for name in unit.receipt["parts"]):
             continue  # it is not complete
@@ -151,10 +156,13 @@ def _blank_all(root: Root, gone: Docs) -> int:
             rewrite_json(unit, "manifest", partial(_manifest, root, plan, stage))
         elif stage.kind == "mixture":
             rewrite_json(unit, "index", partial(_index, root, plan, stage))
-        if json.dumps(unit.receipt, sort_keys=True) != before:
+        if unit.unmade:
+            root.store.delete([key])
+            done += 1
+        elif json.dumps(unit.receipt, sort_keys=True) != before:
             folder = f"stages/{stage.folder}"
             root.store.put_files({f"{folder}/parts/{file}": made for file, made in unit.new.items()})
-            root.store.put(f"{folder}/receipts/{path.name}", orjson.dumps(unit.receipt, option=orjson.OPT_INDENT_2))
+            root.store.put(key, with_sum(unit.receipt))
             done += 1
         shutil.rmtree(scratch)
     return done
@@ -182,8 +190,19 @@ def _inform(root: Root, plan: Plan, stage: Stage, number: int, unit: Blanked) ->
 
 def _receipt(root: Root, stage: Stage, number: int) -> dict[str, Any]:
     key = f"stages/{stage.folder}/receipts/{stage.units[number].key}.json"
-    found: dict[str, Any] = orjson.loads(root.store.get(key))
-    return found
+    return _record(root, key)
+
+
+def _record(root: Root, key: str) -> dict[str, Any]:
+    """What a receipt says.
+
+    Raises:
+        DamagedFile: it is not what was written.
+    """
+    try:
+        return parse_record(root.store.get(key))
+    except Damaged as error:
+        raise DamagedFile(root.url, key, str(error), "") from None
 
 
 def _token_receipts(root: Root, plan: Plan, stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -219,6 +238,10 @@ def _index(root: Root, plan: Plan, stage: Stage, value: dict[str, Any]) -> None:
 def _blank_signals(root: Root, gone: Docs) -> None:
     """Stored values of the documents; a file is named by the hash of the documents in it."""
     for path in sorted(root.path.glob("stages/signal-*/columns/*/*.arrow")):
+        memo = Memo(root.store, path.parent.relative_to(root.path).as_posix())
+        if named_sum(path.name) != file_sum(path):  # no run takes its values, and it may hold any
+            root.store.delete([path.relative_to(root.path).as_posix()])
+            continue
         reader = PartReader(path)
         batches = list(reader)
         masks = [np.isin(batch.column("doc").to_numpy(), gone) for batch in batches]
@@ -232,8 +255,7 @@ def _blank_signals(root: Root, gone: Docs) -> None:
                 for batch in left:
                     writer.write(batch)
             name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
-            key = path.with_name(f"{name}.arrow").relative_to(root.path).as_posix()
-            root.store.put_files({key: waiting})
+            memo.put(f"{name}.arrow", waiting)
         root.store.delete([path.relative_to(root.path).as_posix()])
 
 
@@ -248,7 +270,8 @@ def _tidy(root: Root) -> None:
         named = set()
         for path in sorted(folder.glob("receipts/*.json")):
             if path.stem in known.get(folder.name, set()):
-                named |= {part["file"] for part in orjson.loads(path.read_bytes())["parts"].values()}
+                key = path.relative_to(root.path).as_posix()
+                named |= {part["file"] for part in _record(root, key)["parts"].values()}
             else:
                 root.store.delete([path.relative_to(root.path).as_posix()])
         parts = sorted(path for path in folder.glob("parts/*") if path.name not in named)

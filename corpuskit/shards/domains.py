@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from corpuskit.core.work import Receipt
+from corpuskit.core.work import Part, Receipt
 from corpuskit.shards.contents import Receipts, total
 from corpuskit.shards.kinds import Source
 from corpuskit.shards.stream import TokenPart
@@ -55,18 +56,34 @@ def open_blocks(cut: Receipt, name: str, group: Group, mix: dict[str, Any], slic
     return Blocks(size, length, np.asarray(np.memmap(first, "<i8", "r")), packed, slices)
 
 
-def open_train(cut: Receipt, name: str, group: Group, plan: dict[str, Any], dtype: str, slices: int) -> Domain:
-    """The stream of a domain that is trained on, its blocks cut into `slices`."""
-    return _opened(cut, name, group, "train", open_blocks(cut, name, group, plan, slices), dtype)
+Local = Callable[[Part], Path]
+"""How a part becomes a file of this machine."""
 
 
-def open_validation(cut: Receipt, name: str, group: Group, index: dict[str, Any]) -> Domain:
+def open_train(
+    cut: Receipt, name: str, group: Group, plan: dict[str, Any], dtype: str, slices: int, local: Local = Part.local
+) -> Domain:
+    """The stream of a domain that is trained on, its blocks cut into `slices`; `local` gives its token files."""
+    return _opened(cut, name, group, "train", open_blocks(cut, name, group, plan, slices), dtype, local)
+
+
+def open_validation(cut: Receipt, name: str, group: Group, index: dict[str, Any], local: Local = Part.local) -> Domain:
     """The stream of what is held out of a domain."""
     blocks = Blocks(total(group, "validation", "tokens"), index["seq_len"] + 1)
-    return _opened(cut, name, group, "validation", blocks, index["dtype"])
+    return _opened(cut, name, group, "validation", blocks, index["dtype"], local)
 
 
-def _opened(cut: Receipt, name: str, group: Group, split: str, blocks: Blocks, dtype: str) -> Domain:
-    parts = [(part.bin, part.tokens) for part in token_parts(group, split)]
+def token_files(group: Group, split: str) -> list[tuple[Part, int]]:
+    """The `.bin` files of a domain's stream, in order, each with its tokens."""
+    name = "bin" if split == "train" else "validation_bin"
+    return [
+        (receipt.parts[name], receipt.facts[split]["tokens"])
+        for _, receipt in group
+        if receipt.facts[split]["documents"]
+    ]
+
+
+def _opened(cut: Receipt, name: str, group: Group, split: str, blocks: Blocks, dtype: str, local: Local) -> Domain:
+    parts = [(local(part), tokens) for part, tokens in token_files(group, split)]
     borders = map_documents(cut.parts[f"{split}-{name}"].local(), total(group, split, "documents"))
     return Domain(name, parts, borders, blocks, dtype)

@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 
 from corpuskit.errors import InputError
 
+UNWRITTEN = 3
+"""The format of an index without shards: how their sequences are found in `tokens/`."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -47,7 +50,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         msg = f"{folder}: holds no shards (no index.json)"
         raise InputError(msg, "make them with `corpuskit run RECIPE`") from None
-    if index.get("format") == 3:
+    if index.get("format") == UNWRITTEN:
         msg = f"{folder}: holds no shards but the plan of some (`mix: {{write: plan}}`)"
         raise InputError(msg, "set `write: shards` in the recipe, and run it again")
     if index.get("format") not in (1, 2):

@@ -78,6 +78,18 @@ class Blocks:
         some = inside > 0
         return row[some], (start + before)[some], inside[some]
 
+    def holding(self, begin: Indices, end: Indices) -> Indices:
+        """Sorted numbers of the sequences that hold tokens of stretches [begin, end), which are in order and apart."""
+        if self.first is None or self.pieces is None:
+            pairs = zip((begin // self.length).tolist(), ((end - 1) // self.length).tolist(), strict=True)
+            blocks = np.unique(np.concatenate([np.arange(low, high + 1) for low, high in pairs]))
+        else:
+            met = _meet(self.pieces["start"], self.pieces["length"], begin, end)
+            blocks = np.unique(np.searchsorted(self.first, np.flatnonzero(met), side="right") - 1)
+        sequences = (blocks[:, None] * self.slices + np.arange(self.slices)).reshape(-1)
+        row, start, length = self.ranges(sequences)
+        return sequences[np.unique(row[_meet(start, length, begin, end)])]
+
     def _whole(self, blocks: Indices) -> tuple[Indices, Indices, Indices]:
         """`ranges` of whole blocks."""
         if self.first is None or self.pieces is None:
@@ -108,3 +120,10 @@ class Blocks:
             row, _, length = self._whole(blocks)
             padding = self.length - np.bincount(row, length, len(blocks)).astype(np.int64)
             yield blocks[padding > 0], padding[padding > 0]
+
+
+def _meet(start: Indices, length: Indices, begin: Indices, end: Indices) -> npt.NDArray[np.bool_]:
+    """Which stretches of `length` tokens from `start` on meet one of [begin, end), which are in order and apart."""
+    at = np.searchsorted(end, start, side="right")
+    inside = at < len(end)
+    return inside & (begin[np.minimum(at, len(end) - 1)] < start + length)

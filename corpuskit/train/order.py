@@ -143,15 +143,45 @@ class Plan:
                 found[chosen] = self._slices(int(number), int(turn), place[chosen] + taken * self.slices)
         return domain, epoch, found
 
+    def places(self, number: int, sequence: int) -> list[int]:
+        """`locate` the other way round: the numbers in the phase of a slice of a domain, one for each of its epochs.
+
+        Args:
+            number: of the domain. sequence: number of the slice.
+        """
+        taken, end = self._drawn(number)
+        block, within = divmod(sequence, self.slices)
+        found = []
+        for epoch in range(taken // self.blocks[number], -(-end // self.blocks[number])):
+            turn = epoch * self.blocks[number]
+            place = turn + int(self.order(number, epoch).inverse(np.array([block]))[0])
+            if taken <= place < end:
+                start, mixed = self._mixed_slices(number, epoch)
+                slot = place * self.slices + within
+                slot = start + int(mixed.inverse(np.array([slot - start]))[0]) if mixed is not None else slot
+                found.append(self._among_all(slot - taken * self.slices, number, 0, len(self.names)))
+        return found
+
+    def _drawn(self, number: int) -> tuple[int, int]:
+        """The blocks of a domain that the phase takes: the first and the end, epochs counted on."""
+        taken = self.taken[number] if self.taken else 0
+        return taken, taken + self.counts[number] // self.slices
+
+    def _mixed_slices(self, number: int, epoch: int) -> tuple[int, Permutation | None]:
+        """The first slice of a domain that the phase takes of an epoch, and how all of these are shuffled."""
+        (taken, end), turn = self._drawn(number), epoch * self.blocks[number]
+        first, end = max(taken, turn), min(end, turn + self.blocks[number])
+        if self.slices == 1:
+            return first, None
+        key = f"{self.seed}\0{epoch}\0{self.names[number]}\0{self.phase}"
+        return first * self.slices, Permutation((end - first) * self.slices, key)
+
     def _slices(self, number: int, epoch: int, place: Indices) -> Indices:
         """Which slices of a domain stand at these places, all in one epoch; places count the slices of all phases."""
         turn = epoch * self.blocks[number]
-        taken = self.taken[number] if self.taken else 0
-        first, end = max(taken, turn), min(taken + self.counts[number] // self.slices, turn + self.blocks[number])
-        if self.slices > 1:
-            key = f"{self.seed}\0{epoch}\0{self.names[number]}\0{self.phase}"
-            start = first * self.slices
-            place = start + Permutation((end - first) * self.slices, key).forward(place - start)
+        start, mixed = self._mixed_slices(number, epoch)
+        if mixed is not None:
+            place = start + mixed.forward(place - start)
         block, within = np.divmod(place, self.slices)
         return self.order(number, epoch).forward(block - turn) * self.slices + within
 
@@ -178,6 +208,21 @@ class Plan:
         place[rows] = np.where(left, before, place[rows] - before)
         self._interleave(rows[left], first, middle, domain, place)
         self._interleave(rows[~left], middle, end, domain, place)
+
+    def _among_all(self, place: int, number: int, first: int, end: int) -> int:
+        """The number among the sequences of domains [first, end) of the one at a place of one of them.
+
+        Half A has its k-th sequence where round(place * a / n) steps over k, half B where the rest does; exactly.
+        """
+        if end - first == 1:
+            return place
+        middle = (first + end) // 2
+        some, both = sum(self.counts[first:middle]), sum(self.counts[first:end])
+        if number < middle:
+            inside = self._among_all(place, number, first, middle)
+            return -(-(2 * inside + 1) * both // (2 * some)) - 1
+        inside = self._among_all(place, number, middle, end)
+        return (2 * inside + 1) * both // (2 * (both - some))
 
 
 def _scaled(value: Indices, numerator: int, denominator: int) -> Indices:

@@ -85,6 +85,17 @@ class Domain:
         self._copy(view, offset[order], start[order], length[order] * self._size, files)
         return self._runs(rows[row], column, start, length)
 
+    def runs(self, sequences: Indices) -> dict[str, Indices]:
+        """The runs of `fill` of these sequences, by their place among these; no token is read."""
+        row, start, length = self.blocks.ranges(sequences)
+        column = np.cumsum(length) - length
+        return self._runs(row, column - column[np.searchsorted(row, row)], start, length)
+
+    def sequences_of(self, docs: npt.NDArray[np.uint64]) -> Indices:
+        """The sequences that hold tokens of these documents, sorted."""
+        found = np.flatnonzero(np.isin(self.ids, docs))
+        return self.blocks.holding(self.starts[found], self.starts[found + 1]) if len(found) else found
+
     def _copy(self, view: memoryview, offset: Indices, start: Indices, size: Indices, files: OpenFiles) -> None:
         """Read `size` bytes of the stream from token `start` to byte `offset` of the view, for each."""
         part = np.searchsorted(self._edges, start, side="right") - 1

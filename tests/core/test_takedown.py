@@ -16,6 +16,7 @@ from corpuskit.cli import main
 from corpuskit.core.batch import PartReader
 from corpuskit.explore.views import query, rebuild
 from corpuskit.run.seal import books, check_conservation
+from corpuskit.run.verify import verify
 from corpuskit.store import removed
 from corpuskit.store.local import LocalStore
 from corpuskit.store.root import Root
@@ -147,6 +148,7 @@ def check_digests(root: Path) -> None:
             assert hashlib.sha256((path.parent / name).read_bytes()).hexdigest() == said["sha256"], name
             if name.endswith(".parquet") and path.parent.name in ("corpus", "holdout", "dropped"):
                 assert pq.read_metadata(path.parent / name).num_rows == said["rows"], name
+    assert verify(Root(root)).faults == []
     for part in json.loads((root / "tokens" / "manifest.json").read_text())["parts"]:
         assert hashlib.sha256((root / "tokens" / part["file"]).read_bytes()).hexdigest() == part["sha256"]
 

@@ -16,6 +16,7 @@ from corpuskit.exports.export import export, names
 from corpuskit.exports.formats import mds, webdataset
 from corpuskit.store.root import Root
 from tests.exports import readers
+from tests.exports.conftest import MIX, build
 
 TOKENS = ("datatrove", "megatron", "olmo")
 
@@ -267,3 +268,13 @@ def test_a_format_is_added_by_a_file_as_the_page_on_the_architecture_says(
     monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path / "formats")])
     record = export(mixed, "raw", tmp_path / "out")
     assert record["linked"] == len(list((tmp_path / "out").glob("*/*/*.raw"))) == len(stored_documents(mixed)) + 2
+
+
+def test_of_shards_that_are_not_written_the_tokens_are_exported(tmp_path: Path) -> None:
+    root = build(tmp_path, MIX + "  write: plan\n")
+    for form in ("nanogpt", "mds"):
+        with pytest.raises(UsageError, match=rf"{form} holds shards.*write: plan.*\n.*mix.write=shards.*megatron"):
+            export(root, form, tmp_path / form)
+        assert not (tmp_path / form).exists()
+    for form in ("megatron", "hf"):
+        assert export(root, form, tmp_path / form)["new"]

@@ -138,6 +138,24 @@ def test_slices_of_a_block_cover_it_and_share_one_token_with_the_next(sizes, cut
     assert set(predicted.values()) <= {1}
 
 
+@given(
+    st.lists(st.integers(1, 90), min_size=1, max_size=30),
+    st.sampled_from([(32, 1), (32, 4), (12, 3)]),
+    st.sampled_from(["concat", "best_fit"]),
+    st.data(),
+)
+def test_the_sequences_that_hold_documents_are_found(sizes, cut, packing, data):
+    seq_len, slices = cut
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    packed = (None, None) if packing == "concat" else best_fit(starts, seq_len + 1)
+    blocks = Blocks(int(starts[-1]), seq_len + 1, *packed, slices)
+    some = np.array(sorted(data.draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))))
+    row, start, length = blocks.ranges(np.arange(len(blocks) * slices))
+    begin, end = starts[some], starts[some + 1]
+    meets = ((start[:, None] < end) & ((start + length)[:, None] > begin)).any(1)
+    assert blocks.holding(begin, end).tolist() == sorted(set(row[meets].tolist()))
+
+
 @pytest.fixture(scope="module", params=["concat", "best_fit"])
 def built(request, tmp_path_factory):
     corpus = Corpus(tmp_path_factory.mktemp(request.param), content()).tokenize(TRAIN)

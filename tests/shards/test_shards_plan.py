@@ -1,6 +1,8 @@
 """The promises of the plan, for any sizes: exact counts, bijection, epochs in order, even windows, no state."""
 
+import dataclasses
 import math
+from collections import defaultdict
 from fractions import Fraction
 
 import numpy as np
@@ -221,3 +223,21 @@ def test_many_small_domains_take_turns_in_the_phases():
     phases = block_counts([(even, 10)] * 5, [100] * 50, [100] * 50, names, 4)
     assert [sum(counts) for counts in phases] == [10] * 5
     assert [sum(counts) for counts in zip(*phases, strict=True)] == [1] * 50
+
+
+@given(plans(), st.integers(1, 3), st.data())
+@settings(max_examples=60)
+def test_where_a_sequence_stands_is_found_in_every_epoch_and_phase(plan, slices, data):
+    """`places` undoes `locate`, in a phase that goes on where another one ended and cuts blocks into slices."""
+    taken = tuple(data.draw(st.integers(0, 2 * blocks)) for blocks in plan.blocks)
+    counts = tuple(count * slices for count in plan.counts)
+    phase = dataclasses.replace(plan, counts=counts, taken=taken, slices=slices, phase=1)
+    domain, _, found = phase.locate(np.arange(len(phase)))
+    wanted = defaultdict(list)
+    for number, place in enumerate(zip(domain.tolist(), found.tolist(), strict=True)):
+        wanted[place].append(number)
+    some = data.draw(st.lists(st.sampled_from(sorted(wanted)), min_size=1, max_size=20))
+    number = data.draw(st.integers(0, len(plan.names) - 1))
+    some.append((number, data.draw(st.integers(0, plan.blocks[number] * slices - 1))))
+    for place in some:
+        assert sorted(phase.places(*place)) == wanted.get(place, [])

@@ -19,7 +19,7 @@ from corpuskit.errors import UsageError
 from corpuskit.explore.trace.life import Life
 from corpuskit.explore.trace.origin import Origin, Origins
 from corpuskit.explore.trace.text import place_text, step_text, text_of
-from corpuskit.explore.trace.tokens import Shards, stored_tokens, token_at, trainings
+from corpuskit.explore.trace.tokens import Shards, sequenced, stored_tokens, token_at, trainings
 from corpuskit.store import removed
 from corpuskit.store.root import Root
 
@@ -72,7 +72,7 @@ class Trace:
         Raises:
             UsageError: there is no such file, or it is shorter.
         """
-        found = self.shards.at(file, token) if "shards" in self.plan.stages else None
+        found = self.shards.at(file, token) if sequenced(self.plan) is not None else None
         if found is None:
             found = token_at(self.root, self.plan, file, token)
         if found is None:
@@ -131,9 +131,8 @@ class Trace:
 
     def _trained(self, origin: Origin) -> dict[str, Any]:
         """Where the document is in the shards, and what was trained on it; of the shards of earlier runs too."""
-        there = "shards" in self.plan.stages and len(self.root.complete(self.plan.stages["shards"])) == len(
-            self.plan.stages["shards"].units
-        )
+        stage = sequenced(self.plan)
+        there = stage is not None and len(self.root.complete(stage)) == len(stage.units)
         runs = self.shards.of([origin.doc]) if there else []
         seen = []
         for training in self._trainings:
@@ -145,7 +144,7 @@ class Trace:
         return {"shards": runs, "training": seen}
 
     def _same(self, plan: Plan) -> bool:
-        one, other = (each.stages.get("shards") for each in (plan, self.plan))
+        one, other = sequenced(plan), sequenced(self.plan)
         return one is not None and other is not None and one.folder == other.folder and one.units == other.units
 
 

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,11 +17,14 @@ import pyarrow.parquet as pq
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan as Stages
 from corpuskit.core.plan import Stage
-from corpuskit.core.work import Part, Receipt
+from corpuskit.core.work import Receipt
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError
 from corpuskit.explore.trace.origin import Origin
+from corpuskit.explore.trace.sequences import File, Stretch, Unwritten, Written, parts_of, unchecked
 from corpuskit.loops.kinds import Training as Trained
+from corpuskit.shards.domains import by_domain, open_train, open_validation
+from corpuskit.shards.kinds import Mixed
 from corpuskit.shards.plan import train_files
 from corpuskit.store.root import Root
 from corpuskit.train.config import Budget, budget, from_dict
@@ -68,7 +70,7 @@ def token_at(root: Root, plan: Stages, file: str, offset: int) -> Row | None:
         for receipt in root.complete(stage):
             for _, prefix in SPLITS:
                 part = receipt.parts.get(f"{prefix}bin")
-                if part is None or not named(part, file):
+                if part is None or not named(part.publish, file):
                     continue
                 table = pq.read_table(receipt.parts[f"{prefix}docs"].local(), columns=["doc", "tokens"])
                 ends = np.cumsum(table["tokens"].to_numpy().astype(np.int64))
@@ -80,9 +82,9 @@ def token_at(root: Root, plan: Stages, file: str, offset: int) -> Row | None:
     return None
 
 
-def named(part: Part, file: str) -> bool:
+def named(publish: str | None, file: str) -> bool:
     """Whether a user means this published file: by its path under the root, or by a longer or shorter one."""
-    return part.publish is not None and (f"/{file}".endswith(f"/{part.publish}") or part.publish.endswith(f"/{file}"))
+    return publish is not None and (f"/{file}".endswith(f"/{publish}") or publish.endswith(f"/{file}"))
 
 
 def _dtype(size: int) -> str:
@@ -94,66 +96,80 @@ def _check(file: str, offset: int, size: int, what: str) -> None:
         raise UsageError(f"{file} has no place {offset:,}", f"it has {size:,} {what}, numbered from 0")
 
 
-@dataclass(frozen=True)
-class File:
-    """One file of shards.
-
-    Attributes:
-        first: number of its first sequence in its phase (in its domain's held-out text).
-        sequences: in the file. width: tokens of one. phase: None of a validation file.
-    """
-
-    tokens: Part
-    sidecar: Part
-    first: int
-    sequences: int
-    width: int
-    phase: int | None
-
-    def runs(self, wanted: Any) -> list[Row]:
-        """The runs of documents that a condition on the sidecar picks out, as they are in it."""
-        found: list[Row] = pq.read_table(self.sidecar.local(), filters=wanted).to_pylist()
-        return found
+def sequenced(plan: Stages) -> Stage | None:
+    """The stage that has said, when it is complete, all that the sequences are: `shards`, or a mixture without any."""
+    mixture = plan.stages.get("mixture")
+    if mixture is None or spec_of(mixture, Mixed).write == "plan":
+        return mixture
+    return plan.stages["shards"]
 
 
 class Shards:
-    """The shards of a plan, from the parts of its units.
+    """The shards of a plan, from the parts of its units; where none are written, what they would be.
 
     Raises:
         UsageError: there are none, or not all are complete.
     """
 
     def __init__(self, root: Root, plan: Stages) -> None:
-        if "shards" not in plan.stages:
+        stage = sequenced(plan)
+        if stage is None:
             raise UsageError(f"the recipe of the run in {root.url} has no `mix`, so there are no shards")
-        receipts = root.receipts(plan.stages["shards"])
+        receipts = root.receipts(stage)
         mixture = root.receipts(plan.stages["mixture"])[0].parts
         self._plan = json.loads(mixture["plan"].local().read_bytes())
         self._index = json.loads(mixture["index"].local().read_bytes())
         self._orders = Plan.from_json(self._plan)
-        self.files = list(self._files(receipts))
-        self.dtype = np.dtype(self._index["dtype"]).newbyteorder("<")
+        self.dtype = np.dtype(self._index["dtype"]).newbyteorder("<").str
+        written = stage.kind == "shards"
+        self.files: list[File] = [*(self._written(receipts) if written else self._unwritten(root, plan, stage))]
 
-    def _files(self, receipts: list[Receipt]) -> Iterator[File]:
+    def _written(self, receipts: list[Receipt]) -> Iterator[Written]:
         parts = {name: part for receipt in receipts for name, part in receipt.parts.items()}
-        for entry, (phase, low, end) in zip(self._index["train"], train_files(self._plan), strict=True):
-            name, width = entry["file"].removesuffix(".bin"), entry.get("seq_len", self._index["seq_len"]) + 1
-            yield File(parts[f"bin-{name}"], parts[f"docs-{name}"], low, end - low, width, phase)
-        for entry in self._index["validation"].values():
-            name, width = entry["file"].removesuffix(".bin"), self._index["seq_len"] + 1
-            yield File(parts[f"bin-{name}"], parts[f"docs-{name}"], 0, entry["sequences"], width, None)
+        for name, first, sequences, width, phase in self._named():
+            tokens, sidecar = parts[f"bin-{name}"], parts[f"docs-{name}"]
+            yield Written(tokens, sidecar, f"shards/{name}.bin", first, sequences, width, phase, self.dtype)
+
+    def _unwritten(self, root: Root, plan: Stages, stage: Stage) -> Iterator[Unwritten]:
+        (cut,) = root.receipts(plan.stages["blocks"])
+        groups = by_domain(
+            spec_of(stage, Mixed).sources,
+            lambda source: root.receipts(plan.stages[stage.needs[f"tokens:{source}"].stage]),
+        )
+        pad = self._index["pad"]
+        stretches: dict[str | int, Stretch] = {}
+        for number, order in enumerate(self._orders):
+            domains = [
+                open_train(cut, name, groups[name], self._plan, self.dtype, order.slices, unchecked)
+                for name in order.names
+            ]
+            files = [parts_of(groups[name], "train") for name in order.names]
+            stretches[number] = Stretch(domains, files, order, self.dtype, pad)
+        for name in self._index["validation"]:
+            held_out = open_validation(cut, name, groups[name], self._index, unchecked)
+            stretches[name] = Stretch([held_out], [parts_of(groups[name], "validation")], None, self.dtype, pad)
+        for name, first, sequences, width, phase in self._named():
+            stretch = stretches[name.removeprefix("validation-") if phase is None else phase]
+            yield Unwritten(stretch, f"shards/{name}.bin", first, sequences, width, phase)
+
+    def _named(self) -> Iterator[tuple[str, int, int, int, int | None]]:
+        """(name, first, sequences, width, phase) of each file, see `File`."""
+        phases = self._plan.get("phases", [self._plan])
+        for number, (phase, low, end) in enumerate(train_files(self._plan)):
+            yield f"train-{number:05d}", low, end - low, phases[phase]["seq_len"] + 1, phase
+        for name, entry in self._index["validation"].items():
+            yield f"validation-{name}", 0, entry["sequences"], self._index["seq_len"] + 1, None
 
     def of(self, docs: list[int]) -> list[Row]:
         """The runs of some documents, see `run`, in the order of the files and sequences."""
-        wanted = pc.field("doc").isin(pa.array(docs, pa.uint64()))
-        return [self._run(file, row) for file in self.files for row in file.runs(wanted)]
+        return [self._run(file, row) for file in self.files for row in file.having(docs)]
 
     def _run(self, file: File, row: Row) -> Row:
         """A run of a document's tokens: {file, sequence, start, length, doc, doc_start, domain, phase, epoch}.
 
         `number` is that of the sequence in its phase; no phase, number and epoch for held-out text.
         """
-        said = {"file": file.tokens.publish, **row, "phase": file.phase}
+        said = {"file": file.publish, **row, "phase": file.phase}
         if file.phase is None:
             return said | {"number": None, "epoch": None}
         number = file.first + row["sequence"]
@@ -169,11 +185,10 @@ class Shards:
             low, end = max(numbers.start, file.first), min(numbers.stop, file.first + file.sequences)
             if low >= end:
                 continue
-            place = pc.field("sequence")
-            runs = file.runs((place >= low - file.first) & (place < end - file.first))
+            runs = file.between(low - file.first, end - file.first)
             for sequence in range(low - file.first, end - file.first):
                 mine = [self._run(file, row) for row in runs if row["sequence"] == sequence]
-                about = {"file": file.tokens.publish, "sequence": sequence, "number": file.first + sequence}
+                about = {"file": file.publish, "sequence": sequence, "number": file.first + sequence}
                 found.append(about | {"documents": mine})
         return found
 
@@ -185,27 +200,22 @@ class Shards:
         Raises:
             UsageError: the file is shorter.
         """
-        file = next((one for one in self.files if named(one.tokens, name)), None)
+        file = next((one for one in self.files if named(one.publish, name)), None)
         if file is None:
             return None
         _check(name, offset, file.sequences * file.width, "tokens")
         sequence, column = divmod(offset, file.width)
-        runs = [self._run(file, row) for row in file.runs(pc.field("sequence") == sequence)]
+        runs = [self._run(file, row) for row in file.between(sequence, sequence + 1)]
         here = [run["doc"] for run in runs if run["start"] <= column < run["start"] + run["length"]]
         return {
-            "file": file.tokens.publish,
+            "file": file.publish,
             "offset": offset,
             "sequence": sequence,
             "column": column,
-            "token": int(self.read(file, sequence)[column]),
+            "token": int(file.read(sequence)[column]),
             "documents": runs,
             "doc": here[0] if here else None,
         }
-
-    def read(self, file: File, sequence: int) -> npt.NDArray[Any]:
-        """The tokens of a sequence."""
-        tokens = np.memmap(file.tokens.local(), self.dtype, "r", 0, (file.sequences, file.width))
-        return np.asarray(tokens[sequence])
 
     @property
     def phases(self) -> list[tuple[int, int]]:
