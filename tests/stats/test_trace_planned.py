@@ -81,7 +81,7 @@ def test_steps_and_documents_lead_to_each_other(both: tuple[Trace, Trace], capsy
         pytest.skip("this one was not trained on")
     (training,) = planned._trainings
     steps = training.budget.steps
-    assert (training.done, training.checkpoints) == (steps, [*range(2, steps + 1, 2)])
+    assert training.done == training.checkpoints[-1] == steps
     of_shards = Training(written.root, written.plan, written.plan.stages["train"])
     seen = {}
     for number in range(1, steps + 1):
