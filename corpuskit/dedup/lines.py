@@ -407,10 +407,7 @@ class Cut(ABC):
     def __call__(self, batch: Batch, _held_out: Callable[[Batch], None]) -> Batch:
         """The batch as it is left; documents without any text go to `dropped/` as they were, as `empty`."""
         first, self._rows = self._rows, self._rows + batch.num_rows
-        cut = slice_of(self._cut, first, batch.num_rows)
-        if len(self._gone):  # their rows are blank
-            down = np.flatnonzero(np.isin(batch.column("doc").to_numpy(), self._gone)) + first
-            cut = cut[~np.isin((cut >> ROW).astype(np.int64), down)]
+        cut = standing(slice_of(self._cut, first, batch.num_rows), batch.column("doc").to_numpy(), self._gone, first)
         if not len(cut):
             return batch
         text, count = self._without(batch.column("text"), cut, first)
@@ -441,6 +438,14 @@ def slice_of(places: U64, first: int, rows: int) -> U64:
     """Of sorted places those in some rows, uint64[m]."""
     borders = np.array([first, first + rows], np.uint64) << ROW
     return np.asarray(places[slice(*np.searchsorted(places, borders))])
+
+
+def standing(places: U64, docs: U64, gone: U64, first: int) -> U64:
+    """Places in rows from `first` on, but for those of documents that were taken down: their rows are blank."""
+    if not len(gone):
+        return places
+    down = np.flatnonzero(np.isin(docs, gone)) + first
+    return places[~np.isin((places >> ROW).astype(np.int64), down)]
 
 
 def _text_bytes(text: pa.Array) -> int:

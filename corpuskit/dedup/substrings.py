@@ -23,10 +23,11 @@ from corpuskit.core.batch import PartReader
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.dedup.kinds import Anchored
-from corpuskit.dedup.lines import ROW, U64, Cut, RunWriter, slice_of
+from corpuskit.dedup.lines import ROW, U64, Cut, RunWriter, slice_of, standing
 from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.lookup import mapped
 from corpuskit.kernels.windows import cut_windows, hash_anchors, hash_windows
+from corpuskit.store.removed import removed
 
 
 def anchors(work: Work[Anchored]) -> None:
@@ -46,11 +47,12 @@ def windows(work: Work[Anchored]) -> None:
     Needs `docs` and `shared` one to one. Parts: as `anchors`.
     """
     shared = mapped(work.receipt("shared").parts["cut"].local(), "<u8")
-    rows = 0
+    rows, gone = 0, removed(work.store)
     with RunWriter(work) as runs:
         for batch in PartReader(work.receipt("docs").parts["docs"].local(), ["doc", "text"]):
-            mine = slice_of(shared, rows, batch.num_rows) - (np.uint64(rows) << ROW)
-            runs.add(batch.column("doc").to_numpy(), hash_windows(batch.column("text"), work.spec.length, mine))
+            docs = batch.column("doc").to_numpy()
+            mine = standing(slice_of(shared, rows, batch.num_rows), docs, gone, rows) - (np.uint64(rows) << ROW)
+            runs.add(docs, hash_windows(batch.column("text"), work.spec.length, mine))
             rows += batch.num_rows
     work.facts["windows"] = runs.borders[-1]
 

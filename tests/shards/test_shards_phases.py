@@ -358,12 +358,11 @@ def test_the_weights_of_a_run_stand_in_each_phase_for_what_its_key_says():
     assert with_weights(mix, None) == mix
 
 
-def test_a_method_without_runs_of_its_own_learns_from_those_of_the_recipe():
-    runs = {"runs": "/ratios.csv", "losses": "/metrics.csv"}
-    parts = {
-        name: Part(name, LocalStore(Path("/")), path[1:], 0, 0, "")
-        for name, path in zip(("ratios", "metrics"), runs.values(), strict=True)
-    }
+def test_a_method_without_runs_of_its_own_learns_from_those_of_the_recipe(tmp_path):
+    runs = {"runs": str(tmp_path / "ratios.csv"), "losses": str(tmp_path / "metrics.csv")}
+    parts = {name: Part(name, LocalStore(tmp_path), f"{name}.csv", 0, 0, "") for name in ("ratios", "metrics")}
+    for path in runs.values():
+        Path(path).touch()
     losses = Receipt("losses", 0, "k", "", parts, {}, {}, [], 0.0, 0.0, 0)
     own = {"method": "regmix", "runs": "/mine.csv", "losses": "/losses.csv"}
     given = ["regmix", own, {"web": 1.0}, "proportional"]

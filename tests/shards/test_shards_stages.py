@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from shards_harness import Corpus, documents
 
-from corpuskit.errors import CorpuskitError, InputError, UsageError
+from corpuskit.errors import CorpuskitError, DamagedFile, InputError, UsageError
 from corpuskit.mix.explain import explain
 from corpuskit.mix.problem import Infeasible
 from corpuskit.shards.read import open_shard, read_index
@@ -280,16 +280,17 @@ def test_a_vocabulary_too_large_for_16_bits_is_stored_in_32(tmp_path):
 
 
 def test_damaged_inputs_are_named(tmp_path):
-    corpus = Corpus(tmp_path, content()).tokenize(TRAIN)
-    part = corpus.receipts["tokens-books"][0].parts["bin"]
-    part.local().write_bytes(part.local().read_bytes()[:-40])
-    with pytest.raises(InputError, match=r"\.bin: ends before byte"):
-        corpus.mix()
+    corpus = Corpus(tmp_path, content()).tokenize(TRAIN).mix()
     with pytest.raises(InputError, match="holds no shards"):
         read_index(tmp_path / "tokens")
     index = read_index(tmp_path / "shards")
+    (tmp_path / "shards" / "train-00000.bin").unlink()
     with pytest.raises(InputError, match=r"train-00000\.bin: missing"):
         open_shard(tmp_path / "shards", index, index["train"][0])
+    part = corpus.receipts["tokens-books"][0].parts["bin"]
+    part.local().write_bytes(part.local().read_bytes()[:-40])
+    with pytest.raises(DamagedFile, match=r"-bin\.bin is damaged"):
+        corpus.mix()
 
 
 def test_the_sample_of_a_large_corpus_is_shared_among_its_domains(tmp_path, monkeypatch):

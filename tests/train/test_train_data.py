@@ -46,7 +46,7 @@ def test_loss_is_carried_by_documents_only(shards, mask):
     """The twin: a target counts if it and the token before are in a document, under document masks the same one."""
     split = Shards(shards, mask).train[0]
     for number, name in ((0, "train-00000"), (len(split) - 1, "train-00001")):
-        sequence = number if number == 0 else split.source.files[1].sequences - 1
+        sequence = number if number == 0 else split.source.shards[1].sequences - 1
         table = pq.read_table(shards / f"{name}.docs.parquet")
         owner = [None] * 33
         for i, row in enumerate(table.filter(pa.compute.equal(table["sequence"], sequence)).to_pylist()):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from corpuskit.exports.content import open_tokens
+from corpuskit.exports.content import open_tokens, read_plan
 from corpuskit.exports.target import Target
-from corpuskit.shards.read import read_index
 from corpuskit.store.root import Root
 
 HOLDS = "tokens"
@@ -20,7 +19,7 @@ def export(root: Root, into: Target) -> None:
     and each of `valid` its tokens; paths in it are absolute, as Megatron wants them.
     """
     tokens = open_tokens(root)
-    weights = read_index(root.path / "shards")["weights"]
+    weights = {name: domain["weight"] for name, domain in read_plan(root)["domains"].items()}
     sizes: Counter[str] = Counter()
     for file in tokens.files:
         into.link(file.bin, f"{file.place}.bin")
@@ -32,7 +31,7 @@ def export(root: Root, into: Target) -> None:
     for file in tokens.files:
         share = file.counts["tokens"]
         if file.split == "train":
-            weight, split = weights.get(file.domain, 0.0) * share / sizes[file.domain], "train"
+            weight, split = weights[file.domain] * share / sizes[file.domain], "train"
         else:
             weight, split = float(share), "valid"
         if weight > 0:
