@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
+from corpuskit.core.checksum import digests
 from corpuskit.core.kinds import kinds, load
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup.kinds import Compared, Source
@@ -33,6 +34,12 @@ PERMUTATIONS = 128
 
 
 @njit(cache=True)
+def part_of(name: str, path: Path, rows: int, publish: str | None = None) -> Part:
+    """A file as a unit commits it."""
+    digest, sums = digests(path)
+    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, digest, publish, sums)
+
+
 def draw(first, signature):
     """Signature i of document first + i, a function of its number alone."""
     for i in range(len(signature)):
@@ -92,7 +99,7 @@ class Bench:
             for name, values in arrays.items():
                 path = self.folder / f"{first}-{name}.npy"
                 np.save(path, values)
-                parts[name] = Part(name, LocalStore(path.parent), path.name, len(values), path.stat().st_size, "")
+                parts[name] = part_of(name, path, len(values))
             self.receipts["signatures:s"].append(Receipt("s", first, str(first), "", parts, {}, {}, [], 0, 0, 0))
         return total
 
@@ -110,10 +117,7 @@ class Bench:
             )  # fmt: skip
             work.needs["docs:s"] = "signatures:s"
             load(kinds()[name].body)(work)
-            parts = {
-                n: Part(n, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", p)
-                for n, (path, p, rows) in work.pending.items()
-            }
+            parts = {n: part_of(n, path, rows, p) for n, (path, p, rows) in work.pending.items()}
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))
         return time.process_time() - start
 

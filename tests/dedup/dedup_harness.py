@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpuskit.core.batch import PartReader, PartWriter
+from corpuskit.core.checksum import digests
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup import reference
@@ -41,6 +42,12 @@ class Corpus:
         return [(doc, text, domain) for domain, units in self.sources.values() for unit in units for doc, text in unit]
 
 
+def part_of(name, path, rows, publish=None):
+    """A file as a unit commits it."""
+    digest, sums = digests(path)
+    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, digest, publish, sums)
+
+
 def parameters(**given):
     return minhash(**minhash.validate(given))
 
@@ -63,10 +70,7 @@ class Harness:
                 receipts_of=self.receipts.__getitem__, needs={label: label for label in needs},
             )  # fmt: skip
             body(work)
-            parts = {
-                part: Part(part, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", publish)
-                for part, (path, publish, rows) in work.pending.items()
-            }
+            parts = {part: part_of(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
             done.append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0.0, 0.0, 0))
 
     def docs(self, units):

@@ -14,6 +14,7 @@ PARAMETERS = {
     "sample": {"method": "random", "keep": 1},  # else it draws by the ids, which begin anew here in each part
     "metadata": {"columns": ["text"]},  # drawn by the ids, which begin anew here in each part: all are
     "identifiers": {"share": 1e-9},
+    "language_stop_words": {"lists": {"é ab": ["ab"], "": ["é"]}, "by": "text"},
     "where": {"expr": "length(text) % 2 = 1 OR text LIKE '%a%'"},
     "datatrove:RegexFilter": {"regex_exp": "a"},
 }
