@@ -2,9 +2,9 @@
 
 `python tests/benchmarks/bench_tokens.py TEXT... [--vocab 32000] [--fim]`; TEXT are files of text or `.jsonl.zst` with
 `text`; code is the Python files of this environment. A BPE is trained on a part of each kind. `load` is what a worker
-does once, before its first unit, in CPU-seconds; `cold` the stage on text of which the encoder has seen no word, reading
-and writing included; `again` the same text once more; `encoder` what encodes alone; `tokenizers` the library on a tenth.
-It says where gigatoken is not used.
+does once, in CPU-seconds; `cold` the stage on text of which the encoder has seen no word, reading and writing included;
+`again` the same text once more; `encoder` encodes alone; `tokenizers` takes a tenth. It says where gigatoken is not
+used.
 """
 
 from __future__ import annotations
