@@ -59,7 +59,7 @@ class Encoder:
         self.piece_bytes = SLOW_BYTES if self.why_slow else QUICK_BYTES
 
     def begin_unit(self) -> None:
-        """Choose the documents that are compared as if none had been: they follow from the unit alone."""
+        """Forget what was compared: which documents are compared follows from their unit alone."""
         self._compared = 0
 
     def encode(self, docs: npt.NDArray[np.uint64], texts: pa.Array) -> tuple[I32, I64]:

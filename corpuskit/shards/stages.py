@@ -38,8 +38,8 @@ from corpuskit.train.blocks import PIECE, Blocks
 from corpuskit.train.order import Indices, Plan
 from corpuskit.train.stream import Domain, map_documents
 
-ROWS, ROWS_BYTES = 1 << 14, 1 << 22
-"""Documents read from Parquet at a time: so many that they hold about so much text, but no more."""
+READ_BYTES = 1 << 22
+"""Text read from Parquet at a time."""
 
 
 def tokenizer(work: Work[Tokenizer]) -> None:
@@ -73,7 +73,7 @@ def _sample(work: Work[Tokenizer]) -> Iterator[str]:
     for source in sorted(work.spec.sources):
         parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source.source}")]
         files.setdefault(source.domain, []).extend(part.local() for part in parts if part is not None)
-    sizes = {domain: sum(_stored_text(path) for path in paths) for domain, paths in files.items()}
+    sizes = {domain: sum(sum(_text_sizes(path)) for path in paths) for domain, paths in files.items()}
     total = sum(sizes.values())
     if not total:
         msg = "there is no text to train a tokenizer on: the corpus kept no document"
@@ -82,26 +82,29 @@ def _sample(work: Work[Tokenizer]) -> Iterator[str]:
     for domain in sorted(files):
         sample = Sample(-(-SAMPLE_BYTES * sizes[domain] // total))
         for path in files[domain]:
-            for batch in pq.ParquetFile(path).iter_batches(_rows(path), columns=["doc", "text"]):
+            for batch in _batches(path):
                 sample.add(batch)
         texts = list(sample)
         work.facts["sample"][domain] = {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
         yield from texts
 
 
-def _stored_text(path: Path) -> int:
-    """Bytes of the text column before compression, from the metadata of a Parquet file."""
+def _text_sizes(path: Path) -> list[int]:
+    """Bytes of the text column before compression, by row group, from the metadata of a Parquet file."""
     metadata = pq.read_metadata(path)
     names = [metadata.schema.column(k).name for k in range(metadata.num_columns)]
     column = names.index("text")
     groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
-    return sum(group.column(column).total_uncompressed_size for group in groups)
+    return [group.column(column).total_uncompressed_size for group in groups]
 
 
-def _rows(path: Path) -> int:
-    """How many documents of a Parquet file to read at a time."""
-    mean = _stored_text(path) / max(1, pq.read_metadata(path).num_rows)
-    return max(1, min(ROWS, int(ROWS_BYTES / max(1.0, mean))))
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Numbers and texts of a Parquet file, about `READ_BYTES` of text at a time and never more than a row group."""
+    file, sizes = pq.ParquetFile(path), _text_sizes(path)
+    for group, size in enumerate(sizes):
+        rows = file.metadata.row_group(group).num_rows
+        at_once = max(1, rows * READ_BYTES // max(size, READ_BYTES))
+        yield from file.iter_batches(at_once, row_groups=[group], columns=["doc", "text"])
 
 
 def tokens(work: Work[Tokens]) -> None:
@@ -133,7 +136,7 @@ def _encode_split(
     marks, forms = loaded.fim_marks() if fim is not None else None, Counter[str]()
     ids, sizes, lengths = [], [], []
     with work.put(f"{prefix}bin", ".bin", publish=f"{published}.bin").open("wb") as stream:
-        for batch in pq.ParquetFile(path).iter_batches(_rows(path), columns=["doc", "text"]):
+        for batch in _batches(path):
             ids.append(batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64))
             sizes.append(text_bytes(batch.column("text")))
             for piece in split_batches(batch, min(work.batch_bytes, encoder.piece_bytes)):

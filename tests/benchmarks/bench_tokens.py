@@ -72,7 +72,8 @@ def main() -> None:
     )
     for kind, texts in kinds.items():
         with tempfile.TemporaryDirectory() as folder:
-            corpus = Corpus(Path(folder) / "run", {kind: (kind, [{"corpus": texts}])}, batch_bytes=16 << 20)
+            content = {kind: (kind, [{"corpus": texts}])}
+            corpus = Corpus(Path(folder) / "run", content, batch_bytes=16 << 20, group_rows=1 << 17)
             path = Path(folder) / "tokenizer.json"
             path.write_bytes(loaded.content)
             told = Tokenizer(sources=corpus.sources, tokenizers="", tokenizer="", wanted=str(path), fim=options.fim)
