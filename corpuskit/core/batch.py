@@ -14,6 +14,7 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 Batch: TypeAlias = pa.RecordBatch
@@ -54,7 +55,8 @@ def utf8(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint8], npt
 
 def text_bytes(column: pa.Array) -> npt.NDArray[np.int64]:
     """UTF-8 bytes of each row of a string column, int64[n]; 0 for null."""
-    return np.diff(utf8(column)[1])
+    sizes = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    return np.asarray(sizes, np.int64)
 
 
 def set_column(batch: Batch, name: str, values: pa.Array) -> Batch:

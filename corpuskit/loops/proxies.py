@@ -24,8 +24,9 @@ from corpuskit.mix.runs import Ratios, read_ratios, write_metrics, write_ratios
 from corpuskit.mix.sized import proportional
 from corpuskit.mix.swarm import halving_swarm
 from corpuskit.mix.swarm import swarm as dirichlet_swarm
-from corpuskit.shards.contents import readable
-from corpuskit.shards.stages import buckets, planned, write_train, write_validation
+from corpuskit.shards.contents import readable, unwritten
+from corpuskit.shards.stages import buckets, planned, token_receipts
+from corpuskit.store.files import link_or_copy
 
 
 def swarm(work: Work[Swarm]) -> None:
@@ -127,18 +128,22 @@ def _folder(work: Work[Spec], key: str) -> Path:
 
 
 def _train(work: Work[Proxy], plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
-    """Write the shards of a plan beside the unit, and train on all of them."""
+    """Train on all sequences of a plan, which is followed over the tokens: a mixture costs no disk."""
     from corpuskit.train.launch import launch
 
-    folder = work.scratch / "shards"
+    folder, receipts = work.scratch / "shards", token_receipts(work)
     folder.mkdir()
-    (folder / "index.json").write_bytes(readable(index))
-
-    def put(name: str, _rows: int) -> tuple[Path, Path]:
-        return folder / f"{name}.bin", folder / f"{name}.docs.parquet"
-
-    write_train(work, plan, index, range(plan["files"]), put)
-    write_validation(work, index, put)
+    (folder / "plan.json").write_bytes(readable(plan))
+    (folder / "index.json").write_bytes(readable(unwritten(index, plan, receipts)))
+    for name, part in work.receipts("blocks")[0].parts.items():
+        if name != "manifest":
+            link_or_copy(part.local(), folder / f"{name}.idx")
+    for receipt in (receipt for group in receipts.values() for _, receipt in group):
+        for part in receipt.parts.values():
+            if part.publish is not None and part.publish.endswith(".bin"):
+                target = work.scratch / part.publish
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(part.local(), target)
     launch({**work.spec.train, "shards": str(folder), "out": str(out)}, processes=1, quiet=True)
 
 

@@ -31,7 +31,7 @@ class Sample:
     def add(self, batch: pa.RecordBatch) -> None:
         """Consider the documents of a batch with the columns `doc` and `text`."""
         ids = batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64)
-        hashes, sizes = _hashes(ids), text_bytes(batch.column("text"))
+        hashes, sizes = scrambled(ids), text_bytes(batch.column("text"))
         candidates = np.flatnonzero(sizes > 0)
         if self._bytes >= self.budget:
             worst = -self._heap[0][0] if self._heap else -1
@@ -50,7 +50,7 @@ class Sample:
             left -= size
 
 
-def _hashes(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def scrambled(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Scramble document numbers, whose bits say where a document comes from (finalizer of SplitMix64)."""
     value = ids + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -26,23 +26,21 @@ from corpuskit.mix.problem import Bucket
 from corpuskit.shards import megatron
 from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total, unwritten
 from corpuskit.shards.domains import by_domain, open_blocks, open_train, open_validation, token_parts
-from corpuskit.shards.encoder import Encoder
+from corpuskit.shards.encoder import Encoder, ready
 from corpuskit.shards.fim import TOKENS, Fim, joined, rearranged, refuse_marks, whole
 from corpuskit.shards.kinds import FILE_TOKENS, Cut, Mixed, OverSources, Tokenizer, Tokens
 from corpuskit.shards.pack import write_best_fit
 from corpuskit.shards.plan import train_files
 from corpuskit.shards.sample import SAMPLE_BYTES, Sample
 from corpuskit.shards.stream import write_documents
-from corpuskit.shards.tokenizer import LoadedTokenizer, from_json, load
+from corpuskit.shards.tokenizer import load
 from corpuskit.shards.training import train
 from corpuskit.shards.write import write_shard
 from corpuskit.store.removed import removed
 from corpuskit.train.order import Indices, Plan
 
-ROWS = 256
-"""Documents read from Parquet at a time."""
-ENCODE_BYTES = 1 << 20
-"""Text encoded at a time: the library's objects take about 110 bytes for each byte of text."""
+READ_BYTES = 1 << 22
+"""Text read from Parquet at a time."""
 
 
 def tokenizer(work: Work[Tokenizer]) -> None:
@@ -76,7 +74,7 @@ def _sample(work: Work[Tokenizer]) -> Iterator[str]:
     for source in sorted(work.spec.sources):
         parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source.source}")]
         files.setdefault(source.domain, []).extend(part.local() for part in parts if part is not None)
-    sizes = {domain: sum(_stored_text(path) for path in paths) for domain, paths in files.items()}
+    sizes = {domain: sum(sum(_text_sizes(path)) for path in paths) for domain, paths in files.items()}
     total = sum(sizes.values())
     if not total:
         msg = "there is no text to train a tokenizer on: the corpus kept no document"
@@ -85,20 +83,29 @@ def _sample(work: Work[Tokenizer]) -> Iterator[str]:
     for domain in sorted(files):
         sample = Sample(-(-SAMPLE_BYTES * sizes[domain] // total))
         for path in files[domain]:
-            for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=["doc", "text"]):
+            for batch in _batches(path):
                 sample.add(batch)
         texts = list(sample)
         work.facts["sample"][domain] = {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
         yield from texts
 
 
-def _stored_text(path: Path) -> int:
-    """Bytes of the text column before compression, from the metadata of a Parquet file."""
+def _text_sizes(path: Path) -> list[int]:
+    """Bytes of the text column before compression, by row group, from the metadata of a Parquet file."""
     metadata = pq.read_metadata(path)
     names = [metadata.schema.column(k).name for k in range(metadata.num_columns)]
     column = names.index("text")
     groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
-    return sum(group.column(column).total_uncompressed_size for group in groups)
+    return [group.column(column).total_uncompressed_size for group in groups]
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Numbers and texts of a Parquet file, about `READ_BYTES` of text at a time and never more than a row group."""
+    file, sizes = pq.ParquetFile(path), _text_sizes(path)
+    for group, size in enumerate(sizes):
+        rows = file.metadata.row_group(group).num_rows
+        at_once = max(1, rows * READ_BYTES // max(size, READ_BYTES))
+        yield from file.iter_batches(at_once, row_groups=[group], columns=["doc", "text"])
 
 
 def tokens(work: Work[Tokens]) -> None:
@@ -109,29 +116,31 @@ def tokens(work: Work[Tokens]) -> None:
     tokens and UTF-8 bytes by split; how many documents fill in the middle has rearranged, by form.
     """
     chosen = work.receipts("tokenizer")[0]
-    loaded = from_json(chosen.parts["tokenizer"].local().read_text(encoding="utf-8"), "tokens/tokenizer.json")
-    encoder, fim = Encoder(loaded, work.memory), Fim.of(work.spec.fim)
+    encoder = ready(chosen.parts["tokenizer"].local().read_text(encoding="utf-8"), work.memory)
+    encoder.begin_unit()
+    fim = Fim.of(work.spec.fim)
     work.facts["encoder"] = "tokenizers: " + encoder.why_slow if encoder.why_slow else "gigatoken"
     corpus = work.receipt("corpus").parts
     for split, part, prefix in (("train", "corpus", ""), ("validation", "holdout", "validation_")):
         work.facts[split] = {"documents": 0, "tokens": 0, "bytes": 0}
         if part in corpus and pq.read_metadata(corpus[part].local()).num_rows:
             how = fim if split == "train" else None
-            work.facts[split] = _encode_split(work, loaded, encoder, how, corpus[part].local(), split, prefix)
+            work.facts[split] = _encode_split(work, encoder, how, corpus[part].local(), split, prefix)
 
 
 def _encode_split(
-    work: Work[Tokens], loaded: LoadedTokenizer, encoder: Encoder, fim: Fim | None, path: Path, split: str, prefix: str
+    work: Work[Tokens], encoder: Encoder, fim: Fim | None, path: Path, split: str, prefix: str
 ) -> dict[str, int]:
+    loaded = encoder.loaded
     published = f"tokens/split={split}/domain={work.spec.domain}/{work.key}"
     dtype = megatron.token_dtype(loaded.vocab_size)
     marks, forms = loaded.fim_marks() if fim is not None else None, Counter[str]()
     ids, sizes, lengths = [], [], []
     with work.put(f"{prefix}bin", ".bin", publish=f"{published}.bin").open("wb") as stream:
-        for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=["doc", "text"]):
+        for batch in _batches(path):
             ids.append(batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64))
             sizes.append(text_bytes(batch.column("text")))
-            for piece in split_batches(batch, min(work.batch_bytes, ENCODE_BYTES)):
+            for piece in split_batches(batch, min(work.batch_bytes, encoder.piece_bytes)):
                 docs, texts = piece.column("doc").to_numpy().astype(np.uint64), piece.column("text")
                 rows = whole(docs, texts) if fim is None or marks is None else rearranged(docs, texts, fim, marks)
                 numbers, counted = encoder.encode(rows.docs, rows.texts)

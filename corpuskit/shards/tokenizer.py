@@ -66,6 +66,10 @@ class LoadedTokenizer:
             for text in texts
         ]
 
+    def first_piece(self, text: str) -> str:
+        """The text, or of a long one the first piece that `encode` would encode by itself."""
+        return next(_pieces(text)) if self._long(text) else text
+
     def _long(self, text: str) -> bool:
         return self.cuttable and len(text) > LONG
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from dedup_harness import part_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,6 @@ from corpuskit.steps.lines import lines
 from corpuskit.store.local import LocalStore
 from corpuskit.store.root import Root
 from tests.core.builder import digests
-from tests.dedup.dedup_harness import part_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
 from hostile import texts

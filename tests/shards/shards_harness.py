@@ -25,6 +25,7 @@ class Corpus:
     root: Path
     content: dict
     batch_bytes: int = 1 << 20
+    group_rows: int = 100
     receipts: dict[str, list[Receipt]] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
 
@@ -44,7 +45,7 @@ class Corpus:
         ids = [block + row for row in range(len(texts))]
         self.texts.update(zip(ids, texts, strict=True))
         table = pa.table([ids, list(texts), [domain] * len(ids)], schema=SCHEMA)
-        pq.write_table(table, work.put(split, ".parquet"), row_group_size=100)
+        pq.write_table(table, work.put(split, ".parquet"), row_group_size=self.group_rows)
 
     def _work(self, stage, unit, units, spec, needs=None):
         key = hashlib.sha256(f"{stage}/{unit}".encode()).hexdigest()[:12]

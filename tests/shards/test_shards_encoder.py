@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from corpuskit.errors import CorpuskitError
 from corpuskit.shards import encoder as module
-from corpuskit.shards.encoder import Encoder, probes
-from corpuskit.shards.tokenizer import from_json
+from corpuskit.shards.encoder import Encoder, probes, ready
+from corpuskit.shards.sample import scrambled
+from corpuskit.shards.tokenizer import LoadedTokenizer, from_json
 from corpuskit.shards.training import train
 
 TEXTS = [
@@ -73,9 +74,62 @@ def test_a_document_that_is_encoded_in_two_ways_stops_the_unit(monkeypatch):
         return numbers, lengths
 
     monkeypatch.setattr(encoder, "_by_gigatoken", wrong)
-    with pytest.raises(CorpuskitError, match="document 512 in two ways"):
-        encoder.encode(np.array([1, 512], np.uint64), pa.array(["a b", "c d"]))
-    encoder.encode(np.array([1, 513], np.uint64), pa.array(["a b", "c d"]))  # neither is in the sample
+    (chosen, *_), others = sampled(module.OFTEN)
+    with pytest.raises(CorpuskitError, match=f"document {chosen} in two ways"):
+        encoder.encode(np.array([others[0], chosen], np.uint64), pa.array(["a b", "c d"]))
+    encoder.encode(np.array(others[:2], np.uint64), pa.array(["a b", "c d"]))
+
+
+def sampled(one_in):
+    """Numbers of documents of which one in so many is chosen: those that are, those that are not."""
+    docs = np.arange(20_000, dtype=np.uint64)
+    chosen = scrambled(docs) % np.uint64(one_in) == 0
+    return docs[chosen].tolist(), docs[~chosen].tolist()
+
+
+def test_fewer_documents_are_compared_once_enough_text_of_a_unit_was(monkeypatch):
+    compared = []
+    encoder, true = Encoder(TRAINED, 1 << 30), LoadedTokenizer.encode
+    monkeypatch.setattr(LoadedTokenizer, "encode", lambda self, texts: compared.extend(texts) or true(self, texts))
+    often, seldom = sampled(module.OFTEN)[0], set(sampled(module.SELDOM)[0])
+    assert len(seldom) > 5
+    texts = [f"{doc} " * 2000 for doc in often]
+    several = module.ENOUGH // len(texts[0]) + 1
+    assert several < len(often) // 4
+    for batch in (1, 7, len(often)):  # of documents: the choice is the same
+        compared.clear()
+        encoder.begin_unit()
+        for low in range(0, len(often), batch):
+            encoder.encode(np.array(often[low : low + batch], np.uint64), pa.array(texts[low : low + batch]))
+        numbers = [int(text.split(" ", 1)[0]) for text in compared]
+        early = next(k for k in range(len(often)) if sum(map(len, texts[:k])) >= module.ENOUGH)
+        assert numbers == often[:early] + [doc for doc in often[early:] if doc in seldom]
+
+
+def test_a_long_document_is_compared_by_its_first_piece(monkeypatch):
+    encoder = Encoder(TRAINED, 1 << 30)
+    chosen = np.array(sampled(module.OFTEN)[0][:1], np.uint64)
+    text = "the quick brown fox jumps " * 50_000
+    assert len(TRAINED.first_piece(text)) < len(text)
+    encoder.encode(chosen, pa.array([text]))
+    true = encoder._by_gigatoken
+
+    def wrong(texts):
+        numbers, lengths = true(texts)
+        numbers[1000] += 1
+        return numbers, lengths
+
+    monkeypatch.setattr(encoder, "_by_gigatoken", wrong)
+    with pytest.raises(CorpuskitError, match="in two ways"):
+        encoder.encode(chosen, pa.array([text]))
+
+
+def test_a_worker_keeps_its_encoder_from_unit_to_unit():
+    content = TRAINED.content.decode()
+    kept = ready(content, 1 << 30)
+    assert ready(content, 1 << 30) is kept
+    assert both([*TEXTS, ""], kept)
+    assert ready(train(TEXTS, 300).content.decode(), 1 << 30) is not kept
 
 
 def test_a_tokenizer_that_gigatoken_does_not_know_goes_through_the_library():
