@@ -23,10 +23,11 @@ import numpy as np
 from numba import njit
 
 from corpuskit.core.kinds import kinds, load
-from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.kinds import Compared, Source
 from corpuskit.dedup.signatures import LEADING_BITS, band_keys, grouped
 from corpuskit.store.local import LocalStore
+from tests.core.builder import committed
 
 UNIT = 100_000
 PERMUTATIONS = 128
@@ -92,7 +93,7 @@ class Bench:
             for name, values in arrays.items():
                 path = self.folder / f"{first}-{name}.npy"
                 np.save(path, values)
-                parts[name] = Part(name, LocalStore(path.parent), path.name, len(values), path.stat().st_size, "")
+                parts[name] = committed(name, path, len(values))
             self.receipts["signatures:s"].append(Receipt("s", first, str(first), "", parts, {}, {}, [], 0, 0, 0))
         return total
 
@@ -110,10 +111,7 @@ class Bench:
             )  # fmt: skip
             work.needs["docs:s"] = "signatures:s"
             load(kinds()[name].body)(work)
-            parts = {
-                n: Part(n, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", p)
-                for n, (path, p, rows) in work.pending.items()
-            }
+            parts = {n: committed(n, path, rows, p) for n, (path, p, rows) in work.pending.items()}
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))
         return time.process_time() - start
 

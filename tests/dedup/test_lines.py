@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from corpuskit.cli import main
 from corpuskit.core.batch import PartReader
 from corpuskit.core.spec import Spec
-from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup import lines as stages
 from corpuskit.dedup.kinds import Hashed, Repeated, Repeats
 from corpuskit.documents import segment as pipeline
@@ -29,7 +29,7 @@ from corpuskit.kernels.lines import cut_lines, hash_lines
 from corpuskit.steps.lines import lines
 from corpuskit.store.local import LocalStore
 from corpuskit.store.root import Root
-from tests.core.builder import digests
+from tests.core.builder import committed, digests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
 from hostile import texts
@@ -111,10 +111,7 @@ class Harness:
                 receipts_of=self.receipts.__getitem__, needs=dict(needs),
             )  # fmt: skip
             body(work)
-            parts = {
-                part: Part(part, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", publish)
-                for part, (path, publish, rows) in work.pending.items()
-            }
+            parts = {part: committed(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
             done.append(Receipt(name, unit, work.key, "", parts, work.books, work.facts, [], 0.0, 0.0, 0))
 
     def docs(self, units, domain):
