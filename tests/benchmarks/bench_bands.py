@@ -22,24 +22,18 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from corpuskit.core.checksum import digests
 from corpuskit.core.kinds import kinds, load
-from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.kinds import Compared, Source
 from corpuskit.dedup.signatures import LEADING_BITS, band_keys, grouped
 from corpuskit.store.local import LocalStore
+from tests.core.builder import committed
 
 UNIT = 100_000
 PERMUTATIONS = 128
 
 
 @njit(cache=True)
-def part_of(name: str, path: Path, rows: int, publish: str | None = None) -> Part:
-    """A file as a unit commits it."""
-    digest, sums = digests(path)
-    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, digest, publish, sums)
-
-
 def draw(first, signature):
     """Signature i of document first + i, a function of its number alone."""
     for i in range(len(signature)):
@@ -99,7 +93,7 @@ class Bench:
             for name, values in arrays.items():
                 path = self.folder / f"{first}-{name}.npy"
                 np.save(path, values)
-                parts[name] = part_of(name, path, len(values))
+                parts[name] = committed(name, path, len(values))
             self.receipts["signatures:s"].append(Receipt("s", first, str(first), "", parts, {}, {}, [], 0, 0, 0))
         return total
 
@@ -117,7 +111,7 @@ class Bench:
             )  # fmt: skip
             work.needs["docs:s"] = "signatures:s"
             load(kinds()[name].body)(work)
-            parts = {n: part_of(n, path, rows, p) for n, (path, p, rows) in work.pending.items()}
+            parts = {n: committed(n, path, rows, p) for n, (path, p, rows) in work.pending.items()}
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))
         return time.process_time() - start
 

@@ -6,6 +6,10 @@ import json
 import random
 from pathlib import Path
 
+from corpuskit.core import checksum
+from corpuskit.core.work import Part
+from corpuskit.store.local import LocalStore
+
 WORDS = (
     "river stone bridge winter garden letter engine copper signal harbor window teacher market forest number silver "
     "morning question answer picture travel station village weather history science chapter kitchen compass library"
@@ -44,6 +48,12 @@ def corpus(folder: Path, *, files: int = 3, rows: int = 40, seed: int = 0) -> Pa
             else:
                 path.write_bytes(data)
     return folder
+
+
+def committed(name: str, path: Path, rows: int, publish: str | None = None) -> Part:
+    """A file as a part, as the commit of a unit makes it one."""
+    sha, sums = checksum.digests(path)
+    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, sha, publish, sums)
 
 
 RECIPE = """\

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from corpuskit.core.batch import PartReader, PartWriter
-from corpuskit.core.checksum import digests
 from corpuskit.core.spec import Spec
-from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup import reference
 from corpuskit.dedup.bands import bands
 from corpuskit.dedup.choose import choose
@@ -24,6 +23,7 @@ from corpuskit.dedup.verify import verify
 from corpuskit.kernels.minhash import sketch
 from corpuskit.steps.minhash import minhash
 from corpuskit.store.local import LocalStore
+from tests.core.builder import committed
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
 from kernel_twins import normalize, shingles, words
@@ -40,12 +40,6 @@ class Corpus:
     @property
     def documents(self):
         return [(doc, text, domain) for domain, units in self.sources.values() for unit in units for doc, text in unit]
-
-
-def part_of(name, path, rows, publish=None):
-    """A file as a unit commits it."""
-    digest, sums = digests(path)
-    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, digest, publish, sums)
 
 
 def parameters(**given):
@@ -70,7 +64,7 @@ class Harness:
                 receipts_of=self.receipts.__getitem__, needs={label: label for label in needs},
             )  # fmt: skip
             body(work)
-            parts = {part: part_of(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
+            parts = {part: committed(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
             done.append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0.0, 0.0, 0))
 
     def docs(self, units):

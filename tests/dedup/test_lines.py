@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from dedup_harness import part_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +29,7 @@ from corpuskit.kernels.lines import cut_lines, hash_lines
 from corpuskit.steps.lines import lines
 from corpuskit.store.local import LocalStore
 from corpuskit.store.root import Root
-from tests.core.builder import digests
+from tests.core.builder import committed, digests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
 from hostile import texts
@@ -112,7 +111,7 @@ class Harness:
                 receipts_of=self.receipts.__getitem__, needs=dict(needs),
             )  # fmt: skip
             body(work)
-            parts = {part: part_of(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
+            parts = {part: committed(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
             done.append(Receipt(name, unit, work.key, "", parts, work.books, work.facts, [], 0.0, 0.0, 0))
 
     def docs(self, units, domain):

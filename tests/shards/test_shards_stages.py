@@ -280,17 +280,18 @@ def test_a_vocabulary_too_large_for_16_bits_is_stored_in_32(tmp_path):
 
 
 def test_damaged_inputs_are_named(tmp_path):
-    corpus = Corpus(tmp_path, content()).tokenize(TRAIN).mix()
+    Corpus(tmp_path, content()).tokenize(TRAIN).mix()
     with pytest.raises(InputError, match="holds no shards"):
         read_index(tmp_path / "tokens")
     index = read_index(tmp_path / "shards")
     (tmp_path / "shards" / "train-00000.bin").unlink()
     with pytest.raises(InputError, match=r"train-00000\.bin: missing"):
         open_shard(tmp_path / "shards", index, index["train"][0])
-    part = corpus.receipts["tokens-books"][0].parts["bin"]
-    part.local().write_bytes(part.local().read_bytes()[:-40])
+    damaged = Corpus(tmp_path / "damaged", content()).tokenize(TRAIN)
+    path = damaged.receipts["tokens-books"][0].parts["bin"].local()
+    path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DamagedFile, match=r"-bin\.bin is damaged"):
-        corpus.mix()
+        damaged.mix()
 
 
 def test_the_sample_of_a_large_corpus_is_shared_among_its_domains(tmp_path, monkeypatch):
