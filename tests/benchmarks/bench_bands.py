@@ -108,7 +108,7 @@ class Bench:
                 key=f"{name}{unit}", inputs=[], memory=self.memory, batch_bytes=1 << 20, scratch=scratch,
                 receipts_of=self.receipts.__getitem__, needs={need: need for need in ("signatures:s", *needs)},
             )  # fmt: skip
-            work.needs["docs:s"] = "signatures:s"
+            work.needs |= {"docs:s": "signatures:s", "buckets:s": "signatures:s"}
             load(kinds()[name].body)(work)
             parts = {
                 n: Part(n, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", p)
