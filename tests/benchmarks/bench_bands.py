@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
+from corpuskit.core.checksum import digests
 from corpuskit.core.kinds import kinds, load
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup.kinds import Compared, Source
@@ -92,7 +93,7 @@ class Bench:
             for name, values in arrays.items():
                 path = self.folder / f"{first}-{name}.npy"
                 np.save(path, values)
-                parts[name] = Part(name, LocalStore(path.parent), path.name, len(values), path.stat().st_size, "")
+                parts[name] = committed(name, path, len(values))
             self.receipts["signatures:s"].append(Receipt("s", first, str(first), "", parts, {}, {}, [], 0, 0, 0))
         return total
 
@@ -110,12 +111,15 @@ class Bench:
             )  # fmt: skip
             work.needs |= {"docs:s": "signatures:s", "buckets:s": "signatures:s"}
             load(kinds()[name].body)(work)
-            parts = {
-                n: Part(n, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", p)
-                for n, (path, p, rows) in work.pending.items()
-            }
+            parts = {n: committed(n, path, rows, p) for n, (path, p, rows) in work.pending.items()}
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))
         return time.process_time() - start
+
+
+def committed(name, path, rows, publish=None):
+    """A file as a part that can be checked."""
+    sha, sums = digests(path)
+    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, sha, publish, sums)
 
 
 def hashed_array(values, salt):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpuskit.core.batch import PartReader, PartWriter
+from corpuskit.core.checksum import digests
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.dedup import reference
@@ -46,6 +47,12 @@ def parameters(**given):
     return minhash(**minhash.validate(given))
 
 
+def committed(name, path, rows, publish=None):
+    """A file as a part that can be checked."""
+    sha, sums = digests(path)
+    return Part(name, LocalStore(path.parent), path.name, rows, path.stat().st_size, sha, publish, sums)
+
+
 class Harness:
     def __init__(self, root, partitions=4, verifiers=3, memory=1 << 26, batch_bytes=1 << 20):
         self.root, self.memory, self.batch_bytes = Path(root), memory, batch_bytes
@@ -64,10 +71,7 @@ class Harness:
                 receipts_of=self.receipts.__getitem__, needs={label: label for label in needs},
             )  # fmt: skip
             body(work)
-            parts = {
-                part: Part(part, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", publish)
-                for part, (path, publish, rows) in work.pending.items()
-            }
+            parts = {part: committed(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
             done.append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0.0, 0.0, 0))
 
     def docs(self, units):

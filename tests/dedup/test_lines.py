@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from dedup_harness import committed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from corpuskit.cli import main
 from corpuskit.core.batch import PartReader
 from corpuskit.core.spec import Spec
-from corpuskit.core.work import Part, Receipt, Work
+from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup import lines as stages
 from corpuskit.dedup.kinds import Hashed, Repeated, Repeats
 from corpuskit.documents import segment as pipeline
@@ -111,10 +112,7 @@ class Harness:
                 receipts_of=self.receipts.__getitem__, needs=dict(needs),
             )  # fmt: skip
             body(work)
-            parts = {
-                part: Part(part, LocalStore(path.parent), path.name, rows, path.stat().st_size, "", publish)
-                for part, (path, publish, rows) in work.pending.items()
-            }
+            parts = {part: committed(part, path, rows, publish) for part, (path, publish, rows) in work.pending.items()}
             done.append(Receipt(name, unit, work.key, "", parts, work.books, work.facts, [], 0.0, 0.0, 0))
 
     def docs(self, units, domain):
