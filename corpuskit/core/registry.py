@@ -15,7 +15,8 @@ from corpuskit.core.step import Kind, Step, registered
 from corpuskit.errors import UsageError, did_you_mean
 
 BUILT_IN = ("corpuskit.sources", "corpuskit.steps")
-"""The rooms of built-in steps, which register themselves when they are imported."""
+"""The rooms of built-in steps. `FILES` of a room says which file holds which, and they register themselves when that is
+imported."""
 
 bridges: dict[str, Callable[[str, Iterable[Kind]], Step]] = {}
 """From the name of another library to what makes a step of one of its classes; the built-in rooms add theirs."""
@@ -24,9 +25,26 @@ bridges: dict[str, Callable[[str, Iterable[Kind]], Step]] = {}
 def builtin(kinds: Iterable[Kind]) -> dict[str, Step]:
     """Steps of corpuskit itself, by name."""
     for room in BUILT_IN:
-        importlib.import_module(room)
+        for file in _files_of(room):
+            importlib.import_module(f"{room}.{file}")
     wanted = set(kinds)
     return {name: found for name, found in sorted(registered.items()) if found.kind in wanted}
+
+
+def _files_of(room: str) -> dict[str, tuple[str, ...]]:
+    """The files of a room, and the names of the steps of each."""
+    files: dict[str, tuple[str, ...]] = importlib.import_module(room).FILES
+    return files
+
+
+def _known(reference: str, kinds: Sequence[Kind]) -> Step | None:
+    """The built-in step of this name, if it is of one of these kinds; only its own file is imported."""
+    for room in BUILT_IN:
+        for file, names in _files_of(room).items():
+            if reference in names:
+                importlib.import_module(f"{room}.{file}")
+    found = registered.get(reference)
+    return found if found is not None and found.kind in kinds else None
 
 
 def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
@@ -36,24 +54,29 @@ def resolve(reference: str, kinds: Iterable[Kind], base: Path) -> Step:
         UsageError: unknown name (with the nearest one), missing file or function, or a step of another kind.
     """
     kinds = tuple(kinds)
-    known = builtin(kinds)
-    if reference in known:
-        return known[reference]
+    found = _known(reference, kinds)
+    if found is not None:
+        return found
+    if ".py:" in reference:
+        return _of_file(reference, kinds, base)
+    known = builtin(kinds)  # a bridge among them
     library, colon, name = reference.partition(":")
     if colon and library in bridges:
         return bridges[library](name, kinds)
-    if ".py:" in reference:
-        found = _from_file(reference, kinds, base)
-        if found.kind not in kinds:
-            msg = f"`{reference}` is a {found.kind}, not a {' or '.join(kinds)}"
-            raise UsageError(msg)
-        return found
     elsewhere = registered.get(reference)
     if elsewhere is not None:
         msg = f"`{reference}` is a {elsewhere.kind}, not a {' or '.join(kinds)}"
         raise UsageError(msg)
     msg = f"unknown {' or '.join(dict.fromkeys('reader' if k == 'source' else 'step' for k in kinds))} `{reference}`"
     raise UsageError(msg, did_you_mean(reference, known) or f"known: {', '.join(known)}")
+
+
+def _of_file(reference: str, kinds: Sequence[Kind], base: Path) -> Step:
+    found = _from_file(reference, kinds, base)
+    if found.kind not in kinds:
+        msg = f"`{reference}` is a {found.kind}, not a {' or '.join(kinds)}"
+        raise UsageError(msg)
+    return found
 
 
 def _refuse_clashes(reference: str, path: Path) -> None:

@@ -6,7 +6,7 @@ number without a seed, no path of the root, no dependence on `memory` or `batch_
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -33,11 +33,17 @@ def made_with(packages: Iterable[str]) -> dict[str, str]:
     should change no more than the bytes of a file, such as pyarrow's writer of Parquet.
     """
     named = ("duckdb", "numba", "numpy", "pyarrow", *packages)
-    found = {"python": platform.python_version()}
-    for package in named:
-        with contextlib.suppress(PackageNotFoundError):  # what can do without it did
-            found[package] = version(package)
-    return found
+    there = {package: _version(package) for package in named}
+    return {"python": platform.python_version()} | {name: found for name, found in there.items() if found is not None}
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    """The version of an installed package; None where it is not there: what can do without it did."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Signed:
     """All units of `signatures`, and the numbers of their documents.
 
     Args:
-        work: a unit whose spec has `sources` and which needs `signatures:SOURCE` of each.
+        work: a unit whose spec has `sources` and which needs `signatures:SOURCE` of each; and `buckets:SOURCE`, if it
+            looks at those.
 
     Attributes:
         sources: in the order of the spec.
@@ -54,11 +55,14 @@ class Signed:
     def __init__(self, work: Work[Compared]) -> None:
         self.sources = work.spec.sources
         self._receipts: list[Receipt] = []
+        self._buckets: list[Receipt] = []
         owners: list[int] = []
         for i, source in enumerate(self.sources):
             receipts = work.receipts(f"signatures:{source.source}")
             self._receipts += receipts
             owners += [i] * len(receipts)
+            if f"buckets:{source.source}" in work.needs:
+                self._buckets += work.receipts(f"buckets:{source.source}")
         self.units = len(self._receipts)
         self.unit_source: I64 = np.array(owners, np.int64)
         rows = [receipt.parts["doc"].rows for receipt in self._receipts]
@@ -70,12 +74,13 @@ class Signed:
         self._open: OrderedDict[tuple[int, str], ArrayFile] = OrderedDict()
 
     def file(self, unit: int, name: str) -> ArrayFile:
-        """The array `name` of a unit's signatures."""
+        """The array `name` of a unit's signatures, or buckets (`band_*`)."""
         key = (unit, name)
         if key in self._open:
             self._open.move_to_end(key)
         else:
-            self._open[key] = ArrayFile(self._receipts[unit].parts[name].local())
+            of = self._buckets if name.startswith("band_") else self._receipts
+            self._open[key] = ArrayFile(of[unit].parts[name].local())
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)
         return self._open[key]

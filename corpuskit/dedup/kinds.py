@@ -27,17 +27,28 @@ class Sketched(Reading):
     """What `signatures` is told.
 
     Attributes:
-        minhash: as the step returned it, without what is done with pairs.
+        minhash: as the step returned it, without its bands and what is done with pairs.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     minhash: dict[str, Any]
     apply: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def params(self) -> Minhash:
-        """With any values for what is done with pairs, which plays no part in a signature."""
-        return Minhash.parse({"threshold": 1.0, "verify": "none", "choose": "priority"} | self.minhash)
+        """With any values for bands and what is done with pairs, which play no part in a signature."""
+        others = {"threshold": 1.0, "bands": 0, "rows": 0, "verify": "none", "choose": "priority"}
+        return Minhash.parse(others | self.minhash)
+
+
+@dataclass(frozen=True)
+class Banded(Spec):
+    """What `buckets` is told: the bands of a signature, and the domain if only its documents are compared."""
+
+    bands: int
+    rows: int
+    scope: str
+    domain: str
 
 
 @dataclass(frozen=True)
@@ -122,9 +133,12 @@ class Anchored(Spec):
 
 
 def _signatures(stage: Stage, flow: Flow) -> float:
-    # id, lengths, hash and the entry of `exact`: 44; an entry of 12 for each band
-    params = spec_of(stage, Sketched).params
-    return flow.through(stage) / DOCUMENT * float(44 + 4 * params.permutations + 12 * params.bands)
+    # id, lengths, hash and the entry of `exact`: 44
+    return flow.through(stage) / DOCUMENT * float(44 + 4 * spec_of(stage, Sketched).params.permutations)
+
+
+def _buckets(stage: Stage, flow: Flow) -> float:
+    return flow.through(stage) / DOCUMENT * float(12 * spec_of(stage, Banded).bands)
 
 
 def _compared(bytes_: int) -> Callable[[Stage, Flow], float]:
@@ -171,6 +185,7 @@ def _recurring(stage: Stage, flow: Flow) -> float:
 
 KINDS = (
     StageKind("signatures", "corpuskit.dedup.signatures:signatures", disk=_signatures, spec=Sketched),
+    StageKind("buckets", "corpuskit.dedup.signatures:buckets", disk=_buckets, spec=Banded),
     StageKind("rank", "corpuskit.dedup.rank:rank", disk=_compared(8), spec=Compared),
     StageKind("exact", "corpuskit.dedup.exact:exact", disk=_compared(4), spec=Compared),
     StageKind("bands", "corpuskit.dedup.bands:bands", disk=_compared(8), spec=Compared),

@@ -10,7 +10,7 @@ from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Decision, Planner
 from corpuskit.core.spec import Spec
 from corpuskit.dedup.finished import finished_files
-from corpuskit.dedup.kinds import Compared, Evidence, Sketched
+from corpuskit.dedup.kinds import Banded, Compared, Evidence, Sketched
 from corpuskit.dedup.kinds import Source as Compares
 from corpuskit.errors import UsageError
 
@@ -25,8 +25,8 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
     prefix = "" if step == "minhash" else f"{step}-"
     planner.write(sources, step)
     params = call.step.function(**call.params)
-    # priority and what is done with pairs are no matter of a signature: changing them computes none again
-    later = ("keep", "threshold", "verify", "choose", "against")
+    # priority, bands and what is done with pairs are no matter of a signature: changing them computes none again
+    later = ("keep", "threshold", "bands", "rows", "verify", "choose", "against")
     shared = {key: value for key, value in params.items() if key not in later}
     keep: list[str] = params["keep"]
     listed, finished = _finished(planner, call, params, shared, prefix)
@@ -41,6 +41,7 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
         needed = {"docs": Need(upstream, "each")} | {decision.label: decision.need for decision in decisions}
         planner.add(Stage.of(name, "signatures", sketched, needed), like=upstream)
     needs = {f"signatures:{one.source}": Need(f"{prefix}signatures-{one.source}", "all") for one in listed}
+    banded = _buckets(planner, params, listed) if params["bands"] else {}
     spec = Compared(params, tuple(listed), finished)
     many = planner.partitions()
     bodies = {"rank": 1, "exact": many, "bands": many, "verify": many, "choose": 1}
@@ -50,7 +51,7 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
         if body in ("verify", "choose"):
             needs |= docs
         name = f"{prefix}{body}"
-        planner.add(Stage.of(name, body, spec, dict(needs)), count=units)
+        planner.add(Stage.of(name, body, spec, needs | (banded if body == "bands" else {})), count=units)
         needs[body] = Need(name, "all")
     for source in sources:
         # each unit's slice of the choice: a choice that moves elsewhere leaves the unit's documents as they are
@@ -58,6 +59,17 @@ def deduplicate(planner: Planner, call: StepCall, sources: list[Source]) -> None
         slices = {"docs": Need(upstream, "each"), "choose": needs["choose"]}
         planner.add(Stage.of(name, "decide", Spec(), slices), like=upstream)
         planner.decisions[source.name].append(Decision(f"decide:{step}", Need(name, "each"), {"barrier": step}))
+
+
+def _buckets(planner: Planner, params: dict[str, Any], listed: list[Compares]) -> dict[str, Need]:
+    """Add the bands of the signatures of each source; what `bands` needs of them."""
+    found = {}
+    for one in listed:
+        name, signed = f"buckets-{one.source}", f"signatures-{one.source}"
+        spec = Banded(params["bands"], params["rows"], params["scope"], one.domain)
+        planner.add(Stage.of(name, "buckets", spec, {"signatures": Need(signed, "each")}), like=signed)
+        found[f"buckets:{one.source}"] = Need(name, "all")
+    return found
 
 
 def _finished(

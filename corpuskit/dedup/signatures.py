@@ -1,13 +1,15 @@
-"""Stage `signatures`: what dedup needs to know of every document of one unit.
+"""Stages `signatures` and `buckets`: what dedup needs to know of every document of one unit.
 
 Row i of `doc`, `bytes`, `hash` and `signature` is row i of the unit's documents. `exact_*` and `band_*` are entries
 grouped by the leading bits of their key, so that any partition is one stretch of each; documents whose normalized text
-is empty, and those that an earlier barrier removed, are in neither.
+is empty, and those that an earlier barrier removed, are in neither. Bands are a stage of their own: another threshold
+or other bands leave the signatures as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,8 @@ from numba import njit
 from corpuskit.core.batch import Batch, text_bytes
 from corpuskit.core.work import Work
 from corpuskit.dedup import reference
-from corpuskit.dedup.kinds import Sketched
+from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.kinds import Banded, Sketched
 from corpuskit.dedup.sort import U64
 from corpuskit.dedup.texts import Texts
 from corpuskit.documents.decisions import Decisions
@@ -28,17 +31,19 @@ from corpuskit.kernels.minhash import sketch
 LEADING_BITS = 10
 """Entries are grouped by this many leading bits of their key: the finest partition that needs no further look."""
 
+BLOCK_ROWS = 1 << 14
+"""Signatures that are read at a time."""
+
 
 def signatures(work: Work[Sketched]) -> None:
     """Sketch the documents of the unit of the same number of `docs`.
 
     Parts: doc uint64[n]; bytes uint32[n], of UTF-8; shingles uint32[n], with repetitions; hash uint64[n], of the
     normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each batch of `docs`;
-    exact_key uint64[m, 2], exact_row uint32[m], exact_start int64[1025]; band_key uint64[m * bands], band_row,
-    band_start likewise.
+    exact_key uint64[m, 2], exact_row uint32[m], exact_start int64[1025].
     """
     params = work.spec.params
-    seed = domain_seed(work.spec.domain) if params.scope == "domain" else 0
+    seed = _seed(params.scope, work.spec.domain)
     texts = Texts.of(work)
     ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.each(["doc"])]
     doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
@@ -46,10 +51,9 @@ def signatures(work: Work[Sketched]) -> None:
     left = _left(work, doc)
     size = np.zeros(len(doc), np.uint32)
     hashes = np.zeros((len(doc), 2), np.uint64)
-    keys = np.zeros((len(doc), params.bands), np.uint64)
     shingles = np.zeros(len(doc), np.uint32)
-    publish = f"index/signatures/{work.key}-signature.npy" if params.bands else None
-    path = work.put("signature", ".npy", rows=len(doc), publish=publish)
+    publish = f"index/signatures/{work.key}" if params.permutations else None
+    path = work.put("signature", ".npy", rows=len(doc), publish=publish and f"{publish}-signature.npy")
     with path.open("wb") as stream:
         shape = (len(doc), params.permutations)
         np.lib.format.write_array_header_1_0(stream, {"descr": "<u4", "fortran_order": False, "shape": shape})
@@ -65,17 +69,30 @@ def signatures(work: Work[Sketched]) -> None:
             size[rows] = text_bytes(column)
             hashes[rows] = made.hash
             shingles[rows] = made.shingles
-            band_keys(signature, params.rows, np.uint64(seed), keys[rows])
             stream.write(np.ascontiguousarray(signature).data)
     rows_alive = np.flatnonzero(shingles)
-    _save(work, "doc", doc)
+    _save(work, "doc", doc, publish and f"{publish}-doc.npy")
     _save(work, "bytes", size)
     _save(work, "shingles", shingles)
     _save(work, "hash", hashes[:, 0].copy())
     _save(work, "batch", batches)
     _save_entries(work, "exact", hashes[rows_alive], rows_alive, 1)
-    _save_entries(work, "band", keys[rows_alive].reshape(-1, 1), rows_alive, params.bands)
     work.facts["empty"] = (len(doc) if left is None else int(left.sum())) - len(rows_alive)
+
+
+def buckets(work: Work[Banded]) -> None:
+    """Hash the bands of the signatures of the unit of the same number.
+
+    Parts: band_key uint64[m * bands], band_row uint32[m * bands], band_start int64[1025].
+    """
+    spec = work.spec
+    parts = work.receipt("signatures").parts
+    signature, alive = ArrayFile(parts["signature"].local()), ArrayFile(parts["shingles"].local()).read() > 0
+    keys = np.empty((len(alive), spec.bands), np.uint64)
+    for first in range(0, len(alive), BLOCK_ROWS):
+        block = signature.read(first, min(len(alive), first + BLOCK_ROWS))
+        band_keys(block, spec.rows, np.uint64(_seed(spec.scope, spec.domain)), keys[first : first + BLOCK_ROWS])
+    _save_entries(work, "band", keys[alive].reshape(-1, 1), np.flatnonzero(alive), spec.bands)
 
 
 def _left(work: Work[Sketched], doc: U64) -> npt.NDArray[np.bool_] | None:
@@ -90,12 +107,11 @@ def _nowhere(_batch: Batch) -> None:
     raise AssertionError("documents are held out after dedup")
 
 
-def _save(work: Work[Sketched], name: str, values: npt.NDArray[np.generic]) -> None:
-    publish = f"index/signatures/{work.key}-doc.npy" if name == "doc" and work.spec.params.bands else None
+def _save(work: Work[Any], name: str, values: npt.NDArray[np.generic], publish: str | None = None) -> None:
     np.save(work.put(name, ".npy", rows=len(values), publish=publish), values)
 
 
-def _save_entries(work: Work[Sketched], name: str, keys: U64, rows: npt.NDArray[np.int64], each: int) -> None:
+def _save_entries(work: Work[Any], name: str, keys: U64, rows: npt.NDArray[np.int64], each: int) -> None:
     """Save entries (key, row); row i has `each` keys in succession."""
     found, found_rows, starts = grouped(keys, rows, each, LEADING_BITS)
     _save(work, f"{name}_key", found.reshape(-1) if keys.shape[1] == 1 else found)
@@ -103,9 +119,9 @@ def _save_entries(work: Work[Sketched], name: str, keys: U64, rows: npt.NDArray[
     _save(work, f"{name}_start", starts)
 
 
-def domain_seed(domain: str) -> int:
+def _seed(scope: str, domain: str) -> int:
     """Separates the hashes of domains where only documents of one domain are compared."""
-    return int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "little")
+    return int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "little") if scope == "domain" else 0
 
 
 @njit(nogil=True, cache=True)

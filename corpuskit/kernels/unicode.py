@@ -26,6 +26,14 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
+def _may_have_case() -> npt.NDArray[np.uint32]:
+    """Code points that can be cased or case-ignorable, and others: of planes 0, 1 and 14.
+
+    All other planes hold ideographs, private characters or none: to ask for each of them takes most of the time.
+    """
+    return np.concatenate([np.arange(0x20000, dtype=np.uint32), np.arange(0xE0000, 0xF0000, dtype=np.uint32)])
+
+
 def _becomes_final(before: str, plain: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """For each code point c: does a capital sigma after `before + c` become a final one? `1` ends every context."""
     width = len(before) + 3
@@ -55,8 +63,9 @@ def tables() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     for pattern, bit in ((r"\s+", SPACE), (r"\w+", WORD)):
         for match in re.finditer(pattern, text):
             classes[match.start() : match.end()] |= bit
-    cased = _becomes_final("", plain)
-    ignorable = _becomes_final("A", plain) & ~cased
-    classes[cased] |= CASED
-    classes[ignorable] |= IGNORABLE
+    few = _may_have_case()
+    cased = _becomes_final("", plain[few])
+    ignorable = _becomes_final("A", plain[few]) & ~cased
+    classes[few[cased]] |= CASED
+    classes[few[ignorable]] |= IGNORABLE
     return lower, classes

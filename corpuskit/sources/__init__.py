@@ -1,12 +1,14 @@
-"""Readers of raw dumps, each a `@step.source`; importing this registers them by name."""
+"""Readers of raw dumps, each a `@step.source`: files and their readers by name; a file is imported when needed."""
 
-import corpuskit.sources.arxiv
-import corpuskit.sources.commoncrawl_index
-import corpuskit.sources.delimited
-import corpuskit.sources.gutenberg
-import corpuskit.sources.jsonl
-import corpuskit.sources.parquet
-import corpuskit.sources.repositories
-import corpuskit.sources.stackexchange
-import corpuskit.sources.warc
-import corpuskit.sources.wikipedia  # noqa: F401
+FILES: dict[str, tuple[str, ...]] = {
+    "arxiv": ("arxiv",),
+    "commoncrawl_index": ("commoncrawl_index",),
+    "delimited": ("csv",),
+    "gutenberg": ("gutenberg",),
+    "jsonl": ("jsonl",),
+    "parquet": ("parquet",),
+    "repositories": ("code",),
+    "stackexchange": ("stackexchange",),
+    "warc": ("warc",),
+    "wikipedia": ("wikipedia",),
+}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import email
+import email.message
 import hashlib
 import itertools
 import json
@@ -338,10 +340,17 @@ def _receipt_key(folder: str, key: str) -> str:
     return f"stages/{folder}/receipts/{key}.json"
 
 
+def _head(metadata: str) -> email.message.Message:
+    """The fields of a package's metadata, without the description that follows them and takes long to parse."""
+    return email.message_from_string(metadata.partition("\n\n")[0])
+
+
 def _environment() -> dict[str, Any]:
     import importlib.metadata
 
-    versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    every = importlib.metadata.distributions()
+    heads = (_head(found.read_text("METADATA") or found.read_text("PKG-INFO") or "") for found in every)
+    versions = {head["Name"]: head["Version"] for head in heads if head["Name"]}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -109,7 +109,7 @@ class Bench:
                 key=f"{name}{unit}", inputs=[], memory=self.memory, batch_bytes=1 << 20, scratch=scratch,
                 receipts_of=self.receipts.__getitem__, needs={need: need for need in ("signatures:s", *needs)},
             )  # fmt: skip
-            work.needs["docs:s"] = "signatures:s"
+            work.needs |= {"docs:s": "signatures:s", "buckets:s": "signatures:s"}
             load(kinds()[name].body)(work)
             parts = {n: committed(n, path, rows, p) for n, (path, p, rows) in work.pending.items()}
             self.receipts[name].append(Receipt(name, unit, work.key, "", parts, {}, work.facts, [], 0, 0, 0))

@@ -114,7 +114,9 @@ def test_unrelated_documents_cost_their_own_units_and_the_global_stages(
     write(raw / "web" / own_unit(3), texts("new"))
     capsys.readouterr()
     log = build(path, root)
-    assert ran(log) == GLOBAL | dict.fromkeys(("filter-web", "signatures-web", "decide-web", "corpus-web"), 1)
+    assert ran(log) == GLOBAL | dict.fromkeys(
+        ("filter-web", "signatures-web", "buckets-web", "decide-web", "corpus-web"), 1
+    )
     reused = {entry["stage"] for entry in log if entry["reused"]}
     assert reused == {"decide-web", "decide-books", "corpus-web", "corpus-books"}
     after = inodes(root)
@@ -156,7 +158,10 @@ def test_a_choice_that_comes_out_the_same_rewrites_nothing_and_one_that_does_not
     same = ran(build(recipe(tmp_path, raw, threshold=0.72), root))
     assert not {"corpus-web", "corpus-books"} & same.keys()
     assert inodes(root) == before
-    assert ran(build(recipe(tmp_path, raw, threshold=0.99), root))["corpus-web"] == 1
+    other = ran(build(recipe(tmp_path, raw, threshold=0.99), root))
+    assert other["corpus-web"] == 1
+    assert other["buckets-web"] == 3  # there are other bands now, and of the same signatures
+    assert not {"signatures-web", "signatures-books"} & (same | other).keys()
     assert len(before.items() - inodes(root).items()) == 1
     # and back again: the parts of the first build are found
     assert not {"corpus-web", "corpus-books"} & ran(build(recipe(tmp_path, raw, threshold=0.71), root)).keys()

@@ -16,8 +16,9 @@ from corpuskit.dedup import reference
 from corpuskit.dedup.bands import bands
 from corpuskit.dedup.choose import choose
 from corpuskit.dedup.exact import exact
-from corpuskit.dedup.kinds import Compared, Sketched, Source
+from corpuskit.dedup.kinds import Banded, Compared, Sketched, Source
 from corpuskit.dedup.rank import rank
+from corpuskit.dedup.signatures import buckets
 from corpuskit.dedup.signatures import signatures as sign
 from corpuskit.dedup.verify import verify
 from corpuskit.kernels.minhash import sketch
@@ -88,13 +89,17 @@ class Harness:
             self.stage(f"docs:{name}", self.docs(units), Spec(), len(units), [])
             self.receipts["docs"] = self.receipts[f"docs:{name}"]
             self.stage(f"signatures:{name}", sign, Sketched(minhash=params, domain=source.domain), len(units), ["docs"])
+            self.receipts["signatures"] = self.receipts[f"signatures:{name}"]
+            banded = Banded(params["bands"], params["rows"], params["scope"], source.domain)
+            self.stage(f"buckets:{name}", buckets, banded, len(units), ["signatures"])
         spec = Compared(params, tuple(listed))
         signed = [f"signatures:{name}" for name in corpus.sources]
         docs = [f"docs:{name}" for name in corpus.sources]
         signed.append("rank")
         self.stage("rank", rank, spec, 1, signed[:-1])
         self.stage("exact", exact, spec, self.partitions, signed)
-        self.stage("bands", bands, spec, self.partitions, [*signed, "exact"])
+        found = [f"buckets:{name}" for name in corpus.sources]
+        self.stage("bands", bands, spec, self.partitions, [*signed, *found, "exact"])
         self.stage("verify", verify, spec, self.verifiers, [*docs, *signed, "bands"])
         self.stage("choose", choose, spec, 1, [*docs, *signed, "exact", "bands", "verify"])
         chosen = self.receipts["choose"][0]

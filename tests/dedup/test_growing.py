@@ -298,7 +298,16 @@ def test_a_run_killed_in_any_stage_goes_on_and_gives_the_same(raw: Path, tmp_pat
     build(path, root)
     write(raw / "web" / own_unit(2), texts("new") + longer(texts(("books", 0))[3:5]))
     write(raw / "books" / own_unit(2), longer(texts(("web", 1))[:1]))
-    early = ("exact-choose:4", "signatures-web:20", "rank:4", "exact:6", "bands:5", "verify:8", "choose:14")
+    early = (
+        "exact-choose:4",
+        "signatures-web:20",
+        "buckets-web:5",
+        "rank:4",
+        "exact:6",
+        "bands:5",
+        "verify:8",
+        "choose:14",
+    )
     places = (*early, "decide-web:5", "duplicates:4")
     command = [sys.executable, "-c", KILLED, str(path), str(root), *places]
     ended = subprocess.run(command, capture_output=True, check=False, text=True)

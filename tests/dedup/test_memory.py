@@ -106,7 +106,7 @@ def check_corpus_of(size: int, folder: Path, limit: int | None) -> None:
     generate(folder / "warm" / "raw", MIB)
     build(folder / "warm", 512)  # compiles the kernels where that is still to be done: it takes memory, once
     found = peaks(build(folder, 512, limit))
-    assert {"signatures-web", "rank", "exact", "bands", "verify", "choose", "duplicates"} <= found.keys()
+    assert {"signatures-web", "buckets-web", "rank", "exact", "bands", "verify", "choose", "duplicates"} <= found.keys()
     assert max(found.values()) <= 512, found
 
 
