@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from dedup_harness import committed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
