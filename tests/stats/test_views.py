@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpuskit.cli import main
+from corpuskit.core.checksum import parse_record, with_sum
 from corpuskit.errors import UsageError
 from corpuskit.explore import views
 from corpuskit.store.root import Root
@@ -171,7 +172,7 @@ def test_a_query_reads_the_run_and_does_nothing_else(ready: Root, sql: str, why:
 
 def test_the_connection_itself_is_locked(ready: Root) -> None:
     """What the check of the statement lets through must still find no way out."""
-    with views._sandbox(ready.path.resolve()) as connection:
+    with views._sandbox(ready) as connection:
         for sql in (
             "SET enable_external_access = true",
             "SET threads = 1",
@@ -235,11 +236,11 @@ def test_a_thousand_receipts_are_rebuilt_within_a_second(ready: Root) -> None:
     plan = ready.require_plan()
     stage = plan.stages["filter-web"]
     receipt = ready.path / "stages" / stage.folder / "receipts" / f"{stage.units[0].key}.json"
-    data = json.loads(receipt.read_text())
+    data = parse_record(receipt.read_bytes())
     for number in range(1000):
         unit = type(stage.units[0])(f"{number:016x}", f"file {number}", [], "", 1)
         stage.units.append(unit)
-        receipt.with_name(f"{unit.key}.json").write_text(json.dumps(data | {"key": unit.key}))
+        receipt.with_name(f"{unit.key}.json").write_bytes(with_sum(data | {"key": unit.key}))
     fresh = Root(ready.path)
     began = time.monotonic()
     views.rebuild(fresh, plan)
