@@ -86,12 +86,13 @@ def _after_matrix(data: mmap.mmap, at: int, rows: int, columns: int) -> int:
     at += 16
     if not quantized:
         return at + 4 * rows * columns
-    (codes,) = struct.unpack_from("<i", data, at)
+    codes: int = struct.unpack_from("<i", data, at)[0]
     at = _after_quantizer(data, at + 4 + codes, columns)
     return _after_quantizer(data, at + rows, 1) if normed else at
 
 
 def _after_quantizer(data: mmap.mmap, at: int, columns: int) -> int:
+    dim: int
     dim, parts, width, last = struct.unpack_from("<4i", data, at)
     if dim != columns or width < 1 or parts != -(-dim // width) or last != (dim % width or width):
         raise ValueError("its codes are of vectors of another size")

@@ -13,10 +13,14 @@ def put(path: Path, content: bytes, *, once: bool = False) -> bool:
     done = True
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
     waiting.unlink(missing_ok=True)  # what stands there is no file of ours, a link perhaps
-    with waiting.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with waiting.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        waiting.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     if once:
         try:
             os.link(waiting, path)

@@ -180,5 +180,5 @@ class LocalStore:
     @contextlib.contextmanager
     def log(self, key: str) -> Iterator[IO[bytes]]:
         """A file that is appended to."""
-        with self._ready(key).open("ab") as stream:
+        with self._ready(key).open("ab", buffering=0) as stream:
             yield stream

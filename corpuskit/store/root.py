@@ -263,6 +263,8 @@ class Root:
         before = self.latest_plan()
         self.refuse_other(before, plan)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        if earlier := self.runs():  # a clock that was set back does not make an earlier run the last one
+            stamp = max(stamp, earlier[-1].removeprefix("runs/").partition("-")[0])
         for attempt in itertools.count():
             folder = f"runs/{stamp}-{attempt:03d}"
             if self.store.put_new(f"{folder}/recipe.yaml", recipe_text.encode()):
