@@ -28,7 +28,8 @@ def as_json(root: Root) -> dict[str, Any]:
         recipe, run; stages: per stage its units, complete, reused (complete ones that have the parts of an earlier
         unit), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
         all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still not
-        complete; slow: units at work for far longer than any complete one of their stage took; last_activity: seconds since the epoch, or None.
+        complete; slow: units at work for far longer than any complete one of their stage took;
+        last_activity: seconds since the epoch, or None.
 
     Raises:
         UsageError: there was no run in this root.

@@ -175,7 +175,11 @@ def _domain_stats(table: list[stats.DomainStats]) -> pa.Table:
 
 def _write(path: Path, table: pa.Table) -> None:
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, waiting, compression="zstd")
+    try:
+        pq.write_table(table, waiting, compression="zstd")
+    except OSError as error:
+        waiting.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     waiting.replace(path)
 
 

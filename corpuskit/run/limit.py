@@ -25,14 +25,21 @@ def limited(seconds: float | None) -> Iterator[None]:
         return
 
     def over(_number: int, _frame: object) -> NoReturn:
-        raise TimeoutError(f"it took longer than the {seconds:g} s that `timeout` of the recipe allows")
+        raised.append(TimeoutError(said))
+        raise raised[0]
 
+    raised: list[TimeoutError] = []
+    said = f"it took longer than the {seconds:g} s that `timeout` of the recipe allows"
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     with contextlib.suppress(ValueError, OSError):  # a standard error that is no file
         faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True)
     try:
         yield
+    except Exception as error:
+        if raised and said not in str(error):  # code that it hit made another error of it
+            raise TimeoutError(said) from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()

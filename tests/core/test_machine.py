@@ -1,10 +1,9 @@
-"""What machines do to a run: disks fill, clocks are set back, steps hang or end their process. Nothing is lost by it."""
+"""What machines do to a run: disks fill, clocks are set back, steps hang or end their process; nothing is lost."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpuskit.cli import main
-from corpuskit.core.step import Step
 from corpuskit.engines.base import MOST_CHARACTERS
 from corpuskit.explore import status
 from corpuskit.plan.planner import make
@@ -36,8 +34,7 @@ def all_of(batch):
 
 @step.filter
 def misbehaves(batch):
-    if "first" in batch["source_file"].to_pylist() if "source_file" in batch.schema.names else True:
-        exec((HERE / "what").read_text(), globals())  # what it does is no part of the key
+    exec((HERE / "what").read_text(), globals())  # what it does is no part of the key
     return all_of(batch)
 """
 
@@ -59,7 +56,7 @@ def misbehaving(folder: Path, raw: Path, what: str, more: str = "") -> Path:
     path.write_text(
         f'name: own\n{more}sources:\n  web: {{read: jsonl, path: "{raw}/web/*"}}\n'
         f'  books: {{read: jsonl, path: "{raw}/books/*"}}\n'
-        "steps:\n  - clean_chars: {}\n  - ./own.py:misbehaves: {}\n    only: [web]\n"
+        "steps:\n  - ./own.py:misbehaves: {}\n    only: [web]\n"
     )
     return path
 
@@ -73,21 +70,19 @@ def go_on(path: Path, root: Path, before: set[str]) -> None:
     assert run("run", path, "--root", fresh, "--engine", "inline") == 0
     assert digests(root) == digests(fresh)
     assert not list(root.glob("stages/*/scratch/*"))
-    assert not [file for file in root.rglob(".*") if file.name not in (".seal",)]
+    assert not [file for file in root.rglob(".*") if file.name != ".seal"]
 
 
 @pytest.mark.parametrize(
     ("what", "said"),
     [
         ("os._exit(0)", "exited with status 0, 2 times"),
-        ("raise ValueError('x' * 10**7)", "characters left out"),
-        ("os.abort()", "was killed by SIGABRT"),
+        pytest.param("raise ValueError('x' * 10**7)", "characters left out", marks=pytest.mark.soak),
+        pytest.param("os.abort()", "was killed by SIGABRT", marks=pytest.mark.soak),
         ("globals()['held'] = []\nwhile True: held.append(bytearray(1 << 24))", "MemoryError"),
     ],
 )
-def test_a_step_that_breaks_its_process_fails_its_units_alone(
-    raw: Path, tmp_path: Path, what: str, said: str
-) -> None:
+def test_a_step_that_breaks_its_process_fails_its_units_alone(raw: Path, tmp_path: Path, what: str, said: str) -> None:
     path, root = misbehaving(tmp_path, raw, what), tmp_path / "root"
     limit = f"ulimit -v {6 << 20}; exec " if "held" in what else "exec "
     done = subprocess.run(
@@ -97,7 +92,7 @@ def test_a_step_that_breaks_its_process_fails_its_units_alone(
     assert done.returncode == 1, done.stderr[-2000:]
     assert said in done.stderr
     before = receipts(root)
-    assert {name.partition("-")[2].partition("-")[0] for name in before} == {"books"}
+    assert all(name.startswith("corpus-books-") for name in before), before
     (log,) = root.glob("runs/*/log.jsonl")
     assert log.stat().st_size < 6 * MOST_CHARACTERS
     go_on(path, root, before)
@@ -113,15 +108,13 @@ def test_what_a_step_prints_stands_in_no_log(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["inline", "local"])
-def test_a_unit_that_hangs_is_ended_by_its_timeout(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
-) -> None:
+def test_a_unit_that_hangs_is_ended_by_its_timeout(raw: Path, tmp_path: Path, engine: str) -> None:
     path = misbehaving(tmp_path, raw, "time.sleep(1000)", "timeout: {corpus-web: 1s}\n")
     root = tmp_path / "root"
-    assert run("run", path, "--root", root, "--engine", engine) == 1
-    said = capsys.readouterr().err
-    assert "longer than the 1 s that `timeout` of the recipe allows" in said
-    assert "`misbehaves` raised TimeoutError" in said
+    command = [*RUN, path, "--root", root, "--engine", engine]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "longer than the 1 s that `timeout` of the recipe allows" in done.stderr
     before = receipts(root)
     path.write_text(path.read_text().replace("timeout: {corpus-web: 1s}\n", ""))  # it is in no key
     go_on(path, root, before)
@@ -177,7 +170,9 @@ def small_disk(tmp_path: Path) -> Path:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(raw: Path, tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
+    raw: Path, tmp_path: Path, small_disk: Path
+) -> None:
     path, root = recipe(tmp_path, corpus(tmp_path / "more", files=4, rows=60)), small_disk / "root"
     filled = 0
     for left in (30, 200, 500):  # KiB: it is full at other moments
@@ -201,7 +196,9 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(raw: Path, 
     assert not list(root.glob("stages/*/scratch/*"))
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_that_cannot_be_written_stops_nothing(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = misbehaving(tmp_path, raw, "")
     plan, root = make(load(path, [])), Root(tmp_path / "root")
     folder = root.new_run("", "", plan)
@@ -269,20 +266,15 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     path = misbehaving(tmp_path, own, "")
     (locked,) = [file for file in (own / "web").iterdir() if file.name.startswith("01")]
     locked.chmod(0)
-    user = {"user": "nobody"} if os.geteuid() == 0 else {}
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o755)
-    tmp_path.chmod(0o777)
-    command = [sys.executable, "-c", "import corpuskit"]
-    if subprocess.run(command, cwd="/", check=False, capture_output=True, **user).returncode:
-        pytest.skip("needs a user without the rights of root who can run corpuskit")
-    done = subprocess.run(
-        [*RUN, path, "--root", tmp_path / "root", "--workers", "1"], capture_output=True, text=True, check=False,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba"), "HOME": str(tmp_path)}, **user,
-    )  # fmt: skip
+    rights = "-dac_override,-dac_read_search"
+    as_others = ["setpriv", f"--inh-caps={rights}", f"--bounding-set={rights}"] if os.geteuid() == 0 else []
+    if as_others and subprocess.run([*as_others, "cat", locked], capture_output=True, check=False).returncode != 1:
+        pytest.skip("the superuser reads every file, and setpriv takes no rights away here")
+    command = [*as_others, *RUN, path, "--root", tmp_path / "root", "--engine", "inline"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert f"Permission denied: '{locked}'" in done.stderr
-    assert receipts(tmp_path / "root")
-    assert isinstance(run, object)
-    assert Step
+    assert f"{locked}: cannot be opened: Permission denied" in done.stderr
+    before = receipts(tmp_path / "root")
+    assert before
+    locked.chmod(0o644)
+    go_on(path, tmp_path / "root", before)
