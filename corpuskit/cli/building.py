@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -135,10 +136,13 @@ def run(options: argparse.Namespace) -> int:
         "units_complete_before": outcome.complete,
         "other_versions": outcome.other_versions,
     }
+    if outcome.failures:
+        with contextlib.suppress(OSError):  # of a full disk, say, which then is why units failed
+            if root.store.path is not None:
+                rebuild(root, plan)
+        raise failure_report(outcome, plan, str(options.recipe), repeated(options))
     if root.store.path is not None:
         rebuild(root, plan)
-    if outcome.failures:
-        raise failure_report(outcome, plan, str(options.recipe), repeated(options))
     if options.until is None:
         _finish(options, plan, root, folder, summary)
     failed = _failed_expects(plan, root) if options.until is None else []

@@ -1,4 +1,4 @@
-"""Numbers as people write them: `500k` and `1.5B` count things, `4GiB` and `2GB` count bytes."""
+"""Numbers as people write them: `500k` and `1.5B` count things, `4GiB` and `2GB` count bytes, `90s` and `2h` time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _BYTES = {"B": 1}
 for _power, _letter in enumerate("KMGT", start=1):
     _BYTES |= {f"{_letter}iB": 1024**_power, f"{_letter}B": 1000**_power}
 _BYTES["kB"] = 1000
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)")
 
@@ -42,6 +44,17 @@ def _bytes(value: Any) -> Any:
         raise ValueError(msg)  # noqa: TRY004  (pydantic reports a ValueError with its place)
     return parsed
 
+
+def _seconds(value: Any) -> Any:
+    parsed = _parse(value, _SECONDS)
+    if isinstance(parsed, bool) or not isinstance(parsed, int) or parsed < 1:
+        msg = "should be a time, such as `90s`, `10min`, `2h`, or a whole number of seconds"
+        raise ValueError(msg)
+    return parsed
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+"""A time in a model, in seconds."""
 
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 """A number of bytes in a model."""

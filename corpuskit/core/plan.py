@@ -67,7 +67,7 @@ class Stage:
 
 @dataclass
 class Plan:
-    """All stages in an order in which they can run."""
+    """All stages in an order in which they can run; `timeouts`: seconds that a unit may take, by stage."""
 
     recipe: str
     stages: dict[str, Stage]
@@ -77,6 +77,7 @@ class Plan:
     expect: list[str]
     warnings: list[str]
     sample: float | None = None
+    timeouts: dict[str, int] = field(default_factory=dict)
 
     def described(self, name: str) -> dict[str, Any]:
         """What a stage's key was hashed from, for `stage.json` and for saying why a stage is stale."""
@@ -121,20 +122,28 @@ class Plan:
             visit(name)
         return list(done)
 
+    def named(self, wanted: str, by: str) -> list[str]:
+        """The stage `wanted`, or all stages of that kind, as `corpus`; `by` is for the error.
+
+        Raises:
+            UsageError: no such stage.
+        """
+        found = [name for name in self.stages if name == wanted or name.startswith(f"{wanted}-")]
+        if not found:
+            raise UsageError(
+                f"{by} {wanted}: there is no such stage",
+                did_you_mean(wanted, self.stages) or f"stages: {', '.join(self.stages)}",
+            )
+        return found
+
     def until(self, wanted: str) -> set[str]:
         """The stage `wanted` (or all stages of that kind, as `corpus`) and what they need.
 
         Raises:
             UsageError: no such stage.
         """
-        ends = [name for name in self.stages if name == wanted or name.startswith(f"{wanted}-")]
-        if not ends:
-            raise UsageError(
-                f"--until {wanted}: there is no such stage",
-                did_you_mean(wanted, self.stages) or f"stages: {', '.join(self.stages)}",
-            )
         keep: set[str] = set()
-        waiting = list(ends)
+        waiting = self.named(wanted, "--until")
         while waiting:
             name = waiting.pop()
             if name not in keep:

@@ -60,6 +60,7 @@ class Step:
     summarize_function: Callable[..., Any] | None = None
     summarize_when: Callable[[Mapping[str, Any]], bool] | None = None
     merge_function: Callable[[Any, Any], Any] | None = None
+    pickled: bool = False
     train_function: Callable[..., Mapping[str, Any]] | None = None
     train_when: Callable[[Mapping[str, Any]], bool] | None = None
     train_size: Callable[[Mapping[str, Any]], int] | None = None
@@ -102,10 +103,31 @@ class Step:
         assert self.summarize_function is not None
         return _named_by(self.summarize_function, params)
 
-    def merge(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Register `merge(a, b) -> state`, exact and order-free."""
-        self.merge_function = function
-        return function
+    @overload
+    def merge(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]: ...
+    @overload
+    def merge(self, *, pickled: bool) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]: ...
+    def merge(self, function: Callable[[Any, Any], Any] | None = None, *, pickled: bool = False) -> Any:
+        """Register `merge(a, b) -> state`, exact and order-free.
+
+        Args:
+            function: where states are a dataclass, it says so: `-> ThatClass`.
+            pickled: write states by pickle, for what `corpuskit.core.state` cannot write. Reading a pickle runs what
+                it says: whoever can write into the root can then run code in the next run of the recipe.
+        """
+
+        def wrap(target: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+            self.merge_function, self.pickled = target, pickled
+            return target
+
+        return wrap if function is None else wrap(function)
+
+    @property
+    def state_kind(self) -> type | None:
+        """The class that `merge` says it returns, if it says so."""
+        assert self.merge_function is not None
+        found = inspect.get_annotations(self.merge_function, eval_str=True).get("return")
+        return found if isinstance(found, type) else None
 
     def train(
         self,

@@ -18,7 +18,7 @@ from corpuskit.core.keys import canonical
 from corpuskit.core.spec import Spec
 from corpuskit.core.state import load_state
 from corpuskit.core.step import Kind, Step
-from corpuskit.core.work import Work
+from corpuskit.core.work import Part, Work
 from corpuskit.documents.columns import ColumnStore
 from corpuskit.documents.findings import checked
 from corpuskit.documents.kinds import StepCall
@@ -44,8 +44,12 @@ class AppliedStep:
         self._ready: Batch | None = None  # what was computed of this signal with another one
         self.arguments = dict(self.params)
         if work is not None and call.state is not None:
-            parts = work.receipts(call.state)[0].parts
-            self.arguments["state"] = parts["model"].local() if "model" in parts else load_state(parts["state"].local())
+            self.arguments["state"] = self._state(work.receipts(call.state)[0].parts)
+
+    def _state(self, parts: dict[str, Part]) -> Any:
+        if "model" in parts:
+            return parts["model"].local()
+        return load_state(parts["state"].local(), self.step.state_kind, pickled=self.step.pickled)
 
     def columns(self, batch: Batch) -> dict[str, pa.Array]:
         """Compute a signal's columns on a batch.

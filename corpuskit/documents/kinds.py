@@ -91,6 +91,7 @@ class Segment(Reading):
 class Seen(Spec):
     """What a stage is told that runs code of a step: its identity, and the step."""
 
+    version: ClassVar[int] = 2
     step: dict[str, Any]
     base: str = field(metadata=ASIDE)
     call: Call = field(metadata=ASIDE)
@@ -107,6 +108,7 @@ class State(Seen):
 class Model(Seen):
     """What makes a model of files: its least size; or of documents: labels of the stages that hold them."""
 
+    version: ClassVar[int] = 1
     bytes: int = field(metadata=ASIDE, default=0)
     sources: list[str] = field(metadata=ASIDE, default_factory=list)
 

@@ -10,6 +10,7 @@ from corpuskit.core import registry
 from corpuskit.core.batch import Batch, PartReader
 from corpuskit.core.keys import canonical
 from corpuskit.core.state import load_state, save_state
+from corpuskit.core.step import Step
 from corpuskit.core.work import Work
 from corpuskit.documents.applied import STEP_KINDS
 from corpuskit.documents.kinds import Model, Seen, State
@@ -26,7 +27,7 @@ def summary(work: Work[Seen]) -> None:
         batch = removed.without(whole, gone)
         one = step.summarize_function(batch, **params)
         state = one if state is None else step.merge_function(state, one)
-    save_state(state, work.put("state", ".pickle"))
+    _save(state, step, work)
 
 
 def state(work: Work[State]) -> None:
@@ -35,10 +36,15 @@ def state(work: Work[State]) -> None:
     merged = None
     for source in work.spec.sources:
         for receipt in work.receipts(source):
-            one = load_state(receipt.parts["state"].local())
+            one = load_state(receipt.parts["state"].local(), step.state_kind, pickled=step.pickled)
             if one is not None:
                 merged = one if merged is None else step.merge_function(merged, one)
-    save_state(merged, work.put("state", ".pickle"))
+    _save(merged, step, work)
+
+
+def _save(state: Any, step: Step, work: Work[Seen]) -> None:
+    path = work.put("state", ".pickle" if step.pickled else ".state")
+    save_state(state, path, step.state_kind, pickled=step.pickled)
 
 
 def _summarized(work: Work[Seen]) -> tuple[Any, dict[str, Any]]:

@@ -17,6 +17,10 @@ class Task(NamedTuple):
     unit: int
 
 
+MOST_CHARACTERS = 20_000
+"""Of a failure's message, and of its traceback."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a unit failed: for people, and for developers."""
@@ -28,7 +32,14 @@ class Failure:
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception; one that is not the user's to fix keeps its type's name."""
         message = str(error) if isinstance(error, CorpuskitError) else f"{type(error).__name__}: {error}"
-        return cls(message, "".join(traceback.format_exception(error)))
+        return cls(_bounded(message), _bounded("".join(traceback.format_exception(error))))
+
+
+def _bounded(text: str) -> str:
+    """The beginning and the end of a text: an error may hold a whole document, and goes to the log."""
+    left = len(text) - MOST_CHARACTERS
+    half = MOST_CHARACTERS // 2
+    return text if left <= 0 else f"{text[:half]} [{left:,} characters left out] {text[-half:]}"
 
 
 Ended = tuple[Task, Failure | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -14,6 +15,11 @@ from corpuskit.store.scratch import at_work
 
 SHOWN_FAILURES = 10
 
+FAR_SLOWER = 10
+"""A unit at work that has taken so many times what the slowest complete one of its stage took is named,"""
+AT_LEAST_SECONDS = 60.0
+"""but not before."""
+
 
 def as_json(root: Root) -> dict[str, Any]:
     """Progress for programs.
@@ -22,7 +28,8 @@ def as_json(root: Root) -> dict[str, Any]:
         recipe, run; stages: per stage its units, complete, reused (complete ones that have the parts of an earlier
         unit), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
         all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still not
-        complete; last_activity: seconds since the epoch, or None.
+        complete; slow: units at work for far longer than any complete one of their stage took;
+        last_activity: seconds since the epoch, or None.
 
     Raises:
         UsageError: there was no run in this root.
@@ -35,6 +42,7 @@ def as_json(root: Root) -> dict[str, Any]:
         "run": folder.removeprefix("runs/"),
         "stages": [_stage(root, stage) for stage in plan.stages.values()],
         "failures": failures,
+        "slow": _slow(root, plan, log),
         "last_activity": _last_activity(root, plan, folder),
     }
 
@@ -61,12 +69,32 @@ def _at_work(root: Root, stage: Stage) -> int:
 
 
 def _log(root: Root, folder: str) -> list[dict[str, Any]]:
-    """Entries of a run's log; a last line that a kill cut short is left out."""
+    """Entries of a run's log but those that were cut short."""
     try:
         content = root.store.get(f"{folder}/log.jsonl")
     except FileNotFoundError:
         return []
-    return [orjson.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+    found = []
+    for line in content.splitlines(keepends=True):
+        with contextlib.suppress(orjson.JSONDecodeError):  # a kill or a full disk cut it short
+            found.append(orjson.loads(line))
+    return found
+
+
+def _slow(root: Root, plan: Plan, log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Units at work, as their scratch folders and the log say, that take far longer than those like them."""
+    found = []
+    for entry in _last_attempts(log):
+        if entry["event"] != "started" or entry["stage"] not in plan.stages:
+            continue
+        stage, taken = plan.stages[entry["stage"]], time.time() - entry["time"]
+        usual = max((receipt.seconds for receipt in root.complete(stage)), default=None)
+        key = f"{stage.units[entry['unit']].key}-"
+        lives = any(path.name.startswith(key) and at_work(path) for path in root.store.scratches(stage.folder))
+        if usual is not None and lives and taken > max(AT_LEAST_SECONDS, FAR_SLOWER * usual):
+            about = {name: entry[name] for name in ("stage", "unit", "label")}
+            found.append({**about, "seconds": round(taken, 1), "slowest_other": usual})
+    return found
 
 
 def _last_attempts(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -107,6 +135,11 @@ def render(root: Root) -> str:
         f"{found['recipe']}, run {found['run']}: {complete:,} of {units:,} units complete{taken}",
         "",
         table(["stage", "units", "at work", "rows", "on disk", "seconds", "peak memory"], rows, right=range(1, 7)),
+    ]
+    lines += [
+        f"slow: {one['stage']}:{one['unit']} ({one['label']}) has been at work for {_duration(one['seconds'])}; "
+        f"the slowest complete one took {one['slowest_other']:.1f} s. `timeout:` in the recipe ends such units"
+        for one in found["slow"]
     ]
     lines += _failures(found["failures"])
     if found["last_activity"] is not None:

@@ -1,8 +1,9 @@
 """The DuckDB views of a run, and the sandbox in which users query them.
 
 `corpus.duckdb` holds views only, over the Parquet files of the run by absolute path; every verb rebuilds it, so that a
-root can be moved. What views cannot read from published folders (receipts, the domain table) is written as Parquet
-beside the plan of the last run. A query can read the run folder and nothing else, and write nowhere.
+root can be moved. It is for other tools: corpuskit makes its views anew for each query, and believes no database. What
+views cannot read from published folders (receipts, the domain table) is written as Parquet beside the plan of the last
+run. A query can read the run folder and nothing else, and write nowhere.
 """
 
 from __future__ import annotations
@@ -132,6 +133,9 @@ def rebuild(root: Root, plan: Plan) -> None:
     """
     base = root.path.resolve()
     folder = base / root.latest_run()
+    for name in (*_PUBLISHED, "shards"):
+        root.store.list(name)  # what DuckDB will read lies in the root
+    root.store.size("files.parquet")
     complete = [receipt for stage in plan.stages.values() for receipt in root.complete(stage)]
     state = _state(base, plan, complete)
     done = folder / "views.json"
@@ -171,17 +175,26 @@ def _domain_stats(table: list[stats.DomainStats]) -> pa.Table:
 
 def _write(path: Path, table: pa.Table) -> None:
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, waiting, compression="zstd")
+    try:
+        pq.write_table(table, waiting, compression="zstd")
+    except OSError as error:
+        waiting.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     waiting.replace(path)
 
 
 def _write_views(base: Path, folder: Path) -> None:
     waiting = base / f".{DATABASE}.{os.getpid()}"
-    waiting.unlink(missing_ok=True)
+    for path in (waiting, waiting.with_name(f"{waiting.name}.wal")):
+        path.unlink(missing_ok=True)
     with contextlib.closing(duckdb.connect(str(waiting))) as connection:
-        for name, query in _definitions(base, folder).items():
-            connection.execute(f"CREATE VIEW {name} AS {query}")
+        _create_views(connection, base, folder)
     waiting.replace(base / DATABASE)
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, base: Path, folder: Path) -> None:
+    for name, query in _definitions(base, folder).items():
+        connection.execute(f"CREATE VIEW {name} AS {query}")
 
 
 def _definitions(base: Path, folder: Path) -> dict[str, str]:
@@ -228,7 +241,7 @@ def query(root: Root, sql: str) -> pa.Table:
     Raises:
         UsageError: the SQL is wrong, is no query, or wants to leave the run folder.
     """
-    with _sandbox(root.path.resolve()) as connection:
+    with _sandbox(root) as connection:
         try:
             statements = connection.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -267,16 +280,20 @@ def _integers(table: pa.Table) -> pa.Table:
 
 
 @contextlib.contextmanager
-def _sandbox(base: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The views, read-only; no file outside `base`, no extension, no Python object, no setting."""
-    if not (base / DATABASE).is_file():
+def _sandbox(root: Root) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The views, read-only; no file outside the root, no extension, no Python object, no setting."""
+    base = root.path.resolve()
+    folder = base / root.latest_run()
+    if not (folder / "receipts.parquet").is_file():
         raise UsageError(f"{base} has no {DATABASE}", f"corpuskit stats {base} writes it")
     config: dict[str, Any] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "python_enable_replacements": False,
+        "temp_directory": str(base / f"{DATABASE}.tmp"),
     }
-    with contextlib.closing(duckdb.connect(str(base / DATABASE), read_only=True, config=config)) as connection:
+    with contextlib.closing(duckdb.connect(config=config)) as connection:
+        _create_views(connection, base, folder)
         # DuckDB compares a glob pattern with these as text, so the folder is allowed in both its spellings
         allowed = ", ".join(_literal(text) for text in dict.fromkeys((str(base), _as_pattern(str(base)))))
         connection.execute(f"SET allowed_directories = [{allowed}]")

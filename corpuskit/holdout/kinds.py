@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from corpuskit.core.kinds import Barrier, StageKind
 from corpuskit.core.spec import Spec
@@ -16,6 +16,7 @@ STAGES = "corpuskit.holdout.stages"
 class Candidates(Reading):
     """What `candidates` is told: the step's parameters."""
 
+    version: ClassVar[int] = 2
     holdout: dict[str, Any]
 
 
@@ -23,6 +24,7 @@ class Candidates(Reading):
 class Chosen(Spec):
     """What `holdout` is told: the step's parameters, and the domain of each source."""
 
+    version: ClassVar[int] = 2
     holdout: dict[str, Any]
     sources: dict[str, str]
 

@@ -28,7 +28,7 @@ def candidates(work: Work[Candidates]) -> None:
         if left.num_rows:
             one = method.select(left.column("doc"), left.column("text"), **_selection(work.spec.holdout))
             found = one if found is None else method.merge(found, one)
-    save_state(found, work.put("state", ".pickle"))
+    save_state(found, work.put("state", ".state"), method.Candidates)
 
 
 def _nowhere(_batch: Batch) -> None:
@@ -44,7 +44,7 @@ def holdout(work: Work[Chosen]) -> None:
     by_domain: dict[str, Any] = {}
     for source, domain in sorted(work.spec.sources.items()):
         for receipt in work.receipts(f"candidates:{source}"):
-            one = load_state(receipt.parts["state"].local())
+            one = load_state(receipt.parts["state"].local(), method.Candidates)
             if one is not None:
                 by_domain[domain] = one if domain not in by_domain else method.merge(by_domain[domain], one)
     chosen, warnings = [], []
@@ -57,7 +57,7 @@ def holdout(work: Work[Chosen]) -> None:
     work.put("chosen", ".u64", rows=len(docs)).write_bytes(docs.astype("<u8").tobytes())
     work.facts["warnings"] = warnings
     if work.spec.holdout["dedup_train"]:
-        save_state(method.build_index(_texts(work, docs)), work.put("index", ".pickle"))
+        save_state(method.build_index(_texts(work, docs)), work.put("index", ".state"), method.Index)
 
 
 def decide_holdout(work: Work[Reading]) -> None:
@@ -68,7 +68,7 @@ def decide_holdout(work: Work[Reading]) -> None:
     """
     parts = work.receipts("holdout")[0].parts
     chosen = Lookup(parts["chosen"].local())
-    index = load_state(parts["index"].local()) if "index" in parts else None
+    index = load_state(parts["index"].local(), method.Index) if "index" in parts else None
     decide = Decisions(work, None)
     held_out, overlapping = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for batch in PartReader(work.receipt("docs").parts["docs"].local()):

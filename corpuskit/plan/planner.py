@@ -104,6 +104,7 @@ class _Planner:
             warnings,
             self.sample,
         )
+        plan.timeouts = _timeouts(plan, recipe.timeout)
         plan.stages = {name: self.stages[name] for name in plan.order()}
         return plan
 
@@ -341,3 +342,18 @@ def _reader_identity(recipe: Recipe, source: Source) -> dict[str, Any]:
         "max_doc_bytes": recipe.max_doc_bytes,
         "salt": recipe.salt,
     }
+
+
+def _timeouts(plan: Plan, asked: int | dict[str, int] | None) -> dict[str, int]:
+    """Seconds that a unit may take, by stage.
+
+    Raises:
+        UsageError: there is no stage of such a name.
+    """
+    if not isinstance(asked, dict):
+        return {} if asked is None else dict.fromkeys(plan.stages, asked)
+    found = {}
+    for name, seconds in asked.items():
+        for stage in plan.named(name, "timeout"):
+            found[stage] = seconds
+    return found

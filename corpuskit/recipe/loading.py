@@ -111,6 +111,7 @@ class _Loader:
             base=self.base,
             memory=settings.memory,
             batch_bytes=settings.batch_bytes,
+            timeout=settings.timeout,
             max_doc_bytes=settings.max_doc_bytes,
             keep_dropped=settings.keep_dropped,
             salt=settings.salt,

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic_core import to_jsonable_python
 
 from corpuskit.core.calls import Source, StepCall
-from corpuskit.core.numbers import Bytes
+from corpuskit.core.numbers import Bytes, Seconds
 from corpuskit.core.settings import Keys, Name
 from corpuskit.index.settings import Index
 from corpuskit.loops.settings import Train
@@ -40,6 +40,8 @@ class Settings(Keys):
     """What a worker may use, such as `4GiB`; at least `512MiB`."""
     batch_bytes: Annotated[Bytes, Field(ge=1)] = 8 << 20
     """Text of a batch to work on; changes no output."""
+    timeout: Seconds | dict[str, Seconds] | None = None
+    """What a unit may take, such as `2h`; or a table of such by stage, named as for `--until`. Default: any time."""
     max_doc_bytes: Annotated[Bytes, Field(ge=1)] = 64 << 20
     """A larger record is unreadable, and counted so."""
     keep_dropped: bool = False
@@ -73,6 +75,7 @@ class Recipe:
     base: Path
     memory: int
     batch_bytes: int
+    timeout: int | dict[str, int] | None
     max_doc_bytes: int
     keep_dropped: bool
     salt: str
@@ -90,6 +93,8 @@ class Recipe:
             key: getattr(self, key)
             for key in ("name", "memory", "batch_bytes", "max_doc_bytes", "keep_dropped", "salt")
         }
+        if self.timeout is not None:
+            plain["timeout"] = self.timeout
         plain["sources"] = {name: self._source(source) for name, source in self.sources.items()}
         plain["steps"] = [self._step(call) for call in self.steps]
         if self.index != Index():

@@ -18,6 +18,7 @@ from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.engines import Task
 from corpuskit.errors import InputError
+from corpuskit.run.limit import limited
 from corpuskit.run.reuse import content_key, remember, take_over
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import scratch_name
@@ -62,7 +63,12 @@ def execute(plan: Plan, root: Root, task: Task) -> None:
         if content is not None:
             remember(root, stage, task.unit, content)  # before the receipt, without which it says nothing
         if not taken:
-            _run_body(root, stage, work)
+            with limited(plan.timeouts.get(stage.name)):
+                _run_body(root, stage, work)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # what was written to says not where it is
+            raise type(error)(error.errno, error.strerror or str(error), str(scratch)) from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         root.store.release()

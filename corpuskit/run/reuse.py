@@ -44,7 +44,7 @@ def content_key(plan: Plan, root: Root, stage: Stage, number: int) -> str | None
 def _content(stage: Stage, receipt: Receipt) -> str:
     """Digest of what bodies can read of a unit."""
     if stage.kind == "state":
-        # a state is a pickle of what the user's step made: equal values need not be equal bytes
+        # what a user's step made: equal values need not be equal bytes, as those of a set in two orders
         return receipt.key
     parts = {name: part.digest for name, part in receipt.parts.items()}
     facts = {name: fact for name, fact in receipt.facts.items() if name not in HISTORY}

@@ -130,12 +130,19 @@ def run(
     outcome = Outcome(complete=sum(len(complete[name]) for name in wanted))
     outcome.other_versions = other_versions(root, [stage for name, stage in plan.stages.items() if name in wanted])
     with root.store.log(f"{folder}/log.jsonl") as log:
+        lost: list[str] = []
 
         def tell(event: str, **about: Any) -> None:
             said = {"time": time.time(), "event": event, **about}
-            log.write(orjson.dumps(said) + b"\n")
-            log.flush()
             report(said)
+            try:
+                if not lost:
+                    log.write(orjson.dumps(said) + b"\n")
+                    log.flush()
+            except OSError as error:  # receipts are what counts
+                lost.append(event)
+                text = f"{root.url}/{folder}/log.jsonl cannot be written: {error.strerror or error}; the run goes on"
+                report({**said, "event": "note", "text": text})
 
         tell("planned", units={name: len(plan.stages[name].units) - len(complete[name]) for name in sorted(wanted)})
         for line in outcome.other_versions:

@@ -42,10 +42,61 @@ def load_classifier(path: Path, _digest: str) -> Any:
     import fasttext
 
     try:
+        check_classifier(path)
         return fasttext.load_model(str(path))
-    except (ValueError, RuntimeError, MemoryError) as error:
-        msg = f"{path}: not a fastText model: {error}"
+    except (ValueError, RuntimeError, MemoryError, LookupError, struct.error) as error:
+        msg = f"{path}: not a fastText model, or a damaged one: {error}"
         raise UsageError(msg, "`model` is a .bin or .ftz file as fastText writes it") from None
+
+
+def check_classifier(path: Path) -> None:
+    """Follow the sizes in a model to its end: fastText believes them, and hangs or crashes where they are wrong.
+
+    Raises:
+        ValueError, LookupError, struct.error: they do not lead to the end of the file, or say what no classifier has.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        magic, version, dim, *settings = struct.unpack_from("<14i", data)
+        word_ngrams, loss, model, bucket, _, longest = settings[4:10]
+        if magic != _FASTTEXT[0] or version not in (11, 12) or dim < 1 or loss not in range(1, 5) or model != 3:
+            raise ValueError("it begins as no classifier does")
+        if bucket < (word_ngrams > 1 or longest > 0) or max(word_ngrams, longest) > 1000:
+            raise ValueError("it hashes n-grams as no classifier does")
+        entries, words, labels = struct.unpack_from("<3i", data, 64)
+        (pruned,) = struct.unpack_from("<q", data, 84)
+        at, kinds = 92, [0, 0]
+        for _ in range(entries):
+            if (at := data.find(b"\0", at) + 10) < 92:
+                raise ValueError("it ends amid its words")
+            kinds[data[at - 1]] += 1
+        if kinds != [words, labels] or not labels:
+            raise ValueError("its words and labels are not as many as it says")
+        rows = words + (bucket if pruned < 0 else pruned)
+        end = _after_matrix(data, at + 8 * max(pruned, 0), rows, dim)
+        if _after_matrix(data, end, labels, dim) != len(data):
+            raise ValueError("it does not end where it says")
+
+
+def _after_matrix(data: mmap.mmap, at: int, rows: int, columns: int) -> int:
+    """Where a matrix ends: whether it is quantized, then its size and values, or codes and their centroids."""
+    quantized = data[at]
+    normed, at = (data[at + 1], at + 2) if quantized else (0, at + 1)
+    if struct.unpack_from("<2q", data, at) != (rows, columns):
+        raise ValueError(f"a matrix is not {rows:,} x {columns:,} as its words, labels and n-grams ask")
+    at += 16
+    if not quantized:
+        return at + 4 * rows * columns
+    codes: int = struct.unpack_from("<i", data, at)[0]
+    at = _after_quantizer(data, at + 4 + codes, columns)
+    return _after_quantizer(data, at + rows, 1) if normed else at
+
+
+def _after_quantizer(data: mmap.mmap, at: int, columns: int) -> int:
+    dim: int
+    dim, parts, width, last = struct.unpack_from("<4i", data, at)
+    if dim != columns or width < 1 or parts != -(-dim // width) or last != (dim % width or width):
+        raise ValueError("its codes are of vectors of another size")
+    return at + 16 + 4 * 256 * dim
 
 
 def as_line(text: str) -> str:

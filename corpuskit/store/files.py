@@ -12,10 +12,15 @@ def put(path: Path, content: bytes, *, once: bool = False) -> bool:
     """Write a file so that it is there whole or not at all; with `once`, only if none is there: whether it did."""
     done = True
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    with waiting.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    waiting.unlink(missing_ok=True)  # what stands there is no file of ours, a link perhaps
+    try:
+        with waiting.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        waiting.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     if once:
         try:
             os.link(waiting, path)

@@ -241,9 +241,12 @@ class Root:
             DamagedFile: it is not what was written.
         """
         content, said = self.store.get(f"{run}/plan.json"), self.manifest(run).get("files", {})
-        if said and described(content) != said["plan.json"]:
+        if said and described(content) != said.get("plan.json"):
             raise DamagedFile(self.url, f"{run}/plan.json", "it is not what was written", "")
-        return Plan.parse(content.decode())
+        try:
+            return Plan.parse(content.decode())
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DamagedFile(self.url, f"{run}/plan.json", f"it is no plan: {error!r}", "") from None
 
     def require_plan(self) -> Plan:
         """The plan of the last run.
@@ -262,6 +265,8 @@ class Root:
         before = self.latest_plan()
         self.refuse_other(before, plan)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        if earlier := self.runs():  # a clock that was set back does not make an earlier run the last one
+            stamp = max(stamp, earlier[-1].removeprefix("runs/").partition("-")[0])
         for attempt in itertools.count():
             folder = f"runs/{stamp}-{attempt:03d}"
             if self.store.put_new(f"{folder}/recipe.yaml", recipe_text.encode()):
@@ -322,6 +327,10 @@ def parse_receipt(store: Store, stage: str, folder: str, content: bytes) -> Rece
     data = parse_record(content)
     try:
         maker = f"the unit `{data['label']}` of `{stage}`"
+        for part in data["parts"].values():
+            for name in (part["file"], part["publish"] or ""):
+                if name.startswith("/") or ".." in name.split("/"):
+                    raise Damaged(f"it names a file `{name}`, which would not lie in the root")
         parts = {
             name: Part(name, store, f"stages/{folder}/parts/{part.pop('file')}", maker=maker, **part)
             for name, part in data.pop("parts").items()

@@ -6,8 +6,10 @@ before its files go. Tensors are in the format of torch.distributed.checkpoint: 
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +18,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.planner import ReadItem
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
 from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
@@ -76,10 +83,59 @@ def latest(out: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Fill model and optimizer from a checkpoint made by any number of processes; every process calls it."""
+    """Fill model and optimizer from a checkpoint made by any number of processes; every process calls it.
+
+    Raises:
+        InputError: it is damaged, or holds something else than tensors and what they are called.
+    """
     weights, moments = get_state_dict(model, optimizer)
-    load_tensors({"model": weights, "optimizer": moments}, checkpoint_id=path)
+    try:
+        load_tensors({"model": weights, "optimizer": moments}, storage_reader=_Reader(path), planner=_Planner())
+    except CheckpointException as error:
+        fault = next(iter(error.failures.values()))[0]
+        raise InputError(f"{path} is damaged: {fault}", f"remove {path} to resume from an earlier one") from None
     set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
+
+
+class _Named(pickle.Unpickler):
+    """Reads what torch writes of a checkpoint's tensors, which is a pickle, and makes nothing else of it."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A class or a dtype that says how tensors are laid out."""
+        if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
+            return dtype
+        if name not in _LAYOUT.get(module, ()):
+            raise pickle.UnpicklingError(f"its metadata names {module}.{name}, which no checkpoint needs")
+        return super().find_class(module, name)
+
+
+_LAYOUT = {
+    "torch": ("Size",),
+    "torch.serialization": ("_get_layout",),
+    "torch.distributed.checkpoint.metadata": (
+        "Metadata", "TensorStorageMetadata", "TensorProperties", "_MEM_FORMAT_ENCODING", "ChunkStorageMetadata",
+        "BytesStorageMetadata", "MetadataIndex", "StorageMeta",
+    ),
+    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
+    "pathlib": ("PosixPath", "Path"),
+}  # fmt: skip
+"""What the pickle of a checkpoint may name, by module."""
+
+
+class _Reader(FileSystemReader):
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """As torch does, by an unpickler that runs nothing."""
+        with self.fs.create_stream(self._get_metadata_path(kwargs.get("rank")), "rb") as stream:
+            _Named(stream).load()
+        return super().read_metadata(*args, **kwargs)
+
+
+class _Planner(DefaultLoadPlanner):
+    def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
+        """As torch does, of numbers and texts alone."""
+        torch.load(value, weights_only=True)
+        value.seek(0)
+        super().load_bytes(read_item, value)
 
 
 def tidy(out: Path) -> None:

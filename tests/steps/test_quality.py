@@ -17,7 +17,7 @@ from corpuskit.cli import main
 from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import InputError, UsageError
 from corpuskit.recipe import RecipeError, load
-from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, load_classifier, train
+from corpuskit.steps.classifiers import NEGATIVE, POSITIVE, as_line, check_classifier, load_classifier, train
 from corpuskit.steps.quality import quality
 from tests.core.builder import digests
 from tests.steps.step_runs import build, kept
@@ -538,3 +538,21 @@ def test_the_recipes_of_classifiers_load_and_train(tmp_path, monkeypatch, name):
     assert call.params["train"].method == name
     (tmp_path / "again.yaml").write_text(json.dumps(found.resolved(), default=str))
     assert load(tmp_path / "again.yaml", []).resolved() == found.resolved()
+
+
+def test_a_damaged_model_is_refused_and_fasttext_is_not_asked(tmp_path):
+    """Of a file that is cut short it reads sizes that are none, and goes on for ever."""
+    whole = tmp_path / "whole.bin"
+    texts = pa.array([f"some text {number}" for number in range(20)])
+    train(
+        whole, [(POSITIVE, texts), (NEGATIVE, texts)], epochs=1, lr=0.1, word_ngrams=2, dimensions=4, buckets=50, seed=0
+    )
+    content = whole.read_bytes()
+    check_classifier(whole)
+    cuts = [content[:size] for size in (0, 7, 63, 90, 100, 300, len(content) // 2, len(content) - 1)]
+    zeros = [content[:at] + bytes(4) + content[at + 4 :] for at in (0, 8, 32, 36, 40, 64, 68, 72)]
+    for number, damaged in enumerate([*cuts, *zeros, content + b"x"]):
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match="not a fastText model, or a damaged one"):
+            load_classifier(path, "")

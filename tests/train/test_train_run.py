@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -305,3 +306,20 @@ def test_domains_without_targets_have_no_score_and_few_sequences_are_enough(tmp_
     assert scores["books"]["loss"] > 0
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line.get("domain") == "books"] == [1, 2]
+
+
+def test_a_checkpoint_runs_nothing(one, shards, tmp_path):
+    """Its metadata is a pickle: one that names a function, or numbers that do, end the run before they are called."""
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    out = stopped_at_half(one, tmp_path / "out")
+    (out / f"step-{HALF}" / ".metadata").write_bytes(pickle.dumps(Bomb()))
+    state = json.loads((out / f"step-{HALF}" / "state.json").read_text())
+    state["files"][".metadata"] = (out / f"step-{HALF}" / ".metadata").stat().st_size
+    (out / f"step-{HALF}" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match=r"is damaged: .*mkdir, which no checkpoint needs"):
+        run(shards, out)
+    assert not (tmp_path / "exploded").exists()
