@@ -23,7 +23,7 @@ from corpuskit.errors import CorpuskitError, InputError, UsageError  # noqa: E40
 from corpuskit.train import checkpoint, loop  # noqa: E402
 from corpuskit.train.config import from_dict  # noqa: E402
 from corpuskit.train.launch import launch  # noqa: E402
-from corpuskit.train.optim import adamw  # noqa: E402
+from corpuskit.train.optim import optimizer_of  # noqa: E402
 from corpuskit.train.parallel import sharded_model, world  # noqa: E402
 
 STEPS, HALF = 9, 5  # 33 sequences in batches of 4: a last batch of one, so that the second process has none
@@ -200,7 +200,7 @@ def test_a_save_ended_at_any_file_operation_leaves_only_complete_checkpoints(sha
     config = from_dict(given(shards, tmp_path))
     with world(config) as group:
         model = sharded_model(config, 97, group)
-        optimizer = adamw(model, config)
+        optimizer = optimizer_of(model, config)
         before = tmp_path / "before"
         before.mkdir()
         for step in (1, 2):
