@@ -1,20 +1,55 @@
-"""The verb `export`."""
+"""The verbs `export` and `generate`."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from corpuskit.cli.options import answer
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write a run in the format of another tool."""
+    """Write a run, or a checkpoint of one, in the format of another tool."""
+    from corpuskit.core.tables import size
+    from corpuskit.exports.model import export_model, is_checkpoint
+
+    if is_checkpoint(Path(options.root)):
+        found = export_model(Path(options.root), options.format, options.to)
+        occupied = size(sum(found["files"].values()))
+        text = f"{found['to']}: {occupied}, from {found['checkpoint']}; to evaluate it:\n  {found['evaluation']}"
+        answer(options, text, found)
+        return
     from corpuskit.exports.export import export
     from corpuskit.store.root import Root
 
     record = export(Root(options.root), options.format, options.to)
     answer(options, _said(record), record)
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Let a trained model go on with a text."""
+    from tokenizers import Tokenizer
+
+    from corpuskit.errors import UsageError
+    from corpuskit.train.launch import need_torch
+
+    need_torch()
+    from corpuskit.train.trained import Trained
+    from corpuskit.train.trained import generate as go_on
+
+    trained = Trained.open(options.checkpoint)
+    path = options.tokenizer or trained.tokenizer
+    if path is None:
+        raise UsageError(f"{trained.path} lies in no run whose tokenizer would be known", "--tokenizer tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(path))
+    prompt = tokenizer.encode(options.prompt, add_special_tokens=False).ids
+    if not prompt:
+        raise UsageError("the prompt has no token", 'corpuskit generate CHECKPOINT "Once upon a time"')
+    settings = {"temperature": options.temperature, "seed": options.seed, "context": trained.state["seq_len"]}
+    found = list(go_on(trained.build(), prompt, options.tokens, **settings))
+    text = options.prompt + tokenizer.decode(found)
+    answer(options, text, {"checkpoint": str(trained.path), "prompt": options.prompt, "text": text, "tokens": found})
 
 
 def _said(record: dict[str, Any]) -> str:

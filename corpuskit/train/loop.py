@@ -101,6 +101,7 @@ def _run(
 
     def save(step: int) -> None:
         state = {"step": step, "loss": loss, "identity": _identity(config, shards), "world_size": group.size}
+        state |= {"vocab_size": shards.vocab_size, "seq_len": shards.seq_len}
         if behind is not None:
             behind.save(out, step, model, optimizer, state, config.keep)
         else:

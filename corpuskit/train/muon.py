@@ -50,6 +50,7 @@ class Muon(torch.optim.AdamW):
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
+            state["step"] = torch.zeros(())  # which AdamW expects of all when a checkpoint is loaded
         assert parameter.grad is not None
         state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
         ahead = parameter.grad.lerp(state["momentum"], MOMENTUM)
