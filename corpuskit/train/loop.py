@@ -30,6 +30,7 @@ from corpuskit.train.evaluate import evaluate
 from corpuskit.train.hf import Foreign
 from corpuskit.train.metrics import Log, need_loggers, peak_flops, say
 from corpuskit.train.model import Decoder
+from corpuskit.train.online import Acting
 from corpuskit.train.optim import learning_rate, optimizer_of, set_rate
 from corpuskit.train.parallel import World, sharded_model, use, world
 
@@ -50,6 +51,10 @@ class Ready:
 
     micro_batches: list[Batch]
     valid: int
+    domains: list[torch.Tensor] | None = None
+    """Of each row, int64; for policies and loss hooks."""
+    sequences: list[int] | None = None
+    """Of the whole step, where a policy chose them."""
 
 
 class Terminated(CorpuskitError):
@@ -79,8 +84,11 @@ def train(config: TrainConfig) -> None:
     with world(config) as group, _alone(out, group), _until_terminated():
         model = sharded_model(config, shards.vocab_size, group)
         optimizer = optimizer_of(model, config)
+        acting = Acting(config, shards, group) if config.policy or config.loss_hook else None
         state = _resume(out, config, shards, model, optimizer, group)
-        _run(config, plan, shards, model, optimizer, state, group)
+        if acting is not None and "acting" in state:
+            acting.load(state["acting"])
+        _run(config, plan, shards, model, optimizer, state, group, acting)
 
 
 def _run(
@@ -91,6 +99,7 @@ def _run(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
     group: World,
+    acting: Acting | None = None,
 ) -> None:
     """All steps after `state`, then the final validation and `result.json`."""
     out = Path(config.out)
@@ -102,16 +111,23 @@ def _run(
     def save(step: int) -> None:
         state = {"step": step, "loss": loss, "identity": _identity(config, shards), "world_size": group.size}
         state |= {"vocab_size": shards.vocab_size, "seq_len": shards.seq_len}
+        if acting is not None:
+            state["acting"] = acting.state()
         if behind is not None:
             behind.save(out, step, model, optimizer, state, config.keep)
         else:
             checkpoint.save(out, step, model, optimizer, state, group, config.keep)
 
     began = time.monotonic()
-    for step, now, batch in _batches(range(first, plan.steps + 1), plan, shards, micro_batch, group):
+    steps = range(first, plan.steps + 1)
+    if acting is None:
+        batches = _batches(steps, plan, shards, micro_batch, group)
+    else:
+        batches = _drawn(steps, plan, shards, micro_batch, group, acting)
+    for step, now, batch in batches:
         lr = learning_rate(step, plan, config)
         set_rate(optimizer, lr)
-        loss, norm, stop = _step(config, model, optimizer, batch, group)
+        loss, norm, stop = _step(config, model, optimizer, batch, group, acting)
         if not math.isfinite(loss) or not math.isfinite(norm):
             read = f"sequences {now.sequences.start:,} to {now.sequences.stop - 1:,}"
             raise CorpuskitError(
@@ -121,8 +137,12 @@ def _run(
             )
         if log:
             seq_len = shards.train[now.phase].seq_len
+            chosen = {} if batch.sequences is None else {"sequences": batch.sequences}
             rate = len(now.sequences) * seq_len / (time.monotonic() - began)
-            log.step(step, now.tokens, loss, lr, norm, rate, _flops(model, shards, seq_len))
+            log.step(step, now.tokens, loss, lr, norm, rate, _flops(model, shards, seq_len), **chosen)
+        if acting is not None:
+            assert isinstance(model, Decoder)
+            acting.observe(step, now.tokens, lr, model, shards, micro_batch, config.validation_sequences)
         if config.validate_every and step % config.validate_every == 0 and step != plan.steps:
             _validate(config, shards, model, step, micro_batch, group, log)
         if stop or step == plan.steps or step % (config.checkpoint_every or -(-plan.steps // CHECKPOINTS)) == 0:
@@ -158,6 +178,8 @@ def _run(
             },
             "shards_fingerprint": shards.fingerprint,
         }
+        if acting is not None and acting.policy is not None:
+            result["mixture"] = dict(acting.policy.result())
         checkpoint.write_json(out / "result.json", result)
 
 
@@ -188,8 +210,31 @@ def _batches(
             yield ready
 
 
+def _drawn(
+    steps: range, plan: Budget, shards: Shards, micro_batch: int, group: World, acting: Acting
+) -> Iterator[tuple[int, Step, Ready]]:
+    """The same where a policy draws, or a hook wants the domains; read when the step before is done."""
+    split = shards.train[0]
+    check(split.files, group)
+    for step in steps:
+        now = plan.step(step)
+        numbers = acting.sequences(now.sequences, now.tokens - len(now.sequences) * split.seq_len)
+        mine, rows = numbers[group.rank :: group.size], -(-len(numbers) // group.size)
+        batch = split.batch(mine, rows)
+        domain = torch.zeros(rows, dtype=torch.int64)
+        domain[: len(mine)] = torch.from_numpy(acting.domain[mine])
+        parts = batch.micro_batches(micro_batch, group.device)
+        domains = [each.to(group.device) for each in torch.split(domain, micro_batch)]
+        yield step, now, Ready(parts, batch.valid, domains, numbers if acting.policy is not None else None)
+
+
 def _step(
-    config: TrainConfig, model: Decoder | Foreign, optimizer: torch.optim.Optimizer, batch: Ready, group: World
+    config: TrainConfig,
+    model: Decoder | Foreign,
+    optimizer: torch.optim.Optimizer,
+    batch: Ready,
+    group: World,
+    acting: Acting | None = None,
 ) -> tuple[float, float, bool]:
     """One optimizer step on a global batch.
 
@@ -207,13 +252,19 @@ def _step(
     # FSDP averages over processes; times their number is the sum, over the valid targets of all is the mean.
     scale = (group.size / valid).float()
     summed = torch.zeros((), dtype=torch.float64, device=group.device)
-    for number, part in enumerate(batch.micro_batches, 1):
+    for number, held in enumerate(batch.micro_batches, 1):
         last = number == len(batch.micro_batches)
         model.set_requires_gradient_sync(last)
         model.set_reshard_after_backward(last or group.size > 1)
-        loss = model(part.to(group.device))
+        part = held.to(group.device)
+        if acting is None or batch.domains is None:
+            loss = model(part)
+            summed += loss.detach()
+        else:
+            before = acting.total.clone()
+            loss = model(part, acting.weigh(part, batch.domains[number - 1]))
+            summed += acting.total - before  # what is reported counts each token once, whatever its weight
         (loss * scale).backward()
-        summed += loss.detach()
     norm = clip_grad_norm_(model.parameters(), config.clip)
     assert isinstance(norm, DTensor)
     optimizer.step()

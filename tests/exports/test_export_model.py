@@ -1,4 +1,4 @@
-"""A checkpoint as a model of transformers: each tensor in its place; the tool itself loads it and gives equal logits."""
+"""A checkpoint as a model of transformers: each tensor in its place; the tool loads it, and its logits are equal."""
 
 import json
 import os
