@@ -132,6 +132,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument(
         "--to", type=Path, required=True, metavar="DIR", help="a folder that is not there, or is empty"
     )
+    command = verb("compare", "exporting", "two runs' losses per domain, with bootstrap intervals of the difference")
+    command.add_argument("runs", type=Path, nargs=2, metavar="ROOT|CHECKPOINT")
+    command.add_argument("--plot", type=Path, metavar="SVG", help="draw the differences and their intervals")
     command = verb("generate", "exporting", "let a trained model go on with a text, for a look")
     command.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="step-N, or the folder that holds them")
     command.add_argument("prompt", metavar="TEXT")

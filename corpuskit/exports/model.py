@@ -11,7 +11,7 @@ from corpuskit.exports.target import filling, sizes
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a folder is a checkpoint of the trainer, or holds some."""
-    return (path / "state.json").is_file() or any(path.glob("step-*/state.json"))
+    return (path / "state.json").is_file() or bool(list(path.glob("step-*/state.json")))
 
 
 def export_model(checkpoint: Path, form: str, to: Path) -> dict[str, Any]:

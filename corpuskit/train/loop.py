@@ -24,6 +24,7 @@ from torch.nn.utils import clip_grad_norm_
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
 from corpuskit.train.checked import check
+from corpuskit.train.compare import HELD_OUT
 from corpuskit.train.config import Budget, Step, TrainConfig, budget
 from corpuskit.train.data import Batch, Shards, share
 from corpuskit.train.evaluate import evaluate
@@ -282,14 +283,23 @@ def _validate(
     group: World,
     log: Log | None,
 ) -> dict[str, Any]:
-    """Score all domains and log them."""
-    scores = evaluate(model, shards, group, micro_batch, config.validation_sequences)
+    """Score all domains and log them; `validation.json` keeps the losses of each sequence, for `compare`."""
+    found = evaluate(model, shards, group, micro_batch, config.validation_sequences)
+    scores = {name: held.score for name, held in found.items()}
     if log:
         for domain, score in scores.items():
             log.write(step=step, domain=domain, **score)
             if score["loss"] is not None:
                 say(f"step {step}  {domain}: loss {score['loss']:.4f}, {score['bits_per_byte']:.4f} bits per byte")
-    return dict(scores)
+        domains = {
+            name: {"losses": held.losses, "targets": held.targets, "bytes": shards.bytes[name]}
+            | {"tokens": sum(file.tokens for file in shards.validation[name].files)}
+            for name, held in found.items()
+            if held.score["loss"] is not None
+        }
+        kept = {"step": step, "tokenizer": shards.tokenizer, "domains": domains}
+        checkpoint.write_json(Path(config.out) / HELD_OUT, kept)
+    return scores
 
 
 def _identity(config: TrainConfig, shards: Shards) -> dict[str, Any]:

@@ -187,9 +187,9 @@ class Acting:
                 if self.reference is not None:
                     found[name]["excess"] = excess[number] / tokens[number]
         if "validation" in self.policy.records:
-            for name, score in evaluate(model, shards, self.group, micro_batch, limit).items():
-                if score["loss"] is not None:
-                    found.setdefault(name, {})["loss"] = score["loss"]
+            for name, held in evaluate(model, shards, self.group, micro_batch, limit).items():
+                if held.score["loss"] is not None:
+                    found.setdefault(name, {})["loss"] = held.score["loss"]
         if "alignment" in self.policy.records:
             for name, about in self._alignments(model, shards, micro_batch).items():
                 found.setdefault(name, {"learning_rate": lr}).update(about)
