@@ -50,6 +50,7 @@ endef
 	$(call consumer,olmo,ai2-olmo-core==3.0.0)
 	$(call consumer,mds,mosaicml-streaming==0.13.0)
 	$(call consumer,hub,datasets==5.2.0 webdataset==1.0.2 mlcroissant==1.1.1 datatrove==0.10.1)
+	$(call consumer,transformers,transformers==5.24.0)
 	touch $@
 
 consumers: .venv/installed .venv-consumers/installed

@@ -122,17 +122,27 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("--repair", action="store_true", help="remove what is damaged: the next run makes it again")
-    command = verb("export", "exporting", "write a run in the format of another tool")
-    command.add_argument("root", metavar="ROOT")
+    command = verb("export", "exporting", "write a run, or a model that it trained, in the format of another tool")
+    command.add_argument("root", metavar="ROOT|CHECKPOINT")
     command.add_argument(
         "--format",
         required=True,
         metavar="FORMAT",
-        help="tokens: megatron, datatrove, olmo; mixed shards: nanogpt, mds; corpus: hf, webdataset",
+        help="tokens: megatron, datatrove, olmo; mixed shards: nanogpt, mds; corpus: hf, webdataset; checkpoint: hf",
     )
     command.add_argument(
         "--to", type=Path, required=True, metavar="DIR", help="a folder that is not there, or is empty"
     )
+    command = verb("compare", "exporting", "two runs' losses per domain, with bootstrap intervals of the difference")
+    command.add_argument("runs", type=Path, nargs=2, metavar="ROOT|CHECKPOINT")
+    command.add_argument("--plot", type=Path, metavar="SVG", help="draw the differences and their intervals")
+    command = verb("generate", "exporting", "let a trained model go on with a text, for a look")
+    command.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="step-N, or the folder that holds them")
+    command.add_argument("prompt", metavar="TEXT")
+    command.add_argument("--tokens", type=int, default=64, metavar="N", help="default: 64")
+    command.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0: the likeliest; default: 0.8")
+    command.add_argument("--seed", type=int, default=0, metavar="N")
+    command.add_argument("--tokenizer", type=Path, metavar="FILE", help="default: that of the run it lies in")
     command = verb(
         "remove", "keeping", "take documents down: out of all texts, tokens and shards of a run, and for good"
     )

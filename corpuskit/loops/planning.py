@@ -64,10 +64,13 @@ def train(planner: Planner, asked: Train, mix: Mix) -> None:
 def train_parameters(asked: Train) -> dict[str, Any]:
     """What a trained model depends on; the number of processes changes the order of sums.
 
-    Recomputation may change the last bits on CUDA; a recipe without it has no key for it.
+    What was added later has no key where a recipe does not ask for it.
     """
     found: dict[str, Any] = plain(asked)
-    return {name: value for name, value in found.items() if name != "activation_checkpointing" or value is not None}
+    return {name: value for name, value in found.items() if value is not None or name in FIRST}
+
+
+FIRST = ("batch_tokens", "lr", "checkpoint_every", "validation_sequences")
 
 
 def _torch() -> str | None:

@@ -9,6 +9,7 @@ import json
 
 from corpuskit.core.work import Work
 from corpuskit.loops.kinds import Training
+from corpuskit.loops.policies import resolved
 from corpuskit.store.files import link_or_copy
 
 
@@ -32,7 +33,8 @@ def train(work: Work[Training]) -> None:
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
     out = work.store.kept(f"checkpoints/{work.key}")
     config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
-    launch(config, processes=config.pop("processes"))
+    processes = config.pop("processes")
+    launch(resolved(config), processes)
     result = json.loads((out / "result.json").read_text())
     del result["config"]  # it names this machine's folders
     work.facts |= {"result": result, "checkpoint": f"checkpoints/{work.key}/{result['checkpoint']}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from corpuskit.errors import CorpuskitError
 from corpuskit.train import config
-from corpuskit.train.launch import need_torch
+from corpuskit.train.launch import GRACE, need_torch
 from corpuskit.train.metrics import say
 
 
 def main() -> int:
-    """Run; returns the exit code (2: the configuration or its inputs do not fit, 1: training failed)."""
+    """Run; returns the exit code (2: configuration or inputs do not fit, 1: training failed, 143: ended by SIGTERM)."""
     if len(sys.argv) != 2:
         say("usage: python -m corpuskit.train CONFIG.json")
         return 2
@@ -36,9 +37,11 @@ def main() -> int:
 
 
 def _end_with(parent: int) -> None:
-    """End when the launcher is gone: a killed run must not leave trainers that write on."""
+    """Save and end when the launcher is gone: a killed run must not leave trainers that write on."""
     while os.getppid() == parent:
         time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)  # of processes that wait for one another, one may be gone
     os._exit(1)
 
 

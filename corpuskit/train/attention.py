@@ -5,6 +5,7 @@ Promises that no mask of queries x keys is ever in memory on CUDA, and on a CPU 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,24 +30,62 @@ def document_mask(batch: Batch) -> list[Span] | BlockMask:
     return block_mask(batch.documents)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: list[Span] | BlockMask | None) -> Tensor:
-    """Causal attention of [rows, length, heads, head_width] under a `document_mask`, or over everything (None)."""
-    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: list[Span] | BlockMask | None,
+    slopes: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """Causal attention of [rows, length, heads, head_width] under a `document_mask`, or over everything (None).
+
+    Args:
+        q, k, v: k and v may have fewer heads, each for as many queries' heads in a row.
+        slopes: of ALiBi, float32 [heads] (see `alibi_slopes`); they need a mask. scale: of q.k; None: 1 / sqrt(width).
+    """
+    q, k, v, shared = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), q.shape[2] != k.shape[2]
     if mask is None:
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=shared)
     elif isinstance(mask, list):
-        parts = [
-            F.scaled_dot_product_attention(q[:, :, queries], k[:, :, keys], v[:, :, keys], attn_mask=allowed)
-            for queries, keys, allowed in mask
-        ]
+        parts = []
+        for queries, keys, allowed in mask:
+            bias = allowed if slopes is None else _alibi(allowed, queries, keys, slopes.to(q.dtype))
+            some = (q[:, :, queries], k[:, :, keys], v[:, :, keys])
+            parts.append(F.scaled_dot_product_attention(*some, attn_mask=bias, scale=scale, enable_gqa=shared))
         mixed = torch.cat(parts, dim=2)
     else:  # FlexAttention (Dong et al. 2024, arXiv 2412.05496); a kernel only inside torch.compile
         from torch.nn.attention.flex_attention import flex_attention
 
-        flexed = flex_attention(q, k, v, block_mask=mask)
+        bent = None if slopes is None else _alibi_score(slopes)
+        flexed = flex_attention(q, k, v, score_mod=bent, block_mask=mask, scale=scale, enable_gqa=shared)
         assert isinstance(flexed, Tensor)
         mixed = flexed
     return mixed.transpose(1, 2)
+
+
+def alibi_slopes(heads: int, device: torch.device) -> Tensor:
+    """Slopes of ALiBi (Press et al. 2022, arXiv 2108.12409), float32 [heads]: 2^(-8 i / heads) for powers of two.
+
+    For another number of heads those of the next lower power of two, then every second one of the next higher.
+    """
+    power = 1 << (heads.bit_length() - 1)
+    first = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+    rest = [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
+    return torch.tensor(first + rest, device=device)
+
+
+def _alibi(allowed: Tensor, queries: slice, keys: slice, slopes: Tensor) -> Tensor:
+    """The mask of a span as a bias [rows, heads, queries, keys]: each key falls with its distance."""
+    distance = torch.arange(queries.start, queries.stop)[:, None] - torch.arange(keys.start, keys.stop)
+    return (-slopes[:, None, None] * distance).masked_fill(~allowed, -torch.inf)
+
+
+def _alibi_score(slopes: Tensor) -> Callable[..., Tensor]:
+    def bent(score: Tensor, _row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return score - slopes[head] * (query - key)
+
+    return bent
 
 
 def spans(documents: Tensor) -> list[Span]:

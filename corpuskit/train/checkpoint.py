@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.planner import ReadItem
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
+from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
-from corpuskit.errors import InputError
+from corpuskit.errors import CorpuskitError, InputError
+from corpuskit.train.metrics import say
 from corpuskit.train.parallel import World
 
 KEEP = 2
@@ -35,51 +38,98 @@ STATE = "state.json"
 
 
 def save(
-    out: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], group: World
+    out: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    group: World,
+    keep: int = KEEP,
 ) -> None:
-    """Write `out/step-N` and remove all but the last KEEP; every process calls it.
+    """Write `out/step-N` and remove all but the last `keep`; every process calls it.
 
     Args:
         state: JSON, kept beside the tensors as `state.json`.
+
+    Raises:
+        CorpuskitError: the disk is full, say; names the checkpoint that a run goes on from.
     """
-    final, partial = out / f"step-{step}", out / f"step-{step}.partial"
-    if group.rank == 0:
-        tidy(out)
-        partial.mkdir()
+    tensors = _begin(out, step, model, optimizer, group)
+    try:
+        save_tensors(tensors, checkpoint_id=_partial(out, step))
+        if group.rank == 0:
+            _seal(out, step, state, keep)
+    except (OSError, CheckpointException) as error:
+        _fail(out, step, error, group)
     dist.barrier()
-    weights, moments = get_state_dict(model, optimizer)
-    save_tensors({"model": weights, "optimizer": moments}, checkpoint_id=partial)
-    if group.rank == 0:
-        files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
-        write_json(partial / STATE, {**state, "files": files})
-        _sync(partial)
-        partial.rename(final)
-        _sync(out)
-        for old in _complete(out)[:-KEEP]:
-            old.rename(old.with_suffix(".removed"))
-        tidy(out)
-    dist.barrier()
+
+
+class Background:
+    """Saves while training goes on; one at a time. Every process makes one and calls the same of it."""
+
+    def __init__(self, group: World) -> None:
+        self.group = group
+        # of its own: the collectives of a save would mix with those of training
+        self.processes = dist.new_group(backend="gloo")
+        self.worker = ThreadPoolExecutor(1)
+        self.pending: tuple[Path, int, Future[None]] | None = None
+
+    def save(
+        self,
+        out: Path,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: dict[str, Any],
+        keep: int = KEEP,
+    ) -> None:
+        """As `save`, but returns when the tensors are copied; errors are raised by the next call, or by `finish`."""
+        self.finish()
+        tensors = _begin(out, step, model, optimizer, self.group)
+        written: Any = async_save(tensors, checkpoint_id=_partial(out, step), process_group=self.processes)
+
+        def complete() -> None:
+            written.result()
+            if self.group.rank == 0:
+                _seal(out, step, state, keep)
+
+        self.pending = out, step, self.worker.submit(complete)
+
+    def finish(self) -> None:
+        """Wait for the last save."""
+        if self.pending is None:
+            return
+        out, step, future = self.pending
+        self.pending = None
+        try:
+            future.result()
+        except (OSError, CheckpointException) as error:
+            _fail(out, step, error, self.group)
+        dist.barrier()
 
 
 def latest(out: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The last checkpoint and its state, or None.
+    """The last whole checkpoint and its state, or None if there was never one; damaged ones are passed over and named.
 
     Raises:
-        InputError: a file of it is missing or has another size; names it and what to do.
+        InputError: all are damaged.
     """
-    if not (found := _complete(out)):
-        return None
-    path = found[-1]
-    try:
-        state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
-        wrong = [name for name, size in state["files"].items() if (path / name).stat().st_size != size]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is damaged: {error}", f"remove {path} to resume from an earlier one") from None
-    if wrong:
-        raise InputError(
-            f"{path} is damaged: {wrong[0]} has another size", f"remove {path} to resume from an earlier one"
-        )
-    return path, state
+    damaged: list[str] = []
+    for path in reversed(_complete(out)):
+        try:
+            state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
+            wrong = [name for name, size in state["files"].items() if (path / name).stat().st_size != size]
+            why = f"{wrong[0]} has another size than when it was saved" if wrong else None
+        except (OSError, ValueError, KeyError) as error:
+            why = str(error)
+        if why is None:
+            for text in damaged:
+                say(f"{text}; the last good one is {path}")
+            return path, state
+        damaged.append(f"{path} is damaged: {why}")
+    if damaged:
+        raise InputError(f"no checkpoint can be used: {'; '.join(damaged)}", f"remove {out} to start anew")
+    return None
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -153,6 +203,54 @@ def write_json(path: Path, value: Any) -> None:
         os.fsync(file.fileno())
     temporary.rename(path)
     _sync(path.parent)
+
+
+def _partial(out: Path, step: int) -> Path:
+    return out / f"step-{step}.partial"
+
+
+def _begin(
+    out: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, group: World
+) -> dict[str, dict[str, Any]]:
+    """Make the folder to write to; returns the tensors to write."""
+    if group.rank == 0:
+        tidy(out)
+        # a damaged one may stand there, which the run did not go on from
+        shutil.rmtree(out / f"step-{step}", ignore_errors=True)
+        _partial(out, step).mkdir()
+    dist.barrier()
+    weights, moments = get_state_dict(model, optimizer)
+    return {"model": weights, "optimizer": moments}
+
+
+def _seal(out: Path, step: int, state: dict[str, Any], keep: int) -> None:
+    """Give a written folder its name, and remove old ones."""
+    partial = _partial(out, step)
+    files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+    write_json(partial / STATE, {**state, "files": files})
+    _sync(partial)
+    partial.rename(out / f"step-{step}")
+    _sync(out)
+    for old in _complete(out)[:-keep]:
+        old.rename(old.with_suffix(".removed"))
+    tidy(out)
+
+
+def _fail(out: Path, step: int, error: BaseException, group: World) -> None:
+    """Say why a checkpoint could not be written, and what stays; what is no fault of the disk is raised as it is."""
+    wrapped = [each for each, _ in error.failures.values()] if isinstance(error, CheckpointException) else [error]
+    causes = [cause for each in wrapped for cause in (each, each.__cause__, each.__context__)]
+    fault = next((cause for cause in causes if isinstance(cause, OSError)), None)
+    if fault is None:
+        raise error
+    if group.rank == 0:
+        shutil.rmtree(_partial(out, step), ignore_errors=True)
+    last = next((path.name for path in reversed(_complete(out))), None)
+    raise CorpuskitError(
+        f"{out}/step-{step} could not be written: {fault.strerror or fault}; "
+        + (f"{last} is the last checkpoint" if last else "there is no checkpoint yet"),
+        "free space on the disk, then the same command goes on " + (f"from {last}" if last else "from the start"),
+    ) from None
 
 
 def _complete(out: Path) -> list[Path]:

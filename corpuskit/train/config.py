@@ -15,52 +15,19 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.train.shape import Shape, shape_of, wrong_model
 
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of the decoder: `width` of the residual stream, `layers`, attention `heads`."""
-
-    width: int
-    layers: int
-    heads: int
-
-    @property
-    def inner(self) -> int:
-        """Width of SwiGLU: 8/3 of `width` (Shazeer 2020, arXiv 2002.05202), rounded up to a multiple of 64."""
-        return math.ceil(self.width * 8 / 3 / 64) * 64
-
-    @property
-    def non_embedding(self) -> int:
-        """Parameters without the (tied) embedding: attention, SwiGLU and norms."""
-        block = 4 * self.width**2 + 3 * self.width * self.inner + 2 * self.width
-        return self.layers * block + self.width
-
-    def flops_per_token(self, vocab_size: int, seq_len: int) -> int:
-        """Training FLOP a token: 6N + 12 layers x width x length; N counts the tied embedding once, as the output.
-
-        Appendix B of PaLM (Chowdhery et al. 2022, arXiv 2204.02311); no discount for causal or document masks.
-        """
-        return 6 * (self.non_embedding + vocab_size * self.width) + 12 * self.layers * self.width * seq_len
-
-
-PRESETS = {  # named by their non-embedding parameters
-    "1M": Shape(width=128, layers=5, heads=2),
-    "5M": Shape(width=256, layers=6, heads=4),
-    "20M": Shape(width=384, layers=11, heads=6),
-    "160M": Shape(width=1024, layers=13, heads=16),
-    "410M": Shape(width=1280, layers=21, heads=20),
-    "1B": Shape(width=2048, layers=20, heads=16),
-}
-
-NOT_YET = ("optimizer", "compile", "hsdp", "mup", "policy", "async_save", "export")
 CHOICES = {
+    "optimizer": ("adamw", "muon"),
     "mask": ("document", "causal"),
     "schedule": ("wsd", "cosine"),
     "precision": ("fp32", "bf16"),
     "device": ("cpu", "cuda"),
     "activation_checkpointing": ("selective", "full"),
 }
+FRACTIONS = ("warmup", "decay", "beta1", "beta2")
+NOT_NEGATIVE = ("weight_decay", "seed", "z_loss")
+LOGGERS = ("tensorboard", "wandb")
 PRACTICAL = frozenset(
     (
         "shards",
@@ -72,6 +39,10 @@ PRACTICAL = frozenset(
         "checkpoint_every",
         "validate_every",
         "validation_sequences",
+        "hsdp",
+        "async_save",
+        "keep",
+        "loggers",
     )
 )
 
@@ -83,7 +54,8 @@ class TrainConfig:
     Attributes:
         shards: folder with `index.json`.
         out: folder for checkpoints (`step-N`), `metrics.jsonl` and `result.json`.
-        model: a preset's name, or `{"width": .., "layers": .., "heads": ..}`.
+        model: a preset's name; a shape, `{"width": .., "layers": .., "heads": ..}` and more (`corpuskit.train.shape`);
+            or `hf:PATH`, a `config.json` of a causal language model of transformers, or the folder that holds it.
         mask: `document`: attention stays inside a document and its first token, which nothing predicts, carries no
             loss; `causal`: attention crosses documents and every token but padding carries loss.
         tokens: target tokens to train on (sequences x seq_len); null: all that the shards hold.
@@ -91,7 +63,9 @@ class TrainConfig:
         lr: peak learning rate; null: Step Law.
         schedule: `wsd` (linear warmup, constant, linear decay to 0) or `cosine` (to a tenth).
         warmup, decay: fractions of all steps; `decay` is for `wsd` only.
-        weight_decay, beta1, beta2: AdamW; norms are not decayed.
+        optimizer: `adamw`, or `muon`: that for the matrices of the blocks, AdamW for the rest.
+        weight_decay, beta1, beta2: AdamW; norms and biases are not decayed.
+        z_loss: weight of log(Z)^2 in what is minimized; losses are reported without it.
         clip: largest global norm of the gradient.
         seed: of the parameters' initial values.
         tokenizer: SHA-256 that the shards must name; null: any.
@@ -103,12 +77,15 @@ class TrainConfig:
         activation_checkpointing: what the backward pass computes again to save memory: `selective`, inside SwiGLU;
             `full`, all but the input of each block; null: nothing. Another choice may change the last bits on CUDA.
         checkpoint_every: steps; null: a tenth of the run. validate_every: steps; null: at the end only.
+        async_save: write checkpoints while training goes on. keep: as many checkpoints as stay.
+        hsdp: processes that hold one copy of the model between them (a node's, say); null: all (FSDP).
+        loggers: `tensorboard`, `wandb`: what to write beside `metrics.jsonl`; must be installed.
         validation_sequences: at most so many of every domain, the first ones; null: all.
     """
 
     shards: str
     out: str
-    model: str | dict[str, int] = "1M"
+    model: str | dict[str, Any] = "1M"
     mask: str = "document"
     tokens: int | None = None
     batch_tokens: int | None = None
@@ -120,6 +97,8 @@ class TrainConfig:
     beta1: float = 0.9
     beta2: float = 0.95
     clip: float = 1.0
+    optimizer: str = "adamw"
+    z_loss: float = 0.0
     seed: int = 0
     tokenizer: str | None = None
     precision: str | None = None
@@ -130,11 +109,22 @@ class TrainConfig:
     checkpoint_every: int | None = None
     validate_every: int | None = None
     validation_sequences: int | None = None
+    async_save: bool = False
+    keep: int = 2
+    hsdp: int | None = None
+    loggers: list[str] | None = None
+    policy: dict[str, Any] | None = None
+    loss_hook: dict[str, Any] | None = None
 
     @property
     def shape(self) -> Shape:
-        """The decoder's size."""
-        return Shape(**self.model) if isinstance(self.model, dict) else PRESETS[self.model]
+        """The decoder's shape; there is none of `hf:`."""
+        return shape_of(self.model)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the model is one of transformers."""
+        return isinstance(self.model, str) and self.model.startswith("hf:")
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide what is trained; a checkpoint is resumed under the same ones only."""
@@ -150,14 +140,14 @@ def from_dict(given: dict[str, Any]) -> TrainConfig:
     hints = get_type_hints(TrainConfig)
     problems = []
     for key, value in given.items():
-        if key in NOT_YET:
-            problems.append(f"`{key}` is not supported yet; leave it out")
-        elif key not in hints:
+        if key not in hints:
             problems.append(f"unknown key `{key}`" + (f": {near}" if (near := did_you_mean(key, hints)) else ""))
         else:
             problems += _check(key, value, hints[key])
     required = [field.name for field in dataclasses.fields(TrainConfig) if field.default is dataclasses.MISSING]
     problems += [f"`{key}` is missing" for key in required if key not in given]
+    if str(given.get("model")).startswith("hf:"):
+        problems += _check_foreign(given)
     if problems:
         raise UsageError(
             "the training configuration is wrong: " + "; ".join(problems), f"known keys: {', '.join(hints)}"
@@ -188,7 +178,13 @@ def read(path: Path) -> TrainConfig:
 def _check(key: str, value: Any, hint: Any) -> list[str]:
     """What is wrong with one value."""
     if key == "model":
-        return _check_model(value)
+        return wrong_model(value)
+    if key in ("policy", "loss_hook"):
+        return _check_named(key, value)
+    if key == "loggers":
+        return _check_loggers(value)
+    if key == "async_save":
+        return [] if isinstance(value, bool) else [f"`{key}` is {value!r}, not true or false"]
     kinds = get_args(hint) or (hint,)
     if float in kinds:
         kinds += (int,)
@@ -199,18 +195,11 @@ def _check(key: str, value: Any, hint: Any) -> list[str]:
         return []
     if key in CHOICES:
         return _check_choice(key, value, CHOICES[key])
-    if key in ("warmup", "decay", "beta1", "beta2") and not 0 <= value < 1:
+    if key in FRACTIONS and not 0 <= value < 1:
         return [f"`{key}` is {value}, not in [0, 1)"]
-    if key in ("weight_decay", "seed") and value < 0:
+    if key in NOT_NEGATIVE and value < 0:
         return [f"`{key}` is {value}, less than 0"]
-    positive = isinstance(value, int | float) and key not in (
-        "warmup",
-        "decay",
-        "beta1",
-        "beta2",
-        "weight_decay",
-        "seed",
-    )
+    positive = isinstance(value, int | float) and key not in (*FRACTIONS, *NOT_NEGATIVE)
     if positive and not (value > 0 and math.isfinite(value)):
         return [f"`{key}` is {value}, not a positive number"]
     return []
@@ -220,23 +209,30 @@ def _check_choice(key: str, value: str, valid: tuple[str, ...]) -> list[str]:
     return [] if value in valid else [f"`{key}` is `{value}`, not one of {', '.join(valid)}"]
 
 
-def _check_model(value: Any) -> list[str]:
-    """A preset that exists, or a shape whose heads divide its width into even parts."""
-    if isinstance(value, str):
-        if value.startswith("hf:") or value == "slimpajama-dc-1.3b":
-            return [f"model `{value}` is not supported yet; presets: {', '.join(PRESETS)}"]
-        near = did_you_mean(value, PRESETS)
-        wrong = f"model `{value}` is not a preset ({', '.join(PRESETS)})" + (f": {near}" if near else "")
-        return [] if value in PRESETS else [wrong]
-    if not isinstance(value, dict) or set(value) != {"width", "layers", "heads"}:
-        return [f'`model` is {value!r}, not a preset\'s name or {{"width": .., "layers": .., "heads": ..}}']
-    if not all(type(number) is int and number > 0 for number in value.values()):
-        return [f"`model` is {value!r}: width, layers and heads are positive whole numbers"]
-    if value["width"] % (2 * value["heads"]):
-        return [
-            f"`model`: a width of {value['width']} is not a multiple of 2 x {value['heads']} heads (RoPE turns pairs)"
-        ]
-    return []
+def _check_foreign(given: dict[str, Any]) -> list[str]:
+    """What a model of transformers needs said: no law of ours knows its size, and it sees across documents."""
+    problems = [
+        f"`{key}` is missing: Step Law chooses it for models of corpuskit alone"
+        for key in ("lr", "batch_tokens")
+        if given.get(key) is None
+    ]
+    problems += (
+        [] if given.get("mask") == "causal" else ["`mask` must be `causal`: models of transformers know no other"]
+    )
+    unfit = [key for key in ("activation_checkpointing", "policy", "loss_hook") if given.get(key) is not None]
+    unfit += ["optimizer"] if given.get("optimizer") == "muon" else []
+    return problems + [f"`{key}` is for models of corpuskit alone" for key in unfit]
+
+
+def _check_named(key: str, value: Any) -> list[str]:
+    """`{"name": .., more}`, which a policy or a loss hook is given by."""
+    named = isinstance(value, dict) and isinstance(value.get("name"), str)
+    return [] if value is None or named else [f'`{key}` is {value!r}, not {{"name": .., and its parameters}}']
+
+
+def _check_loggers(value: Any) -> list[str]:
+    right = value is None or (isinstance(value, list) and set(map(str, value)) <= set(LOGGERS))
+    return [] if right else [f"`loggers` is {value!r}, not a list of {', '.join(LOGGERS)}"]
 
 
 @dataclass(frozen=True)
@@ -320,7 +316,7 @@ def budget(config: TrainConfig, phases: Sequence[tuple[int, int]]) -> Budget:
     available, longest = sum(count * seq_len for count, seq_len in phases), max(seq_len for _, seq_len in phases)
     asked = available if config.tokens is None else config.tokens
     notes = []
-    law_lr = 1.79 * config.shape.non_embedding**-0.713 * asked**0.307
+    law_lr = 0.0 if config.foreign else 1.79 * config.shape.non_embedding**-0.713 * asked**0.307
     law_batch = 0.58 * asked**0.571
     if config.batch_tokens is None:
         batch = min(max(round(law_batch / longest), 2), max(-(-asked // longest) // 10, 1))

@@ -136,6 +136,9 @@ class Source(Protocol):
     def place(self, sequence: int) -> str:
         """Where a sequence stands, for errors."""
 
+    def domains(self) -> NDArray[np.str_]:
+        """The domain of every sequence."""
+
     def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
         """Tokens [n, seq_len + 1], and the runs of tokens of one document: row, start, length, int64 each, sorted."""
 
@@ -165,6 +168,17 @@ class Files:
         """File and number in it."""
         at = int(np.searchsorted(self.starts, sequence, side="right")) - 1
         return f"{self.shards[at].path}: sequence {sequence - int(self.starts[at])}"
+
+    def domains(self) -> NDArray[np.str_]:
+        """See `Source`; "" for a sequence without documents."""
+        names = []
+        for shard in self.shards:
+            table = pq.read_table(shard.sidecar, columns=["sequence", "domain"])
+            sequence, first = np.unique(table["sequence"].to_numpy(), return_index=True)
+            held = np.full(shard.sequences, "", dtype=object)
+            held[sequence] = np.asarray(table["domain"].to_pylist(), dtype=object)[first]
+            names.append(held)
+        return np.concatenate(names).astype(str)
 
     def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
         """See `Source`."""

@@ -17,6 +17,9 @@ from typing import IO, Any
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import config as configuration
 
+GRACE = 25.0
+"""Seconds that a trainer has to save after SIGTERM."""
+
 
 def need_torch() -> None:
     """Raise UsageError if torch is not installed."""
@@ -48,6 +51,9 @@ def launch(config: dict[str, Any], processes: int, *, quiet: bool = False) -> No
             reader.start()
         try:
             failed = _wait(running)
+        except SystemExit:  # SIGTERM: each saves, if it can, and ends by itself
+            _terminate(running)
+            raise
         finally:
             for process in running:
                 process.kill()
@@ -79,12 +85,18 @@ def _start(path: Path, rank: int, size: int) -> subprocess.Popen[str]:
 
 
 def _forward(stream: IO[str] | None, tail: deque[str], quiet: bool) -> None:
-    """Copy a process's stderr to ours, unless `quiet`, keeping its end."""
+    """Copy a process's stderr to ours, unless `quiet`, keeping its end; a terminal shows one line of progress."""
+    over = False
     for line in stream or ():
         tail.append(line)
-        if not quiet:
-            sys.stderr.write(line)
-            sys.stderr.flush()
+        if quiet:
+            continue
+        bar = sys.stderr.isatty() and line.startswith("step ") and "tok/s" in line
+        sys.stderr.write(("\r\x1b[K" if bar else "\n") * over + (line.rstrip("\n") if bar else line))
+        sys.stderr.flush()
+        over = bar
+    if over:
+        sys.stderr.write("\n")
 
 
 def _wait(running: list[subprocess.Popen[str]]) -> int | None:
@@ -96,6 +108,15 @@ def _wait(running: list[subprocess.Popen[str]]) -> int | None:
                 return rank
         if all(code == 0 for code in codes):
             return None
+        time.sleep(0.05)
+
+
+def _terminate(running: list[subprocess.Popen[str]]) -> None:
+    """Ask all to save and end, and give them the time."""
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + GRACE
+    while any(process.poll() is None for process in running) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

@@ -1,15 +1,20 @@
-"""What a run reports: `metrics.jsonl`, one record a step, and a short line of progress every two seconds.
+"""What a run reports: `metrics.jsonl`, one record a step, and a bar of progress every two seconds.
 
 After a resume the log goes on from the checkpoint: records of steps that will be repeated are cut off first.
+TensorBoard and Weights & Biases get the same numbers where they are asked for.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from corpuskit.errors import UsageError
 
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16, makers' data sheets
 
@@ -31,10 +36,14 @@ class Log:
         path: `metrics.jsonl`.
         step: the step that the run continues from; later records are removed.
         peak: FLOP/s of all devices together, or None.
+        loggers: names of `LOGGERS` that get the numbers too.
     """
 
-    def __init__(self, path: Path, step: int, steps: int, peak: float | None) -> None:
+    def __init__(
+        self, path: Path, step: int, steps: int, peak: float | None, loggers: Sequence[str] | None = None
+    ) -> None:
         self.path, self.steps, self.peak = path, steps, peak
+        self.others = [LOGGERS[name](path.parent, step) for name in loggers or ()]
         kept = [line for line in _lines(path) if self._stays(json.loads(line), step)]
         temporary = path.with_name(path.name + ".partial")
         temporary.write_text("".join(kept), encoding="utf-8")
@@ -50,13 +59,26 @@ class Log:
         """Append one record."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        if self.others:
+            step = record["step"]
+            group = f"validation/{record['domain']}" if "domain" in record else "train"
+            numbers = {f"{group}/{name}": value for name, value in record.items() if isinstance(value, float)}
+            for other in self.others:
+                other.put(step, numbers)
 
-    def step(self, step: int, tokens: int, loss: float, lr: float, norm: float, rate: float, flops: int) -> None:
+    def close(self) -> None:
+        """Nothing more will be written."""
+        for other in self.others:
+            other.close()
+
+    def step(
+        self, step: int, tokens: int, loss: float, lr: float, norm: float, rate: float, flops: int, **more: Any
+    ) -> None:
         """Append a step's record; print it every two seconds.
 
         `tokens` since the run began, `rate` of them a second, `flops` of training for one.
         """
-        self.write(step=step, tokens=tokens, loss=loss, lr=lr, grad_norm=norm, tokens_per_second=round(rate, 1))
+        self.write(step=step, tokens=tokens, loss=loss, lr=lr, grad_norm=norm, tokens_per_second=round(rate, 1), **more)
         now = time.monotonic()
         if now - self.printed < 2 and step != self.steps:
             return
@@ -64,7 +86,9 @@ class Log:
         left = (self.steps - step) * (now - self.began) / (step - self.first)
         mfu = f"  MFU {rate * flops / self.peak:.1%}" if self.peak else ""
         speed = f"{rate:,.0f} tok/s{mfu}  {left:.0f} s left"
-        say(f"step {step}/{self.steps}  {tokens:,} tokens  loss {loss:.4f}  lr {lr:.2e}  {speed}")
+        done = 20 * step // self.steps
+        bar = "█" * done + "░" * (20 - done)
+        say(f"step {step}/{self.steps} {bar}  {tokens:,} tokens  loss {loss:.4f}  lr {lr:.2e}  {speed}")
 
 
 def _lines(path: Path) -> list[str]:
@@ -72,3 +96,50 @@ def _lines(path: Path) -> list[str]:
     if not path.exists():
         return []
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+
+
+class Logger(Protocol):
+    """What gets the numbers of a run beside `metrics.jsonl`."""
+
+    def put(self, step: int, numbers: dict[str, float]) -> None:
+        """Numbers of a step by name."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class _TensorBoard:
+    def __init__(self, out: Path, step: int) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self.writer: Any = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+    def put(self, step: int, numbers: dict[str, float]) -> None:
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _Wandb:
+    def __init__(self, out: Path, _step: int) -> None:
+        import wandb
+
+        self.run: Any = wandb.init(dir=str(out), id=out.name, name=out.name, project="corpuskit", resume="allow")
+
+    def put(self, step: int, numbers: dict[str, float]) -> None:
+        self.run.log(numbers, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+LOGGERS: dict[str, Callable[[Path, int], Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+
+
+def need_loggers(names: Sequence[str] | None) -> None:
+    """Raise UsageError if a logger that was asked for is not installed."""
+    for name in names or ():
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f"loggers: `{name}` is not installed", f"pip install {name}, or leave it out of `loggers`")

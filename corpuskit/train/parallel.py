@@ -1,4 +1,4 @@
-"""The processes of a run and how the model is spread over them: FSDP2, each block a shard group of its own.
+"""The processes of a run and how the model is spread over them: FSDP2 or HSDP, each block a shard group of its own.
 
 Works from one process to many, under torchrun, under `launch`, or alone; gloo on CPU, NCCL on CUDA.
 """
@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from corpuskit.errors import UsageError
 from corpuskit.train.compiled import compiled
 from corpuskit.train.config import TrainConfig
+from corpuskit.train.hf import Foreign
 from corpuskit.train.model import Decoder, initial
 
 
@@ -55,7 +56,7 @@ def world(config: TrainConfig) -> Iterator[World]:
     """Join the other processes (environment of torchrun or `launch`); leave them at the end.
 
     Raises:
-        UsageError: `device` is cuda and there is none for this process.
+        UsageError: `device` is cuda and there is none for this process, or `hsdp` does not divide the processes.
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank, local_size = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size))
@@ -69,6 +70,11 @@ def world(config: TrainConfig) -> Iterator[World]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True)  # on CUDA too: what has no such algorithm raises
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    shared = config.hsdp or size
+    if size % shared:
+        raise UsageError(
+            f"hsdp: {size} processes cannot be divided into groups of {shared}", f"set hsdp to a divisor of {size}"
+        )
     device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
     use(device)
     with tempfile.TemporaryDirectory(prefix="corpuskit-") as alone:
@@ -81,24 +87,34 @@ def world(config: TrainConfig) -> Iterator[World]:
             world_size=size,
         )
         try:
-            yield World(rank, size, device, init_device_mesh(kind, (size,)), threads)
+            if config.hsdp is None:
+                mesh = init_device_mesh(kind, (size,))
+            else:
+                mesh = init_device_mesh(kind, (size // shared, shared), mesh_dim_names=("replicate", "shard"))
+            yield World(rank, size, device, mesh, threads)
         finally:
             torch.set_flush_denormal(False)  # the process may go on to other things
             dist.destroy_process_group()
 
 
-def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder:
-    """The decoder with its initial values, every parameter split over all processes.
+def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder | Foreign:
+    """The model with its initial values, every parameter split over all processes, or over those of its copy (HSDP).
 
-    Each parameter is made in full from its name and then cut, one at a time: the values do not depend on world size,
-    and no process ever holds the whole model.
+    Each parameter of a decoder is made in full from its name and then cut, one at a time: the values do not depend on
+    world size, and no process ever holds the whole model. One of transformers is made whole by every process.
     """
-    with torch.device("meta"):
-        model = Decoder(config.shape, vocab_size, config.mask, config.activation_checkpointing)
     precision = config.precision or ("bf16" if group.device.type == "cuda" else "fp32")
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
     )
+    if config.foreign:
+        foreign = Foreign.make(str(config.model).removeprefix("hf:"), vocab_size, config.seed, config.z_loss)
+        for block in foreign.blocks():
+            fully_shard(block, mesh=group.mesh, mp_policy=policy, reshard_after_forward=group.size > 1)
+        fully_shard(foreign, mesh=group.mesh, mp_policy=policy)
+        return foreign
+    with torch.device("meta"):
+        model = Decoder(config.shape, vocab_size, config.mask, config.activation_checkpointing, config.z_loss)
     for block in model.blocks:
         if group.device.type == "cuda":
             # Inside of what FSDP wraps around it. The blocks differ in values only, so they share what is compiled.
@@ -109,7 +125,7 @@ def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder
     model.to_empty(device=group.device)
     for name, parameter in model.named_parameters():
         assert isinstance(parameter, DTensor)
-        full = initial(name, parameter.shape, config.seed, config.shape.layers).to(group.device)
-        cut = distribute_tensor(full, group.mesh, parameter.placements, src_data_rank=None)
+        full = initial(name, parameter.shape, config.seed, config.shape).to(group.device)
+        cut = distribute_tensor(full, parameter.device_mesh, parameter.placements, src_data_rank=None)
         parameter.to_local().data.copy_(cut.to_local())
     return model

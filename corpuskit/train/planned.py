@@ -79,6 +79,11 @@ class Planned:
         number = 0 if self._order is None else int(self._order.locate(np.array([sequence]))[0][0])
         return f"{self._domains[number].name}: sequence {sequence}"
 
+    def domains(self) -> NDArray[np.str_]:
+        """The domain of every sequence."""
+        names = np.array([domain.name for domain in self._domains])
+        return names[self._located(np.arange(len(self)))[0]]
+
     def read(self, sequences: Indices) -> tuple[NDArray[Any], Indices, Indices, Indices]:
         """Tokens and runs of sequences, as `corpuskit.train.data.Source` says."""
         domain, found = self._located(sequences)

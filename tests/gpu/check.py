@@ -24,12 +24,13 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from corpuskit.train import loop
 from corpuskit.train.attention import attention, block_mask, document_mask
 from corpuskit.train.compiled import compiled
-from corpuskit.train.config import PRESETS, budget, from_dict
+from corpuskit.train.config import budget, from_dict
 from corpuskit.train.data import Batch, Shards
 from corpuskit.train.launch import launch
 from corpuskit.train.metrics import peak_flops
-from corpuskit.train.optim import adamw, set_rate
+from corpuskit.train.optim import optimizer_of, set_rate
 from corpuskit.train.parallel import sharded_model, world
+from corpuskit.train.shape import PRESETS
 from tests.gpu.made_shards import make_shards
 
 TINY = {"width": 256, "layers": 3, "heads": 4}
@@ -210,7 +211,7 @@ def check_speed(device, name, *, steps=2, seq_len=2048, vocab=32_000, variants=N
         parameters = config.shape.non_embedding + vocab * config.shape.width
         with world(config) as group:
             model = sharded_model(config, vocab, group)
-            optimizer = adamw(model, config)
+            optimizer = optimizer_of(model, config)
             set_rate(optimizer, 3e-4)
             card = torch.cuda.get_device_name() if device == "cuda" else "cpu"
             peak = peak_flops(card)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from corpuskit.errors import UsageError
 from corpuskit.train import config as configuration
 from corpuskit.train import launch as launcher
+from corpuskit.train.shape import PRESETS
 
 GIVEN = {"shards": "s", "out": "o"}
 
@@ -35,11 +36,26 @@ def test_every_problem_is_reported_at_once_with_the_nearest_name():
         assert part in str(raised.value)
 
 
+def test_a_model_of_transformers_is_refused_what_only_our_own_have_and_asked_what_no_law_gives():
+    with pytest.raises(UsageError) as raised:
+        configuration.from_dict(GIVEN | {"model": "hf:config.json", "optimizer": "muon", "policy": {"name": "x"}})
+    for part in ("`lr` is missing", "`batch_tokens` is missing", "`mask` must be `causal`", "`optimizer`", "`policy`"):
+        assert part in str(raised.value)
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("compile", True), ("optimizer", "muon"), ("model", "hf:config.json"), ("mup", True)]
+    ("key", "value", "said"),
+    [
+        ("loggers", ["tensorbord"], "not a list of tensorboard, wandb"),
+        ("async_save", 1, "not true or false"),
+        ("policy", "doremi", "not {"),
+        ("keep", 0, "not a positive number"),
+        ("z_loss", -1.0, "less than 0"),
+        ("optimizer", "sgd", "not one of adamw, muon"),
+    ],
 )
-def test_what_is_not_built_is_refused_by_name(key, value):
-    with pytest.raises(UsageError, match="not supported yet"):
+def test_each_choice_of_a_run_is_checked(key, value, said):
+    with pytest.raises(UsageError, match=said):
         configuration.from_dict(GIVEN | {key: value})
 
 
@@ -51,11 +67,21 @@ def test_recomputation_is_checked_and_decides_nothing_about_what_is_trained():
 
 
 @pytest.mark.parametrize(
-    "model", [{"width": 30, "layers": 1, "heads": 4}, {"width": 32}, {"width": 0, "layers": 1, "heads": 1}]
+    ("model", "said"),
+    [
+        ({"width": 30, "heads": 4}, "a width of 30 is not a multiple of 2 x 4 heads"),
+        ({"width": 0}, "`model.width` is 0, not a positive whole number"),
+        ({"kv_heads": 3}, "4 heads cannot share 3 `kv_heads` evenly"),
+        ({"norm": "batch"}, "`model.norm` is 'batch', not one of rms, layer"),
+        ({"bias": 1}, "`model.bias` is 1, not true or false"),
+        ({"kvheads": 2}, "`model.kvheads` is unknown: did you mean `kv_heads`?"),
+        ({"width_scale": 0}, "`model.width_scale` is 0, not a number above 0"),
+    ],
 )
-def test_an_impossible_shape_is_refused(model):
-    with pytest.raises(UsageError, match="model"):
-        configuration.from_dict(GIVEN | {"model": model})
+def test_an_impossible_shape_is_refused(model, said):
+    with pytest.raises(UsageError) as raised:
+        configuration.from_dict(GIVEN | {"model": {"width": 64, "layers": 1, "heads": 4} | model})
+    assert said in str(raised.value)
 
 
 def test_broken_json_names_its_file_and_line(tmp_path):
@@ -71,7 +97,7 @@ def test_broken_json_names_its_file_and_line(tmp_path):
 def test_step_law_is_used_where_it_was_fitted():
     config = configuration.from_dict(GIVEN | {"model": "410M", "tokens": 8_000_000_000})
     plan = configuration.budget(config, [(10**7, 2048)])
-    n = configuration.PRESETS["410M"].non_embedding
+    n = PRESETS["410M"].non_embedding
     assert plan.lr == pytest.approx(1.79 * n**-0.713 * 8e9**0.307)
     assert plan.stretches[0].batch == round(0.58 * 8e9**0.571 / 2048)
     assert not any("clamped" in note for note in plan.notes)

@@ -9,16 +9,18 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch, which is n
 
 from corpuskit.train import attention as attending  # noqa: E402
 from corpuskit.train import model as decoder  # noqa: E402
-from corpuskit.train.config import PRESETS, Shape  # noqa: E402
 from corpuskit.train.data import IGNORE, Batch, Shards  # noqa: E402
 from corpuskit.train.loss import fused, summed_cross_entropy  # noqa: E402
+from corpuskit.train.muon import orthogonal  # noqa: E402
+from corpuskit.train.shape import PRESETS, Shape  # noqa: E402
+
+SMALL = Shape(width=32, layers=2, heads=2)
 
 
-def make(mask="document", vocab=97, seed=0, recompute=None):
-    shape = Shape(width=32, layers=2, heads=2)
+def make(mask="document", vocab=97, seed=0, recompute=None, shape=SMALL):
     model = decoder.Decoder(shape, vocab, mask, recompute)
     for name, parameter in model.named_parameters():
-        parameter.data.copy_(decoder.initial(name, parameter.shape, seed, shape.layers))
+        parameter.data.copy_(decoder.initial(name, parameter.shape, seed, shape))
     return model
 
 
@@ -88,7 +90,7 @@ def test_the_loss_in_parts_has_the_value_and_gradients_of_the_whole(rows):
     states = torch.randn(50, 16, generator=generator, requires_grad=True)
     weight = torch.randn(97, 16, generator=generator, requires_grad=True)
     targets = torch.randint(0, 97, (50,), generator=generator)
-    loss = summed_cross_entropy(states, weight, targets, rows)
+    loss = summed_cross_entropy(states, weight, targets, rows=rows)
     (loss * 0.3).backward()
     ours = loss.item(), states.grad, weight.grad
     states.grad = weight.grad = None
@@ -105,9 +107,10 @@ def test_the_fused_loss_has_the_value_and_gradient_of_the_whole_and_none_where_n
     logits = (hidden @ weight.T).requires_grad_()
     whole = torch.nn.functional.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORE)
     whole.backward()
-    loss, d_logits = fused(hidden, weight, targets, gradient=True)
+    losses, d_logits = fused(hidden, weight, targets, None, 0.0, gradient=True)
+    loss = losses.sum()
     torch.testing.assert_close((loss, d_logits), (whole.detach(), logits.grad), rtol=1e-5, atol=1e-6)
-    assert fused(hidden, weight, targets, gradient=False)[0] == loss
+    assert fused(hidden, weight, targets, None, 0.0, gradient=False)[0].sum() == loss
 
 
 @pytest.mark.parametrize("recompute", ["selective", "full"])
@@ -138,7 +141,7 @@ def test_a_block_is_traced_in_one_piece_and_once_for_all(recompute):
         traced.clear()
         with torch.no_grad():
             for block in model.blocks:
-                torch.compile(block.forward, fullgraph=True, backend=count)(x, *decoder.rotary(16, 16, x), mask)
+                torch.compile(block.forward, fullgraph=True, backend=count)(x, decoder.rotary(16, 16, x), mask)
         assert len(traced) == 1
 
 
@@ -153,23 +156,119 @@ def test_a_batch_without_loss_has_zero_gradients_everywhere():
 
 def test_initial_values_depend_on_seed_and_name_alone():
     size = torch.Size((8, 4))
-    first = decoder.initial("blocks.0.qkv.weight", size, 1, 2)
+    first = decoder.initial("blocks.0.qkv.weight", size, 1, SMALL)
     torch.manual_seed(99)
-    assert torch.equal(first, decoder.initial("blocks.0.qkv.weight", size, 1, 2))
-    assert not torch.equal(first, decoder.initial("blocks.1.qkv.weight", size, 1, 2))
-    assert not torch.equal(first, decoder.initial("blocks.0.qkv.weight", size, 2, 2))
+    assert torch.equal(first, decoder.initial("blocks.0.qkv.weight", size, 1, SMALL))
+    assert not torch.equal(first, decoder.initial("blocks.1.qkv.weight", size, 1, SMALL))
+    assert not torch.equal(first, decoder.initial("blocks.0.qkv.weight", size, 2, SMALL))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_has_the_size_of_its_name_and_is_counted_right(name):
     shape = PRESETS[name]
-    said = float(name[:-1]) * (1e9 if name.endswith("B") else 1e6)
     with torch.device("meta"):
         model = decoder.Decoder(shape, 1000, "document")
-    assert sum(p.numel() for p in model.parameters()) == shape.non_embedding + 1000 * shape.width
-    assert shape.non_embedding == pytest.approx(said, rel=0.08)
+    assert sum(p.numel() for p in model.parameters()) == shape.parameters(1000)
+    if name[0].isdigit():
+        said = float(name[:-1]) * (1e9 if name.endswith("B") else 1e6)
+        assert shape.non_embedding == pytest.approx(said, rel=0.08)
+
+
+def test_slimpajama_dc_has_its_published_number_of_parameters():
+    with torch.device("meta"):
+        model = decoder.Decoder(PRESETS["slimpajama-dc-1.3b"], 50277, "document")
+    assert sum(p.numel() for p in model.parameters()) == 1_311_586_288
 
 
 def test_an_untrained_model_is_uniform(shards):
     batch = Shards(shards, "document").train[0].batch(range(8), 8)
     assert make()(batch).item() / batch.valid == pytest.approx(np.log(97), rel=0.01)
+
+
+SHAPES = {
+    "gqa": {"kv_heads": 1},
+    "untied": {"tied": False},
+    "qk_norm": {"qk_norm": True},
+    "layer norm with biases": {"norm": "layer", "bias": True},
+    "alibi": {"positions": "alibi"},
+    "mup": {"positions": "alibi", "embedding_scale": 14.6, "width_scale": 0.25, "norm": "layer", "bias": True},
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_keeps_documents_apart_is_counted_right_and_recomputes_to_the_same_bits(name):
+    shape = dataclasses.replace(SMALL, **SHAPES[name])
+    model, again = make(shape=shape), make(shape=shape, recompute="full")
+    assert sum(p.numel() for p in model.parameters()) == shape.parameters(97)
+    batch = two_documents()
+    loss = model(batch)
+    assert model(two_documents(change=3)) == model(two_documents(change=29)) == loss
+    assert model(two_documents(change=16)) != loss
+    loss.backward()
+    again(batch).backward()
+    assert all(p.grad is not None and p.grad.any() for name, p in model.named_parameters() if name.endswith("weight"))
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_what_is_summed_is_the_cross_entropy_of_the_logits_and_each_is_its_part():
+    shape = dataclasses.replace(SMALL, tied=False, kv_heads=1)
+    model, batch = make(shape=shape), two_documents()
+    logits = model.logits(batch).flatten(0, 1)
+    whole = torch.nn.functional.cross_entropy(logits, batch.targets.flatten(), reduction="none", ignore_index=IGNORE)
+    torch.testing.assert_close(model(batch, each=True).flatten(), whole.detach())
+    torch.testing.assert_close(model(batch), whole.sum())
+
+
+def test_fewer_heads_of_keys_and_values_are_those_of_their_queries_repeated():
+    generator = torch.Generator().manual_seed(0)
+    documents = torch.tensor([[1] * 9 + [2] * 23], dtype=torch.int32)
+    q = torch.randn(1, 32, 4, 8, generator=generator)
+    k, v = torch.randn(2, 1, 32, 2, 8, generator=generator)
+    for mask in (None, attending.spans(documents)):
+        repeated = attending.attention(q, k.repeat_interleave(2, 2), v.repeat_interleave(2, 2), mask)
+        torch.testing.assert_close(attending.attention(q, k, v, mask), repeated)
+
+
+def test_alibi_lowers_a_score_by_slope_times_distance(monkeypatch):
+    monkeypatch.setattr(attending, "QUERIES", 7)
+    slopes = attending.alibi_slopes(4, torch.device("cpu"))
+    assert slopes.tolist() == [1 / 4, 1 / 16, 1 / 64, 1 / 256]
+    # of the reference implementation, for 12 heads: those of 8, then every second of 16
+    expected = [2**-i for i in range(1, 9)] + [2**-0.5, 2**-1.5, 2**-2.5, 2**-3.5]
+    assert attending.alibi_slopes(12, torch.device("cpu")).tolist() == pytest.approx(expected)
+    documents = torch.tensor([[1] * 9 + [2] * 11], dtype=torch.int32)
+    q, k, v = torch.randn(3, 1, 20, 4, 8, generator=torch.Generator().manual_seed(0))
+    place = torch.arange(20)
+    seen = (documents[:, None, :, None] == documents[:, None, None, :]) & (place[:, None] >= place)
+    scores = torch.einsum("rqhd,rkhd->rhqk", q, k) / 8 - slopes[:, None, None] * (place[:, None] - place)
+    expected = torch.einsum("rhqk,rkhd->rqhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)
+    found = attending.attention(q, k, v, attending.spans(documents), slopes, scale=1 / 8)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("form", ["in parts", "fused"])
+def test_z_loss_and_weights_are_in_the_gradient_and_only_weights_in_the_value(form):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(50, 16, generator=generator, requires_grad=True)
+    weight = torch.randn(97, 16, generator=generator)
+    targets, weights = torch.randint(0, 97, (50,), generator=generator), torch.rand(50, generator=generator)
+    logits = hidden @ weight.T
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none") * weights
+    penalty = 0.1 * (weights * logits.logsumexp(1) ** 2).sum()
+    (expected,) = torch.autograd.grad(losses.sum() + penalty, hidden)
+    if form == "fused":
+        each, d_logits = fused(hidden.detach(), weight, targets, weights, 0.1, gradient=True)
+        value, found = (each * weights).sum(), d_logits @ weight
+    else:
+        value = summed_cross_entropy(hidden, weight, targets, weights=weights, z_loss=0.1, rows=7)
+        (found,) = torch.autograd.grad(value, hidden)
+    torch.testing.assert_close((value.detach(), found), (losses.sum().detach(), expected), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 60), (60, 20)])
+def test_muon_makes_all_singular_values_about_one_and_keeps_the_directions(size):
+    matrix = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    found = u.T @ orthogonal(matrix) @ v.T
+    assert ((found.diagonal() > 0.3) & (found.diagonal() < 1.3)).all()
+    torch.testing.assert_close(found - torch.diag(found.diagonal()), torch.zeros_like(found), rtol=0, atol=1e-4)

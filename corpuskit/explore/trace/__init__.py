@@ -93,7 +93,13 @@ class Trace:
             raise UsageError(f"the training has no step {number}", f"it has the steps 1 to {steps:,}")
         now = training.budget.step(number)
         about = {"training": training.folder, "step": number, "steps": steps, "done": training.done}
-        return about | {"phase": now.phase, "sequences": training.shards.sequences(now.phase, now.sequences)}
+        read = [now.sequences]
+        if training.chosen is not None:
+            if number not in training.chosen:
+                raise UsageError(f"step {number} is not taken yet; its policy will choose what it reads")
+            read = [range(each, each + 1) for each in training.chosen[number]]
+        found = [row for each in read for row in training.shards.sequences(now.phase, each)]
+        return about | {"phase": now.phase, "sequences": found}
 
     def _life(self, origin: Origin) -> dict[str, Any]:
         life = Life(self.root, self.plan, origin)

@@ -254,6 +254,16 @@ class Training:
         lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
         return max((json.loads(line)["step"] for line in lines if line.endswith(b"\n")), default=0)
 
+    @cached_property
+    def chosen(self) -> dict[int, list[int]] | None:
+        """The sequences of each step that was taken, where a policy chose them; else None: the plan says which."""
+        if not spec_of(self.stage, Trained).train.get("policy"):
+            return None
+        log = self.root.store.kept(self.folder) / "metrics.jsonl"
+        lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return {record["step"]: record["sequences"] for record in records if "sequences" in record}
+
     @property
     def checkpoints(self) -> list[int]:
         """The steps of the checkpoints that are there."""
@@ -267,7 +277,11 @@ class Training:
         `checkpoints` are those that are there; a step that is not taken yet is in `steps`, `done` says so.
         """
         places = {(run["phase"], run["number"]) for run in runs if run["phase"] is not None}
-        steps = sorted({step for place in places if (step := self.budget.step_of(*place)) is not None})
+        if self.chosen is not None:
+            numbers = {number for _, number in places}
+            steps = sorted(step for step, read in self.chosen.items() if numbers.intersection(read))
+        else:
+            steps = sorted({step for place in places if (step := self.budget.step_of(*place)) is not None})
         after = [step for step in self.checkpoints if steps and step >= steps[0]]
         return {"training": self.folder, "steps": steps, "done": self.done, "checkpoints": after}
 
