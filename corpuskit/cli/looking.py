@@ -22,16 +22,20 @@ def status(options: argparse.Namespace) -> None:
 
 
 def stats(options: argparse.Namespace) -> None:
-    """Print the domain table, or the answer to a query."""
+    """Print the domain table, the answer to a query, or what another threshold would change."""
     from corpuskit.core.tables import table
     from corpuskit.explore import stats, stats_text
     from corpuskit.explore.views import query, rebuild
     from corpuskit.store.root import Root
 
-    if options.what_if is not None:
-        raise UsageError("`--what-if` is not in this version yet", "change the rule and run again: no scorer is called")
     root = Root(options.root)
     plan = root.require_plan()
+    if options.what_if is not None:
+        from corpuskit.explore import what_if, what_if_text
+
+        answered = what_if.what_if(root, plan, *what_if.parse(options.what_if, plan))
+        answer(options, what_if_text.render(answered), answered.as_json())
+        return
     rebuild(root, plan)
     if options.sql is None:
         answer(options, stats_text.render(root, plan), stats.as_json(stats.domain_table(root, plan)))

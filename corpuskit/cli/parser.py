@@ -104,10 +104,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--unit", metavar="STAGE:N", help="run one unit in this process")
     command.add_argument("--pdb", action="store_true", help="with --unit: open the debugger where it fails")
     verb("status", "looking", "progress of a run, from its receipts").add_argument("root", metavar="ROOT")
-    command = verb("stats", "looking", "the domain table; SQL over the corpus")
+    command = verb("stats", "looking", "the domain table; SQL over the corpus; what another threshold would change")
     command.add_argument("root", metavar="ROOT")
-    command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
-    command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
+    asked = command.add_mutually_exclusive_group()
+    asked.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
+    asked.add_argument(
+        "--what-if", metavar="RULE=EXPR", help="what another expression of a rule would change; nothing is run"
+    )
     command = verb("find", "looking", "where a passage stands in the corpus, and which spans of a text do")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("text", nargs="?", metavar="TEXT", help="a passage, found as it stands, byte for byte")
