@@ -57,7 +57,7 @@ def fates(root: Path) -> dict[int, tuple[str, str]]:
     [
         ("too_short", "clean_chars >= 60", "clean_chars >= 881"),
         ("too_short", "clean_chars >= 60", "clean_chars >= 10"),
-        ("score < 0.8", "score < 0.8", "score BETWEEN 0.1 AND 0.9"),
+        ("score < 0.8", "score < 0.8", "score BETWEEN 0.4 AND 0.9"),
         ("too_long", "words < 190", "words < 190 AND clean_chars < 881"),
     ],
 )
