@@ -1,4 +1,4 @@
-"""The verbs that look at a run: status, stats, find, trace, report."""
+"""The verbs that look at a run: status, stats, find, trace, diff, report."""
 
 from __future__ import annotations
 
@@ -53,6 +53,15 @@ def trace(options: argparse.Namespace) -> None:
 
     root = Root(options.root)
     answer(options, *trace(root, root.require_plan(), options.what))
+
+
+def diff(options: argparse.Namespace) -> None:
+    """Compare two builds."""
+    from corpuskit.explore import diff, diff_text
+    from corpuskit.store.root import Root
+
+    found = diff.diff(Root(options.root_a), Root(options.root_b))
+    answer(options, diff_text.render(found), found.as_json())
 
 
 def report(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("diff", "explore")
+NOT_YET = ("explore",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,6 +119,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command = verb("trace", "looking", "a document's life and where it went: its steps, shards and training steps")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
+    command = verb("diff", "looking", "two builds: what is different in recipe, documents, tokens and duplicates")
+    command.add_argument("root_a", metavar="ROOT_A")
+    command.add_argument("root_b", metavar="ROOT_B")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
