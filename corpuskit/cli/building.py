@@ -86,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
     """Run what has no receipt, then print the outcome."""
     from corpuskit.core.kinds import kind_of
     from corpuskit.engines import check_engine
+    from corpuskit.explore.opened import as_yaml, failed_expects
     from corpuskit.explore.views import rebuild
     from corpuskit.plan.planner import make
     from corpuskit.run import failure_report
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     if options.unit is not None:
         root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
-    folder = root.new_run(recipe.path.read_text(), _yaml(recipe), plan)
+    folder = root.new_run(recipe.path.read_text(), as_yaml(recipe), plan)
     with progress(sys.stderr) as report:
         outcome = run_plan(
             plan,
@@ -141,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
         raise failure_report(outcome, plan, str(options.recipe), repeated(options))
     if options.until is None:
         _finish(options, plan, root, folder, summary)
-    failed = _failed_expects(plan, root) if options.until is None else []
+    failed = failed_expects(plan, root) if options.until is None else []
     summary["failed_expects"] = failed
     reused = f"{outcome.reused} reused, " if outcome.reused else ""
     said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.url}"
@@ -161,14 +162,6 @@ def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: str, sum
         print(stats_text.render(root, plan))
         if page is not None:
             print(f"report: {page}")
-
-
-def _failed_expects(plan: Plan, root: Any) -> list[str]:
-    from corpuskit.explore import stats
-    from corpuskit.recipe import parse_expect
-
-    functions = stats.functions(root, plan)
-    return [text for text in plan.expect if not parse_expect(text).evaluate(functions)]
 
 
 def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
@@ -200,13 +193,6 @@ def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
         return 1
     answer(options, f"{options.unit} is complete", {"unit": options.unit, "complete": True})
     return 0
-
-
-def _yaml(recipe: Recipe) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
-    return text
 
 
 def train(options: argparse.Namespace) -> int:

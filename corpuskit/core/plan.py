@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from corpuskit.core.spec import Spec
+from corpuskit.core.tables import html, size
 from corpuskit.errors import UsageError, did_you_mean
 
 How = Literal["each", "all"]
@@ -77,6 +78,20 @@ class Plan:
     expect: list[str]
     warnings: list[str]
     sample: float | None = None
+
+    def by_kind(self) -> dict[str, list[Stage]]:
+        """The stages by kind, in the order in which the first of each can run."""
+        found: dict[str, list[Stage]] = {}
+        for stage in self.stages.values():
+            found.setdefault(stage.kind, []).append(stage)
+        return found
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [kind, f"{len(stages):,}", f"{sum(len(stage.units) for stage in stages):,}"]
+            for kind, stages in self.by_kind().items()
+        ]
+        return html(["stages", "number", "units"], rows, caption=f"{self.recipe}: {size(self.raw_bytes)} of raw files")
 
     def described(self, name: str) -> dict[str, Any]:
         """What a stage's key was hashed from, for `stage.json` and for saying why a stage is stale."""

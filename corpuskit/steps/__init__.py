@@ -1,5 +1,9 @@
-"""The steps of corpuskit, each a file; importing them makes them known by name."""
+"""The steps of corpuskit, each a file; importing them makes them known by name.
 
+From Python they are `corpuskit.steps.NAME(**params)(table)`, see `corpuskit.steps.frames`.
+"""
+
+from corpuskit.core.step import registered
 from corpuskit.steps import (
     c4,
     clean_chars,
@@ -9,6 +13,7 @@ from corpuskit.steps import (
     dolma,
     exact,
     fineweb2,
+    frames,
     heuristics,
     holdout,
     importance,
@@ -41,6 +46,7 @@ __all__ = [
     "dolma",
     "exact",
     "fineweb2",
+    "frames",
     "heuristics",
     "holdout",
     "importance",
@@ -63,3 +69,13 @@ __all__ = [
     "where",
     "words",
 ]
+
+# a step has its name here even where the file that holds it has the same one
+globals().update({name: frames.Named(step) for name, step in registered.items() if step.kind in frames.KINDS})
+
+
+def __getattr__(name: str) -> frames.Named:
+    from corpuskit.errors import did_you_mean
+
+    known = [step.name for step in registered.values() if step.kind in frames.KINDS]
+    raise AttributeError(f"there is no step `{name}`; {did_you_mean(name, known) or 'docs/recipe.md lists them'}")

@@ -21,7 +21,8 @@ def builds(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             path.write_text(text.replace("normalize: {unicode: NFC}", "./lower.py:lower: {}"))
             (path.parent / "lower.py").write_text(
                 "import pyarrow.compute as pc\nfrom corpuskit import step\n\n\n@step.edit\ndef lower(batch):\n"
-                "    return batch.set_column(batch.schema.get_field_index('text'), 'text', pc.utf8_lower(batch['text']))\n"
+                "    at = batch.schema.get_field_index('text')\n"
+                "    return batch.set_column(at, 'text', pc.utf8_lower(batch['text']))\n"
             )
         root = path.parent / "root"
         assert main(["run", str(path), "--root", str(root), "--engine", "inline"]) == 0
@@ -51,7 +52,7 @@ def test_each_document_of_one_corpus_alone_is_counted_by_what_became_of_it_in_th
     example = reasons["went", "kept", "too_short"]["examples"][0]
     assert example["raw"] == f"{one[example['doc']]['relative']}#{one[example['doc']]['record']}"
     for row in found["domains"]:
-        of = [{doc for doc in docs if rows[doc]["domain"] == row["domain"]} for docs, rows in zip(kept, (one, two))]
+        of = [{doc for doc in kept[k] if rows[doc]["domain"] == row["domain"]} for k, rows in enumerate((one, two))]
         assert row["kept"] == [len(docs) for docs in of]
         assert (row["came"], row["went"]) == (len(of[1] - of[0]), len(of[0] - of[1]))
         assert row["duplicates"] == [
