@@ -1,4 +1,4 @@
-"""The verbs that build: init, check, peek, plan, run, train."""
+"""The verbs that build: check, peek, plan, run, train."""
 
 from __future__ import annotations
 
@@ -14,18 +14,6 @@ from corpuskit.errors import ExpectFailed, UsageError, did_you_mean
 if TYPE_CHECKING:
     from corpuskit.core.plan import Plan
     from corpuskit.recipe import Recipe
-
-
-def init(options: argparse.Namespace) -> None:
-    """Write a starter recipe."""
-    from importlib.resources import files
-
-    target = options.directory / "recipe.yaml"
-    if target.exists():
-        raise UsageError(f"{target} is there already", "name another folder: corpuskit init DIR")
-    options.directory.mkdir(parents=True, exist_ok=True)
-    target.write_text((files("corpuskit.cli") / "recipe_template.yaml").read_text())
-    answer(options, f"wrote {target}; set its path, then: corpuskit check {target}", {"recipe": str(target)})
 
 
 def check(options: argparse.Namespace) -> None:
@@ -73,7 +61,7 @@ def plan(options: argparse.Namespace) -> None:
     recipe = load_recipe(options)
     check_runnable(recipe)
     made, root = make(recipe, sample=options.sample), Root(root_of(options, recipe))
-    text, data = announce(made, root)
+    text, data = announce(made, root, verbose=options.verbose)
     if recipe.mix is not None:
         slow = encoder(recipe, made, root)
         data["encoder"] = {"name": "tokenizers" if slow else "gigatoken", "why": slow}

@@ -18,7 +18,7 @@ def status(options: argparse.Namespace) -> None:
 
     root = Root(options.root)
     rebuild(root, root.require_plan())
-    answer(options, status.render(root), status.as_json(root))
+    answer(options, status.render(root, verbose=options.verbose), status.as_json(root))
 
 
 def stats(options: argparse.Namespace) -> None:

@@ -79,17 +79,19 @@ class Plan:
     warnings: list[str]
     sample: float | None = None
 
-    def by_kind(self) -> dict[str, list[Stage]]:
-        """The stages by kind, in the order in which the first of each can run."""
+    def groups(self) -> dict[str, list[Stage]]:
+        """The stages without their sources' names (`corpus` for `corpus-web` and `corpus-books`), in their order."""
+        sources = {str(stage.spec["source"]) for stage in self.stages.values() if "source" in stage.spec}
         found: dict[str, list[Stage]] = {}
-        for stage in self.stages.values():
-            found.setdefault(stage.kind, []).append(stage)
+        for name, stage in self.stages.items():
+            ends = [f"-{source}" for source in sources if name.endswith(f"-{source}")]
+            found.setdefault(name.removesuffix(max(ends, key=len, default="")), []).append(stage)
         return found
 
     def _repr_html_(self) -> str:
         rows = [
-            [kind, f"{len(stages):,}", f"{sum(len(stage.units) for stage in stages):,}"]
-            for kind, stages in self.by_kind().items()
+            [name, f"{len(stages):,}", f"{sum(len(stage.units) for stage in stages):,}"]
+            for name, stages in self.groups().items()
         ]
         return html(["stages", "number", "units"], rows, caption=f"{self.recipe}: {size(self.raw_bytes)} of raw files")
 
