@@ -61,6 +61,7 @@ class OnFrames:
     """A step with its parameters, to be called with a table that has a column `text`."""
 
     def __init__(self, step: Step, params: Mapping[str, Any]) -> None:
+        self.name, self._params = step.name, dict(params)
         self._calls = list(_expanded(step, params, None))
 
     def __call__(self, frame: Any) -> Any:
@@ -75,13 +76,30 @@ class OnFrames:
         Raises:
             UsageError: there is no column `text` of strings, or the step needs a model that a run trains.
         """
-        return self._split(frame)[0]
+        return self.split(frame)[0]
 
     def dropped(self, frame: Any) -> Any:
         """The rows that the step drops, with `rule` and `reason`; as for a call."""
-        return self._split(frame)[1]
+        return self.split(frame)[1]
 
-    def _split(self, frame: Any) -> tuple[Any, Any]:
+    def in_datatrove(self) -> Any:
+        """The step as a block of a pipeline of datatrove, which gets documents one after the other.
+
+        Raises:
+            UsageError: the step chooses by all documents, of which a block sees some.
+        """
+        from corpuskit.steps.pipelines import CorpuskitStep
+
+        for step, params, _ in self._calls:
+            if step.summarizes(params):
+                raise UsageError(f"`{step.name}` chooses by all documents", "put it into a recipe")
+        return CorpuskitStep(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.name, self._params)
+
+    def split(self, frame: Any) -> tuple[Any, Any]:
+        """The rows that the step keeps, and those that it drops."""
         table = pa.table(frame)
         batch = _documents(table)
         columns = [name for name in ("doc", "domain") if name not in table.column_names]
@@ -92,6 +110,11 @@ class OnFrames:
         given = pa.table({"rule": pa.array([], pa.string()), "reason": pa.array([], pa.string())})
         lost = pa.concat_tables([kept.slice(0, 0), given, *gone], promote_options="default")
         return tuple(_like(frame, one.drop_columns(columns)) for one in (kept, lost))
+
+
+def _again(name: str, params: dict[str, Any]) -> OnFrames:
+    """The step in another process."""
+    return OnFrames(registry.builtin(KINDS)[name], params)
 
 
 def _expanded(step: Step, params: Mapping[str, Any], name: str | None) -> Iterator[tuple[Step, dict[str, Any], str]]:

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,20 @@ def test_the_notebook_runs_from_top_to_bottom(
 def test_html_of_a_mixture_and_of_hostile_names() -> None:
     assert "<td" in Mixture({"web": 0.5, "books": 0.5})._repr_html_()
     assert "<script>" not in Mixture({"<script>": 1.0})._repr_html_()
+
+
+def test_a_step_is_a_block_of_a_pipeline_of_datatrove() -> None:
+    from datatrove.data import Document
+
+    block = pickle.loads(pickle.dumps(ck.steps.gopher_quality().in_datatrove()))
+    given = [
+        Document(text, str(number), metadata={"url": str(number)}) for number, text in enumerate(["Short.", LONG] * 700)
+    ]
+    found = list(block.run(iter(given)))
+    assert [one.id for one in found] == [str(number) for number in range(1, 1400, 2)]
+    assert found[0].text == LONG
+    assert found[0].metadata["url"] == "1"
+    assert found[0].metadata["words"] == 150
+    assert block.stats["dropped_gopher_few_words"].total == 700
+    with pytest.raises(ck.CorpuskitError, match="chooses by all documents"):
+        ck.steps.quantile(by="n", **{"as": "q"}).in_datatrove()
