@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from datatrove.pipeline.base import PipelineStep
-
-if TYPE_CHECKING:
-    from corpuskit.steps.frames import OnFrames
 
 DOCUMENTS = 1000
 """Worked on at a time."""
@@ -20,11 +17,14 @@ class CorpuskitStep(PipelineStep):  # type: ignore[misc]
     """Hands on the documents that the step keeps, with its texts, and its columns in their metadata.
 
     datatrove counts those that it drops as `dropped_RULE`.
+
+    Args:
+        step: a `corpuskit.steps.frames.OnFrames`.
     """
 
     type = "CORPUSKIT"
 
-    def __init__(self, step: OnFrames) -> None:
+    def __init__(self, step: Any) -> None:
         super().__init__()
         self.step = step
         self.name = step.name
