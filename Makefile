@@ -58,6 +58,8 @@ consumers: .venv/installed .venv-consumers/installed
 
 docs: .venv/installed
 	$(BIN)/python -m corpuskit.recipe.reference > docs/recipe.md
+	$(BIN)/python -m corpuskit.cli.reference > docs/command_line.md
+	$(BIN)/python -m mkdocs build --strict --site-dir build/site
 
 benchmarks: .venv/installed
 	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each; done

@@ -1,12 +1,15 @@
 """corpuskit: builds pre-training corpora from one recipe.
 
-    from corpuskit import step                # decorators for your own sources, signals, filters and edits
-    import corpuskit
-    recipe = corpuskit.load("recipe.yaml", ["memory=4GiB"])
-    plan = corpuskit.make_plan(recipe)
-    run = corpuskit.open_run("runs/slimpajama")
+    import corpuskit as ck
+
+    recipe = ck.load("recipe.yaml", ["memory=4GiB"])
+    ck.plan(recipe)                                  # stages and units, nothing is run
+    run = ck.run(recipe)                             # or ck.open_run("runs/slimpajama"), of one that was made
     run.sql("SELECT domain, count(*) FROM corpus GROUP BY 1")     # a pyarrow.Table
-    run.corpus(), run.stats(), run.rules()                        # polars frames, the corpus a lazy one
+    run.corpus(), run.stats(), run.rules()           # polars frames, the corpus a lazy one
+    ck.steps.gopher_quality(min_words=20)(table)     # a step on a table of pyarrow or a frame of polars
+
+    from corpuskit import step                       # decorators for your own sources, signals, filters and edits
 
 Names are loaded when they are first used, so that the command line answers at once.
 """
@@ -14,15 +17,19 @@ Names are loaded when they are first used, so that the command line answers at o
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from corpuskit import step
+    from corpuskit import step, steps
     from corpuskit.core.plan import Plan
     from corpuskit.errors import CorpuskitError
-    from corpuskit.explore.opened import OpenRun, open_run
-    from corpuskit.plan.planner import make as make_plan
+    from corpuskit.explore.opened import OpenRun, build, open_run
+    from corpuskit.plan.planner import make
     from corpuskit.recipe import Recipe, load
+
+    plan, run, make_plan = make, build, make
 
 _HOMES = {
     "CorpuskitError": ("corpuskit.errors", "CorpuskitError"),
@@ -34,13 +41,51 @@ _HOMES = {
     "open_run": ("corpuskit.explore.opened", "open_run"),
 }
 
-__all__ = ["CorpuskitError", "OpenRun", "Plan", "Recipe", "load", "make_plan", "open_run", "step"]
+_ROOMS = ("plan", "run", "step", "steps")
+"""Modules that are part of the API; the first two can be called, too."""
+
+__all__ = [
+    "CorpuskitError",
+    "OpenRun",
+    "Plan",
+    "Recipe",
+    "load",
+    "make_plan",
+    "open_run",
+    "plan",
+    "run",
+    "step",
+    "steps",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "step":
-        return importlib.import_module("corpuskit.step")
+    if name in _ROOMS:
+        return importlib.import_module(f"corpuskit.{name}")
     if name in _HOMES:
         module, attribute = _HOMES[name]
         return getattr(importlib.import_module(module), attribute)
     raise AttributeError(f"module 'corpuskit' has no attribute '{name}'")
+
+
+class _Called(types.ModuleType):
+    """A room that can be called: `corpuskit.plan(recipe)`, `corpuskit.run(recipe)`."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module, function = {
+            "corpuskit.plan": ("corpuskit.plan.planner", "make"),
+            "corpuskit.run": ("corpuskit.explore.opened", "build"),
+        }[self.__name__]
+        return getattr(importlib.import_module(module), function)(*args, **kwargs)
+
+
+class _Package(types.ModuleType):
+    """Makes `plan` and `run` such rooms when the import system binds them here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("plan", "run") and isinstance(value, types.ModuleType):
+            value.__class__ = _Called
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

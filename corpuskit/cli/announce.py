@@ -20,20 +20,41 @@ UNLIKE = (0.5, 0.6)
 """Similarities of pairs that are no duplicates, at any threshold above; that they share a band costs work."""
 
 
-def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
-    """The plan as text and as data; nothing is run or written."""
+def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dict[str, Any]]:
+    """The plan as text and as data; nothing is run or written.
+
+    Args:
+        verbose: a line a stage, and not one for the stages of all sources together.
+    """
     why = reasons(plan, root.latest_plan(), root)
     flow = Flow.of(plan)
-    rows, data, disks = [], [], []
-    for name, stage in plan.stages.items():
-        missing, reason = why[name]
-        disk = kind_of(stage).disk(stage, flow)
-        disks.append(disk)
-        rows.append([name, str(len(stage.units)), str(missing), size(disk), reason])
-        data.append(
-            {"stage": name, "key": stage.key, "units": len(stage.units), "to_run": missing, "why": reason, "disk": disk}
+    disks = {name: kind_of(stage).disk(stage, flow) for name, stage in plan.stages.items()}
+    data = [
+        {
+            "stage": name,
+            "key": stage.key,
+            "units": len(stage.units),
+            "to_run": why[name][0],
+            "why": why[name][1],
+            "disk": disks[name],
+        }
+        for name, stage in plan.stages.items()
+    ]
+    total = sum(disks.values())
+    groups = {name: [stage] for name, stage in plan.stages.items()} if verbose else plan.groups()
+    rows = []
+    for name, stages in groups.items():
+        names = [stage.name for stage in stages]
+        units, missing = sum(len(stage.units) for stage in stages), sum(why[one][0] for one in names)
+        rows.append(
+            [
+                name,
+                str(units),
+                str(missing),
+                size(sum(disks[one] for one in names)),
+                _together([why[n][1] for n in names]),
+            ]
         )
-    total = sum(disks)
     lines = [
         table(["stage", "units", "to run", "disk", "why"], rows, right=(1, 2, 3)),
         "",
@@ -50,6 +71,15 @@ def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
             found["lsh"] = _curve(params)
             lines += _said(params, found["lsh"])
     return "\n".join(lines), found
+
+
+def _together(reasons: list[str]) -> str:
+    """Why some stages run, in the words of the first whose own parameters changed."""
+    different = sorted(
+        set(reasons) - {"complete"}, key=lambda reason: (reason.startswith("needs "), reasons.index(reason))
+    )
+    more = f" (and {len(different) - 1} more: --verbose)" if len(different) > 1 else ""
+    return different[0] + more if different else "complete"
 
 
 def _curve(params: Minhash) -> dict[str, Any]:

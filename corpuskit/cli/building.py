@@ -1,4 +1,4 @@
-"""The verbs that build: init, check, peek, plan, run, train."""
+"""The verbs that build: check, peek, plan, run, train."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ from corpuskit.errors import ExpectFailed, UsageError, did_you_mean
 if TYPE_CHECKING:
     from corpuskit.core.plan import Plan
     from corpuskit.recipe import Recipe
-
-
-def init(options: argparse.Namespace) -> None:
-    """Write a starter recipe."""
-    from importlib.resources import files
-
-    target = options.directory / "recipe.yaml"
-    if target.exists():
-        raise UsageError(f"{target} is there already", "name another folder: corpuskit init DIR")
-    options.directory.mkdir(parents=True, exist_ok=True)
-    target.write_text((files("corpuskit.cli") / "recipe_template.yaml").read_text())
-    answer(options, f"wrote {target}; set its path, then: corpuskit check {target}", {"recipe": str(target)})
 
 
 def check(options: argparse.Namespace) -> None:
@@ -74,7 +62,7 @@ def plan(options: argparse.Namespace) -> None:
     recipe = load_recipe(options)
     check_runnable(recipe)
     made, root = make(recipe, sample=options.sample), Root(root_of(options, recipe))
-    text, data = announce(made, root)
+    text, data = announce(made, root, verbose=options.verbose)
     if recipe.mix is not None:
         slow = encoder(recipe, made, root)
         data["encoder"] = {"name": "tokenizers" if slow else "gigatoken", "why": slow}
@@ -87,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     """Run what has no receipt, then print the outcome."""
     from corpuskit.core.kinds import kind_of
     from corpuskit.engines import check_engine
+    from corpuskit.explore.opened import as_yaml, failed_expects
     from corpuskit.explore.views import rebuild
     from corpuskit.plan.planner import make
     from corpuskit.run import failure_report
@@ -118,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     if options.unit is not None:
         root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
-    folder = root.new_run(recipe.path.read_text(), _yaml(recipe), plan)
+    folder = root.new_run(recipe.path.read_text(), as_yaml(recipe), plan)
     with progress(sys.stderr) as report:
         outcome = run_plan(
             plan,
@@ -145,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
         rebuild(root, plan)
     if options.until is None:
         _finish(options, plan, root, folder, summary)
-    failed = _failed_expects(plan, root) if options.until is None else []
+    failed = failed_expects(plan, root) if options.until is None else []
     summary["failed_expects"] = failed
     reused = f"{outcome.reused} reused, " if outcome.reused else ""
     said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.url}"
@@ -165,14 +154,6 @@ def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: str, sum
         print(stats_text.render(root, plan))
         if page is not None:
             print(f"report: {page}")
-
-
-def _failed_expects(plan: Plan, root: Any) -> list[str]:
-    from corpuskit.explore import stats
-    from corpuskit.recipe import parse_expect
-
-    functions = stats.functions(root, plan)
-    return [text for text in plan.expect if not parse_expect(text).evaluate(functions)]
 
 
 def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
@@ -204,13 +185,6 @@ def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
         return 1
     answer(options, f"{options.unit} is complete", {"unit": options.unit, "complete": True})
     return 0
-
-
-def _yaml(recipe: Recipe) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
-    return text
 
 
 def train(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The verbs that look at a run: status, stats, find, trace, report."""
+"""The verbs that look at a run: status, stats, find, trace, diff, report."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ def status(options: argparse.Namespace) -> None:
 
     root = Root(options.root)
     rebuild(root, root.require_plan())
-    answer(options, status.render(root), status.as_json(root))
+    answer(options, status.render(root, verbose=options.verbose), status.as_json(root))
 
 
 def stats(options: argparse.Namespace) -> None:
-    """Print the domain table, or the answer to a query."""
+    """Print the domain table, the answer to a query, or what another threshold would change."""
     from corpuskit.core.tables import table
     from corpuskit.explore import stats, stats_text
     from corpuskit.explore.views import query, rebuild
     from corpuskit.store.root import Root
 
-    if options.what_if is not None:
-        raise UsageError("`--what-if` is not in this version yet", "change the rule and run again: no scorer is called")
     root = Root(options.root)
     plan = root.require_plan()
+    if options.what_if is not None:
+        from corpuskit.explore import what_if, what_if_text
+
+        answered = what_if.what_if(root, plan, *what_if.parse(options.what_if, plan))
+        answer(options, what_if_text.render(answered), answered.as_json())
+        return
     rebuild(root, plan)
     if options.sql is None:
         answer(options, stats_text.render(root, plan), stats.as_json(stats.domain_table(root, plan)))
@@ -49,6 +53,15 @@ def trace(options: argparse.Namespace) -> None:
 
     root = Root(options.root)
     answer(options, *trace(root, root.require_plan(), options.what))
+
+
+def diff(options: argparse.Namespace) -> None:
+    """Compare two builds."""
+    from corpuskit.explore import diff, diff_text
+    from corpuskit.store.root import Root
+
+    found = diff.diff(Root(options.root_a), Root(options.root_b))
+    answer(options, diff_text.render(found), found.as_json())
 
 
 def report(options: argparse.Namespace) -> None:

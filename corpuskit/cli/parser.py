@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("diff", "explore")
+NOT_YET = ("explore",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,8 +82,18 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     def rooted(command: argparse.ArgumentParser) -> None:
         command.add_argument("--root", metavar="DIR|URL", help="or s3://bucket/prefix; default: runs/<recipe name>")
 
-    init = verb("init", "building", "write a starter recipe with comments")
-    init.add_argument("directory", type=Path, nargs="?", default=Path(), metavar="DIR")
+    def detailed(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--verbose", action="store_true", help="a line a stage, not one for all sources together")
+
+    command = verb("init", "starting", "write a recipe to start from, with comments")
+    command.add_argument("directory", type=Path, nargs="?", default=Path(), metavar="DIR")
+    command.add_argument(
+        "--template",
+        nargs="+",
+        default=["starter"],
+        metavar="NAME",
+        help="quickstart, web, slimpajama, code, `language XX`, or another recipe that comes with corpuskit",
+    )
     recipe(verb("check", "building", "validate a recipe; errors point at the line"))
     command = verb("peek", "building", "one document through every step, with values and reasons")
     recipe(command)
@@ -95,6 +105,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     recipe(command)
     rooted(command)
     command.add_argument("--sample", type=float, metavar="SHARE", help="as for run")
+    detailed(command)
     command = verb("run", "building", "run what has no receipt, then seal")
     recipe(command)
     rooted(command)
@@ -104,11 +115,16 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--sample", type=float, metavar="SHARE", help="try the recipe on this share of the units")
     command.add_argument("--unit", metavar="STAGE:N", help="run one unit in this process")
     command.add_argument("--pdb", action="store_true", help="with --unit: open the debugger where it fails")
-    verb("status", "looking", "progress of a run, from its receipts").add_argument("root", metavar="ROOT")
-    command = verb("stats", "looking", "the domain table; SQL over the corpus")
+    command = verb("status", "looking", "progress of a run, from its receipts")
     command.add_argument("root", metavar="ROOT")
-    command.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
-    command.add_argument("--what-if", metavar='RULE="EXPR"', help=argparse.SUPPRESS)
+    detailed(command)
+    command = verb("stats", "looking", "the domain table; SQL over the corpus; what another threshold would change")
+    command.add_argument("root", metavar="ROOT")
+    asked = command.add_mutually_exclusive_group()
+    asked.add_argument("--sql", metavar="QUERY", help="DuckDB SQL over the views of the run, sandboxed")
+    asked.add_argument(
+        "--what-if", metavar="RULE=EXPR", help="what another expression of a rule would change; nothing is run"
+    )
     command = verb("find", "looking", "where a passage stands in the corpus, and which spans of a text do")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("text", nargs="?", metavar="TEXT", help="a passage, found as it stands, byte for byte")
@@ -117,6 +133,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command = verb("trace", "looking", "a document's life and where it went: its steps, shards and training steps")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
+    command = verb("diff", "looking", "two builds: what is different in recipe, documents, tokens and duplicates")
+    command.add_argument("root_a", metavar="ROOT_A")
+    command.add_argument("root_b", metavar="ROOT_B")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
@@ -191,5 +210,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("recipe", type=Path, metavar="RECIPE|ROOT")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="train.tokens=2M, say")
     rooted(command)
+    verb("schema", "starting", "print the JSON Schema of a recipe, for editors")
+    verb("completion", "starting", 'print a script for bash and zsh that completes: eval "$(corpuskit completion)"')
     parser.set_defaults(version=False)
     return parser, verbs
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each verb."""
+    parser, _ = _parser()
+    (commands,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))  # noqa: SLF001
+    return dict(commands.choices)

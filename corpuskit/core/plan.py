@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from corpuskit.core.spec import Spec
+from corpuskit.core.tables import html, size
 from corpuskit.errors import UsageError, did_you_mean
 
 How = Literal["each", "all"]
@@ -78,6 +79,22 @@ class Plan:
     warnings: list[str]
     sample: float | None = None
     timeouts: dict[str, int] = field(default_factory=dict)
+
+    def groups(self) -> dict[str, list[Stage]]:
+        """The stages without their sources' names (`corpus` for `corpus-web` and `corpus-books`), in their order."""
+        sources = {str(stage.spec["source"]) for stage in self.stages.values() if "source" in stage.spec}
+        found: dict[str, list[Stage]] = {}
+        for name, stage in self.stages.items():
+            ends = [f"-{source}" for source in sources if name.endswith(f"-{source}")]
+            found.setdefault(name.removesuffix(max(ends, key=len, default="")), []).append(stage)
+        return found
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, f"{len(stages):,}", f"{sum(len(stage.units) for stage in stages):,}"]
+            for name, stages in self.groups().items()
+        ]
+        return html(["stages", "number", "units"], rows, caption=f"{self.recipe}: {size(self.raw_bytes)} of raw files")
 
     def described(self, name: str) -> dict[str, Any]:
         """What a stage's key was hashed from, for `stage.json` and for saying why a stage is stale."""

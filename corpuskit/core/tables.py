@@ -20,6 +20,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
     return "\n".join(lines)
 
 
+def html(head: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:
+    """The same as HTML, for notebooks: the first column is text, the others are numbers."""
+    from html import escape
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        align = ("left", *("right",) * (len(cells) - 1))
+        made = (f'<{tag} style="text-align:{a}">{escape(cell)}</{tag}>' for cell, a in zip(cells, align, strict=True))
+        return f"<tr>{''.join(made)}</tr>"
+
+    body = "".join(row(cells, "td") for cells in rows)
+    return f"<table><caption>{escape(caption)}</caption><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
 def size(count: float) -> str:
     """Bytes as a short text: `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

@@ -6,12 +6,16 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from corpuskit.core.plan import Plan
-from corpuskit.errors import UsageError
+from corpuskit.core.tables import html
+from corpuskit.errors import ExpectFailed, UsageError
+from corpuskit.mix.problem import Mixture
 from corpuskit.store.root import Root
 
 if TYPE_CHECKING:
     import datasketch
     import polars as pl
+
+    from corpuskit.recipe import Recipe
 
 
 class OpenRun:
@@ -71,6 +75,27 @@ class OpenRun:
         rows = [(row.domain, rule, count, row.drop_rate(rule)) for row in table for rule, count in row.rules.items()]
         return pl.DataFrame(rows, schema=schema, orient="row")
 
+    def mixture(self) -> Mixture | None:
+        """What the mixture gives each domain, as shares of its tokens; None before there is one."""
+        from corpuskit.explore.stats import mixture
+
+        made = mixture(self.root, self.plan)
+        if made is None:
+            return None
+        total = sum(domain["taken"] for domain in made["domains"].values())
+        return Mixture({name: domain["taken"] / total for name, domain in made["domains"].items()})
+
+    def __repr__(self) -> str:
+        return f"OpenRun({self.root.url!r})"
+
+    def _repr_html_(self) -> str:
+        from corpuskit.explore.stats import domain_table, total
+        from corpuskit.explore.stats_text import COLUMNS, cells
+
+        found = domain_table(self.root, self.plan)
+        head = f"{self.plan.recipe} in {self.root.url}"
+        return html(COLUMNS, [cells(row) for row in (*found, total(found))], caption=head)
+
     def minhash(self) -> datasketch.MinHashLSH:
         """An index of datasketch over the documents of the corpus, by `doc`; `signature` makes what it is asked.
 
@@ -95,3 +120,55 @@ class OpenRun:
 def open_run(path: str | os.PathLike[str]) -> OpenRun:
     """Open the run in the folder `path`."""
     return OpenRun(path)
+
+
+def build(
+    recipe: Recipe,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    engine: str = "inline",
+    workers: int | None = None,
+    until: str | None = None,
+) -> OpenRun:
+    """Run what of a recipe has no receipt, and open the run: `corpuskit.run`.
+
+    Args:
+        recipe: as `corpuskit.load` gives it. root: a folder; default: `runs/<recipe name>`.
+        engine: `inline`, in this process, or `local`, processes of which each imports the script that calls this: it
+            must then stand behind `if __name__ == "__main__":`. workers: of `local`; default: one a core.
+        until: stop after this stage.
+
+    Raises:
+        UsageError: the recipe cannot be run. UnitFailed: a unit failed; all others are committed.
+        ExpectFailed: the run is complete, and an `expect` of the recipe does not hold.
+    """
+    from corpuskit.plan.planner import make
+    from corpuskit.run import failure_report
+    from corpuskit.run import run as run_plan
+
+    plan, at = make(recipe), Root(root if root is not None else f"runs/{recipe.name}")
+    folder = at.new_run(recipe.path.read_text(encoding="utf-8"), as_yaml(recipe), plan)
+    outcome = run_plan(plan, at, folder, engine=engine, workers=workers, until=until)
+    if outcome.failures:
+        raise failure_report(outcome, plan, str(recipe.path), "")
+    failed = failed_expects(plan, at) if until is None else []
+    if failed:
+        raise ExpectFailed("does not hold: " + "; ".join(failed), "open_run(root).stats() shows the figures")
+    return OpenRun(at.url)
+
+
+def as_yaml(recipe: Recipe) -> str:
+    """The resolved recipe, as a run keeps it."""
+    import yaml
+
+    text: str = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def failed_expects(plan: Plan, root: Root) -> list[str]:
+    """Which `expect` of the recipe does not hold."""
+    from corpuskit.explore import stats
+    from corpuskit.recipe import parse_expect
+
+    functions = stats.functions(root, plan)
+    return [text for text in plan.expect if not parse_expect(text).evaluate(functions)]

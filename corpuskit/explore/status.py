@@ -112,9 +112,14 @@ def _last_activity(root: Root, plan: Plan, folder: str) -> float | None:
     return max((path.stat().st_mtime for path in paths if path.exists()), default=None)
 
 
-def render(root: Root) -> str:
-    """Progress for people: a line a stage, then failures, then the time of the last activity."""
+def render(root: Root, *, verbose: bool = False) -> str:
+    """Progress for people: a line for the stages of all sources together, then failures and the last activity.
+
+    Args:
+        verbose: a line a stage.
+    """
     found = as_json(root)
+    stages = found["stages"] if verbose else _grouped(root.require_plan(), found["stages"])
     rows = [
         [
             stage["stage"],
@@ -125,7 +130,7 @@ def render(root: Root) -> str:
             f"{stage['seconds']:,.1f}",
             size(stage["peak_bytes"]),
         ]
-        for stage in found["stages"]
+        for stage in stages
     ]
     complete, units, reused = (
         sum(stage[name] for stage in found["stages"]) for name in ("complete", "units", "reused")
@@ -147,6 +152,17 @@ def render(root: Root) -> str:
         when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found["last_activity"]))
         lines += ["", f"last activity: {when}, {_duration(ago)} ago"]
     return "\n".join(lines)
+
+
+def _grouped(plan: Plan, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of stages summed up by `Plan.groups`; of peaks the largest."""
+    by_name = {stage["stage"]: stage for stage in stages}
+    found = []
+    for name, group in plan.groups().items():
+        rows = [by_name[stage.name] for stage in group]
+        sums = {key: sum(row[key] for row in rows) for key in rows[0] if key not in ("stage", "peak_bytes")}
+        found.append({"stage": name, **sums, "peak_bytes": max(row["peak_bytes"] for row in rows)})
+    return found
 
 
 def _failures(failures: list[dict[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
 
+from corpuskit.core.tables import html
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.mix.scaling import DataConstrainedLaw
 
@@ -45,6 +46,10 @@ class Mixture:
 
     weights: Mapping[str, float | Fraction]
     _exact: Mapping[str, Fraction] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        rows = [[name, f"{100 * float(weight):.2f} %"] for name, weight in self.weights.items()]
+        return html(["domain", "share"], rows, caption="mixture")
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():

@@ -25,7 +25,7 @@ def _why(plan: Plan, before: Plan | None, name: str, missing: int) -> str:
         return "new"
     if old.key != stage.key:
         now, then = plan.described(name), before.described(name)
-        changed = list(_differences(then, now))
+        changed = list(differences(then, now))
         own = [text for path, text in changed if not path.startswith("needs.")]
         if own:
             return "; ".join(own[:3]) + (f"; and {len(own) - 3} more" if len(own) > 3 else "")
@@ -51,13 +51,14 @@ def _moved(plan: Plan, before: Plan, name: str) -> bool:
     return old is None or [u.key for u in old.units] != [u.key for u in plan.stages[name].units]
 
 
-def _differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Where two values of JSON differ, and how in a few words: (path, text)."""
     if isinstance(then, dict) and isinstance(now, dict):
         for key in sorted(then.keys() | now.keys()):
-            yield from _differences(then.get(key), now.get(key), f"{path}.{key}" if path else key)
+            yield from differences(then.get(key), now.get(key), f"{path}.{key}" if path else key)
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for number, (a, b) in enumerate(zip(then, now, strict=True)):
-            yield from _differences(a, b, f"{path}[{_label(b, number)}]")
+            yield from differences(a, b, f"{path}[{_label(b, number)}]")
     elif isinstance(then, list) and isinstance(now, list):
         gone = [_label(item, n) for n, item in enumerate(then) if item not in now]
         new = [_label(item, n) for n, item in enumerate(now) if item not in then]

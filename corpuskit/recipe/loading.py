@@ -28,7 +28,9 @@ from corpuskit.recipe.validate import keys_of, validated
 from corpuskit.shards.settings import Phase, Swarm
 
 
-def load(path: Path, overrides: list[str] | None = None, environ: Mapping[str, str] = os.environ) -> Recipe:
+def load(
+    path: str | os.PathLike[str], overrides: list[str] | None = None, environ: Mapping[str, str] = os.environ
+) -> Recipe:
     """Read and validate a recipe; raw files are not looked at.
 
     Args:

@@ -1,4 +1,4 @@
-"""The tutorial is followed word by word: its files are written, its commands run, its output found again.
+"""The tutorial and the how-tos are followed word by word: files are written, commands run, their output found again.
 
 A fenced block says what it is for in its info string: `file=NAME` is written, `append=NAME` appended, `sh run` run
 (`exit=N`: it must end so), and a `text` block behind a command must be found in what the command printed.
@@ -11,7 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
 _FENCE = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,.]*\b")
 SECONDS = 120
@@ -84,12 +86,13 @@ def test_an_expected_line_is_found_whatever_the_width_of_a_table_and_its_figures
     assert missing(loose, "code  17  raw/a.gz\n") != []
 
 
-def test_every_command_of_the_tutorial_does_what_the_tutorial_says(tmp_path):
-    found = blocks(TUTORIAL.read_text(encoding="utf-8"))
-    assert sum(block.info.startswith("run") for block in found) > 10
+@pytest.mark.parametrize(("page", "commands"), [("tutorial.md", 15), ("howto.md", 5)])
+def test_every_command_of_a_page_does_what_the_page_says(page, commands, tmp_path):
+    found = blocks((DOCS / page).read_text(encoding="utf-8"))
+    assert sum(block.info.startswith("run") for block in found) >= commands
     output = ""
     for block in found:
-        place = f"docs/tutorial.md:{block.line}"
+        place = f"docs/{page}:{block.line}"
         if (name := block.option("file")) is not None:
             (tmp_path / name).write_text(block.text, encoding="utf-8")
         elif (name := block.option("append")) is not None:

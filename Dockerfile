@@ -1,0 +1,15 @@
+# docker build -t corpuskit . && docker run -v "$PWD:/work" corpuskit run recipe.yaml
+FROM python:3.11-slim AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+ENV PIP_CONSTRAINT=/src/constraints.txt PIP_BUILD_CONSTRAINT=/src/constraints.txt PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/corpuskit \
+    && /opt/corpuskit/bin/pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
+    && /opt/corpuskit/bin/pip install '.[train,mix]'
+
+FROM python:3.11-slim
+COPY --from=build /opt/corpuskit /opt/corpuskit
+ENV PATH=/opt/corpuskit/bin:$PATH NUMBA_CACHE_DIR=/tmp/numba
+WORKDIR /work
+ENTRYPOINT ["corpuskit"]
