@@ -13,7 +13,7 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("diff", "explore")
+NOT_YET = ("diff",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,6 +118,12 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
+    command = verb(
+        "explore", "looking", "look at a run in the browser: documents, duplicates, thresholds, SQL, progress"
+    )
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("--port", type=int, default=0, metavar="N", help="of this machine; default: one that is free")
+    command.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("--repair", action="store_true", help="remove what is damaged: the next run makes it again")

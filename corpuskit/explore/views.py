@@ -228,24 +228,37 @@ def query(root: Root, sql: str) -> pa.Table:
     Raises:
         UsageError: the SQL is wrong, is no query, or wants to leave the run folder.
     """
-    with _sandbox(root.path.resolve()) as connection:
-        try:
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise UsageError(
-                    "--sql takes one SELECT; it reads a run and changes nothing", f"views: {', '.join(VIEWS)}"
-                )
-            table = _integers(connection.sql(sql).to_arrow_table())
-            return table.rename_columns(_distinct(table.column_names))
-        except duckdb.PermissionException as error:
-            raise UsageError(f"a query reads nothing outside the run folder: {error}") from None
-        except duckdb.CatalogException as error:
-            raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
-        except duckdb.Error as error:
-            raise UsageError(str(error)) from None
+    with _sandbox(root.path.resolve()) as connection, said():
+        only_query(connection, sql)
+        table = _integers(connection.sql(sql).to_arrow_table())
+        return table.rename_columns(distinct(table.column_names))
 
 
-def _distinct(names: list[str]) -> list[str]:
+def only_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse what is not one query.
+
+    Raises:
+        UsageError: it is none, or several. duckdb.Error: it does not parse.
+    """
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError("a query is one SELECT; it reads a run and changes nothing", f"views: {', '.join(VIEWS)}")
+
+
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """What DuckDB raises, as a UsageError."""
+    try:
+        yield
+    except duckdb.PermissionException as error:
+        raise UsageError(f"a query reads nothing outside the run folder: {error}") from None
+    except duckdb.CatalogException as error:
+        raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
+    except duckdb.Error as error:
+        raise UsageError(str(error)) from None
+
+
+def distinct(names: list[str]) -> list[str]:
     """Names of columns, a repeated one as `a_1`, as in a subquery of DuckDB, or by the next number that is free."""
     found: list[str] = []
     taken = set(names)
@@ -271,16 +284,40 @@ def _sandbox(base: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The views, read-only; no file outside `base`, no extension, no Python object, no setting."""
     if not (base / DATABASE).is_file():
         raise UsageError(f"{base} has no {DATABASE}", f"corpuskit stats {base} writes it")
-    config: dict[str, Any] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-    }
-    with contextlib.closing(duckdb.connect(str(base / DATABASE), read_only=True, config=config)) as connection:
-        # DuckDB compares a glob pattern with these as text, so the folder is allowed in both its spellings
-        allowed = ", ".join(_literal(text) for text in dict.fromkeys((str(base), _as_pattern(str(base)))))
-        connection.execute(f"SET allowed_directories = [{allowed}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET lock_configuration = true")
+    with contextlib.closing(duckdb.connect(str(base / DATABASE), read_only=True, config=_CLOSED)) as connection:
+        _lock(connection, base)
         yield connection
+
+
+def connect(root: Root) -> duckdb.DuckDBPyConnection:
+    """The views in a sandbox in memory that stays open while runs rebuild them; its cursors serve threads.
+
+    Raises:
+        UsageError: there was no run in this root, or nothing rebuilt its views.
+    """
+    base = root.path.resolve()
+    if not (base / DATABASE).is_file():
+        raise UsageError(f"{base} has no {DATABASE}", f"corpuskit stats {base} writes it")
+    connection = duckdb.connect(":memory:", config=_CLOSED)
+    connection.execute("SET temp_directory = ''")  # a query that needs more than memory fails, and writes nothing
+    connection.execute("SET parquet_metadata_cache = true")
+    for name, definition in _definitions(base, base / root.latest_run()).items():
+        connection.execute(f"CREATE VIEW {name} AS {definition}")
+    _lock(connection, base)
+    return connection
+
+
+_CLOSED: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, base: Path) -> None:
+    # DuckDB compares a glob pattern with these as text, so the folder is allowed in both its spellings
+    allowed = ", ".join(_literal(text) for text in dict.fromkeys((str(base), _as_pattern(str(base)))))
+    connection.execute(f"SET allowed_directories = [{allowed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET lock_configuration = true")
