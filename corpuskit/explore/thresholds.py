@@ -191,7 +191,7 @@ def _sample(
 
 
 def _edges(values: list[float], wanted: Sequence[float]) -> tuple[list[float], bool]:
-    """Edges of the bins, which leave out the outermost half percent on both sides but reach to what is `wanted`."""
+    """Edges of the bins, without the outermost half percent on both sides, but to what is `wanted`."""
     values = sorted(values)
     outside = len(values) // 200
     low, high = min(values[outside], *wanted, math.inf), max(values[-1 - outside], *wanted, -math.inf)

@@ -33,8 +33,8 @@ def compared(one: str, two: str) -> tuple[list[Piece], int]:
 
 
 def _words(text: str) -> list[str]:
-    """Runs of letters and digits, of white space, and single other characters."""
-    return re.findall(r"\w+|\s+|[^\w\s]", text)
+    """Runs of letters and digits and single other characters, each with the white space behind it."""
+    return re.findall(r"\w+\s*|[^\w\s]\s*|\s+", text)
 
 
 def _agree(one: list[str], two: list[str]) -> int:

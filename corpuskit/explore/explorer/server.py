@@ -7,15 +7,17 @@ what names another host (DNS rebinding) or comes from another origin is refused 
 from __future__ import annotations
 
 import hmac
-import inspect
 import json
 import math
 import secrets
 from collections.abc import Iterator
+from decimal import Decimal
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError, validate_call
 
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.explore.explorer.answers import QUESTIONS, Answers
@@ -126,10 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise UsageError("a question is a JSON object of at most 1 MiB")
         try:
             given = json.loads(self.rfile.read(int(length)))
-            inspect.signature(question).bind(**given)
-        except (ValueError, TypeError) as error:
+            if not isinstance(given, dict):
+                raise UsageError(f"a question is a JSON object, not {type(given).__name__}")
+            return validate_call(question)(**given)
+        except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"not a question: {error}") from None
-        return question(**given)
 
     def _allowed(self) -> str | None:
         """The path behind the token, if the request comes from the page of this server; else it is refused."""
@@ -195,6 +198,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, int):
         return value if abs(value) < EXACT else str(value)
+    if isinstance(value, Decimal):
+        return _plain(int(value) if value == value.to_integral_value() else float(value))
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, dict):

@@ -41,7 +41,9 @@ def _signal(cursor: duckdb.DuckDBPyConnection, name: str, limits: list[threshold
     if found is None:
         return ""
     inner = [
-        (word, counts[1:-1]) for word, counts in zip(WORDS, (found.kept, found.here, found.elsewhere), strict=True)
+        ("kept", found.kept[1:-1], "--c0"),
+        ("dropped by a rule on this signal", found.here[1:-1], "--c2"),
+        ("dropped by other rules", found.elsewhere[1:-1], "--grid"),
     ]
     drawn = charts.histogram(found.edges, inner, name, [limit.value for limit in mine], log=found.log)
     below, above = (found.kept[k] + found.here[k] + found.elsewhere[k] for k in (0, -1))
