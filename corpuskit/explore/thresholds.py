@@ -152,7 +152,7 @@ def histogram(cursor: duckdb.DuckDBPyConnection, name: str, set_by: Sequence[Lim
 
 
 def moves(cursor: duckdb.DuckDBPyConnection, limit: Limit) -> list[Move]:
-    """Stricter limits that drop about `SHARES` of the documents kept in the domains of the rule, and what each drops."""
+    """Stricter limits that drop about `SHARES` of the documents kept in the rule's domains, and what each drops."""
     if not _in_corpus(cursor, limit.column):
         return []
     what = column(cursor, limit.column)

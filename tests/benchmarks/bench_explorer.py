@@ -23,8 +23,8 @@ from tests.core.builder import corpus, recipe
 FILES = 20
 
 ROW = """
-hash(i >> 20)::UBIGINT >> 20 << 20 | (i & 1048575) AS doc,
-concat(repeat(md5(i::VARCHAR) || ' ', 8 + i % 16), if(i % 1000003 = 17, 'needle', NULL)) AS text,
+((hash(i >> 20) >> 20 << 20) + (i & 1048575))::UBIGINT AS doc,
+repeat(md5(i::VARCHAR) || ' ', 8 + i % 16) AS text,
 'web' AS source, NULL::VARCHAR AS meta, (60 + hash(i) % 20000)::BIGINT AS clean_chars,
 exp((hash(i + 1) % 1000) / 100.0) AS ppl, (hash(i + 2) % 1000) / 1000.0 AS language_score
 """
@@ -52,8 +52,8 @@ def build(folder: Path, documents: int) -> Path:
             ("corpus", f"SELECT * EXCLUDE (i) FROM ({source}) WHERE i % 5 > 0"),
             (
                 "dropped",
-                "SELECT * EXCLUDE (i, text, source), if(i % 50 = 0, text, NULL) AS text, NULL::VARCHAR AS reason, "
-                f"if(i % 10 = 0, 'too_short', 'ppl') AS rule FROM ({source}) WHERE i % 5 = 0",
+                f"""SELECT * EXCLUDE (i, text, source), if(i % 50 = 0, text, NULL) AS text, NULL::VARCHAR AS reason,
+                if(i % 10 = 0, 'too_short', 'ppl') AS rule FROM ({source}) WHERE i % 5 = 0""",
             ),
         ):
             target = root / name / f"domain={domain}" / f"{number:02d}.parquet"
@@ -68,11 +68,6 @@ def main() -> None:
     answers = Answers(str(build(folder, documents)))
     first = answers.documents()["rows"][0]["doc"]
 
-    def found() -> None:
-        for one in answers.search(text="needle"):
-            if "doc" in one:
-                return
-
     asked = {
         "overview": answers.overview,
         "documents of a domain": lambda: answers.documents(domain="web"),
@@ -86,8 +81,7 @@ def main() -> None:
             sql="SELECT domain, rule, count(*), avg(ppl) FROM signals GROUP BY ALL", name="x"
         ),
         "SQL: one document by its id": lambda: answers.sql(sql=f"SELECT * FROM corpus WHERE doc = {first}", name="y"),
-        "text search, common: first hit": lambda: next(one for one in answers.search(text="a1") if "doc" in one),
-        "text search, 10 in all: first hit": found,
+        "text search: first hit": lambda: next(one for one in answers.search(text="a1") if "doc" in one),
     }
     print(f"{documents:,} documents; seconds: the first time, then the median of 3 (wall clock, CPU)")
     for name, ask in asked.items():

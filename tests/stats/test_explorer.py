@@ -173,9 +173,18 @@ def test_sql_is_cut_to_rows_and_stopped_by_name(answers: Answers, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELECT * FROM read_text('/etc/passwd')", "SELECT * FROM glob('/etc/*')", "CREATE TABLE t AS SELECT 1",
-            "COPY corpus TO '/tmp/corpuskit-stolen.csv'", "SET memory_limit = '1GB'", "SELECT 1; SELECT 2", "SELEC", "SELECT nope"]
-)  # fmt: skip
+    "sql",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM glob('/etc/*')",
+        "CREATE TABLE t AS SELECT 1",
+        "COPY corpus TO '/tmp/corpuskit-stolen.csv'",
+        "SET memory_limit = '1GB'",
+        "SELECT 1; SELECT 2",
+        "SELEC",
+        "SELECT nope",
+    ],
+)
 def test_sql_is_in_the_sandbox(answers: Answers, sql: str) -> None:
     with pytest.raises(UsageError):
         answers.sql(sql=sql, name="bad")

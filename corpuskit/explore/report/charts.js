@@ -42,5 +42,7 @@ for (const element of document.querySelectorAll(".chart")) {
     drawChart(element, spec);
   }
 }
+// what is folded has no width until it is opened
+document.addEventListener("toggle", drawAgain, true);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAgain);
 matchMedia("print").addEventListener("change", drawAgain);
