@@ -152,7 +152,7 @@ def histogram(
     *,
     log: bool,
 ) -> str:
-    """Counts between edges, stacked, each with its colour; `marks` draws vertical lines. `log`: on a logarithmic scale."""
+    """Counts between edges, stacked, each with its colour; `marks` draws vertical lines. `log`: the scale."""
     places = [_log(edge) for edge in edges] if log else list(edges)  # plotly.js has no widths of bars on such an axis
     data = [
         {
