@@ -1,4 +1,4 @@
-"""The verbs that look at a run: status, stats, find, trace, diff, report."""
+"""The verbs that look at a run: status, stats, find, trace, diff, report, explore."""
 
 from __future__ import annotations
 
@@ -73,6 +73,22 @@ def report(options: argparse.Namespace) -> None:
     plan = root.require_plan()
     page = report.write(root, plan, root.latest_run())
     answer(options, f"wrote {page}", {"report": str(page)})
+
+
+def explore(options: argparse.Namespace) -> None:
+    """Serve the page of a run on this machine until it is interrupted."""
+    import contextlib
+    import webbrowser
+
+    from corpuskit.explore.explorer.server import Server
+
+    with Server(options.root, options.port) as server:
+        answer(options, f"explore {options.root} at {server.address}\nCtrl-C ends it", {"address": server.address})
+        sys.stdout.flush()
+        if not options.no_browser:
+            webbrowser.open(server.address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def find(options: argparse.Namespace) -> None:

@@ -13,8 +13,6 @@ from types import FrameType
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 
-NOT_YET = ("explore",)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 ok, 1 units failed, 2 usage, 3 an expect failed, 128 + signal)."""
@@ -22,8 +20,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, verbs = _parser()
     first = next((word for word in given if not word.startswith("-")), None)
     try:
-        if first in NOT_YET:
-            raise UsageError(f"`corpuskit {first}` is not in this version yet", "corpuskit --help lists what is")
         if first is not None and first not in verbs:
             raise UsageError(f"unknown verb `{first}`", did_you_mean(first, verbs) or f"verbs: {', '.join(verbs)}")
         options = parser.parse_args(given)
@@ -138,6 +134,12 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("root_b", metavar="ROOT_B")
     command = verb("report", "looking", "write the report of a run: one self-contained HTML page")
     command.add_argument("root", metavar="ROOT")
+    command = verb(
+        "explore", "looking", "look at a run in the browser: documents, duplicates, thresholds, SQL, progress"
+    )
+    command.add_argument("root", metavar="ROOT")
+    command.add_argument("--port", type=int, default=0, metavar="N", help="of this machine; default: one that is free")
+    command.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     command = verb("verify", "verifying", "check every digest; names what is damaged and the command that mends it")
     command.add_argument("root", metavar="ROOT")
     command.add_argument("--repair", action="store_true", help="remove what is damaged: the next run makes it again")

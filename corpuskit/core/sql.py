@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -263,3 +264,44 @@ def check_types(expr: str, schema: pa.Schema) -> None:
         UsageError: a column is not there, a type does not fit, or the result is not true or false.
     """
     evaluate(expr, pa.record_batch([pa.array([], field.type) for field in schema], schema=schema))
+
+
+_OPERATORS = {
+    "COMPARE_GREATERTHANOREQUALTO": (">=", "<="),
+    "COMPARE_GREATERTHAN": (">", "<"),
+    "COMPARE_LESSTHANOREQUALTO": ("<=", ">="),
+    "COMPARE_LESSTHAN": ("<", ">"),
+}
+"""How a comparison reads from the left, and from the right."""
+
+
+def limits_of(expr: str) -> list[tuple[str, str, float]]:
+    """The limits on numbers that a rule is made of: (column, operator, number), for `column operator number`.
+
+    Only those that must all hold count, alone or joined by AND; a rule that is anything else has none.
+
+    Raises:
+        UsageError: see `columns_of`.
+    """
+    return list(_limits(_parse(expr, expr)))
+
+
+def _limits(node: Any) -> Iterator[tuple[str, str, float]]:
+    if node["type"] == "CONJUNCTION_AND":
+        for child in node["children"]:
+            yield from _limits(child)
+    elif node["type"] in _OPERATORS:
+        left, right = node["left"], node["right"]
+        straight, turned = _OPERATORS[node["type"]]
+        for column, number, operator in ((left, right, straight), (right, left, turned)):
+            if column["class"] == "COLUMN_REF" and len(column["column_names"]) == 1 and (value := _number(number)):
+                yield column["column_names"][0], operator, float(value)
+    elif node["type"] == "COMPARE_BETWEEN" and node["input"]["class"] == "COLUMN_REF":
+        for bound, operator in (("lower", ">="), ("upper", "<=")):
+            if value := _number(node[bound]):
+                yield node["input"]["column_names"][0], operator, float(value)
+
+
+def _number(node: Any) -> str | None:
+    literal = node.get("literal") or {}
+    return literal["text"] if literal.get("kind") in ("INTEGER", "NUMERIC") else None

@@ -9,7 +9,6 @@ import contextlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import duckdb
 import yaml
 
 from corpuskit.core.plan import Plan
@@ -95,10 +94,7 @@ def diff(one: Root, two: Root) -> Difference:
         if not root.manifest("corpus"):
             raise UsageError(f"{root.url} has no corpus yet", "run its recipe to the end")
         views.rebuild(root, plan)
-    with contextlib.closing(duckdb.connect()) as connection:
-        for name, root in zip("ab", roots, strict=True):
-            path = str(root.path.resolve() / views.DATABASE).replace("'", "''")
-            connection.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
+    with contextlib.closing(views.connect_both(one, two)) as connection:
         connection.execute(_DOCUMENTS)
         reasons = connection.sql(_REASONS).to_arrow_table().to_pylist()
         by_domain = connection.execute("SELECT domain, change, count(*) FROM documents GROUP BY ALL").fetchall()

@@ -241,24 +241,37 @@ def query(root: Root, sql: str) -> pa.Table:
     Raises:
         UsageError: the SQL is wrong, is no query, or wants to leave the run folder.
     """
-    with _sandbox(root) as connection:
-        try:
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise UsageError(
-                    "--sql takes one SELECT; it reads a run and changes nothing", f"views: {', '.join(VIEWS)}"
-                )
-            table = _integers(connection.sql(sql).to_arrow_table())
-            return table.rename_columns(_distinct(table.column_names))
-        except duckdb.PermissionException as error:
-            raise UsageError(f"a query reads nothing outside the run folder: {error}") from None
-        except duckdb.CatalogException as error:
-            raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
-        except duckdb.Error as error:
-            raise UsageError(str(error)) from None
+    with contextlib.closing(connect(root, temporary=f"{DATABASE}.tmp")) as connection, said():
+        only_query(connection, sql)
+        table = _integers(connection.sql(sql).to_arrow_table())
+        return table.rename_columns(distinct(table.column_names))
 
 
-def _distinct(names: list[str]) -> list[str]:
+def only_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse what is not one query.
+
+    Raises:
+        UsageError: it is none, or several. duckdb.Error: it does not parse.
+    """
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError("a query is one SELECT; it reads a run and changes nothing", f"views: {', '.join(VIEWS)}")
+
+
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """What DuckDB raises, as a UsageError."""
+    try:
+        yield
+    except duckdb.PermissionException as error:
+        raise UsageError(f"a query reads nothing outside the run folder: {error}") from None
+    except duckdb.CatalogException as error:
+        raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
+    except duckdb.Error as error:
+        raise UsageError(str(error)) from None
+
+
+def distinct(names: list[str]) -> list[str]:
     """Names of columns, a repeated one as `a_1`, as in a subquery of DuckDB, or by the next number that is free."""
     found: list[str] = []
     taken = set(names)
@@ -279,25 +292,55 @@ def _integers(table: pa.Table) -> pa.Table:
     return table
 
 
-@contextlib.contextmanager
-def _sandbox(root: Root) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The views, read-only; no file outside the root, no extension, no Python object, no setting."""
+def connect(root: Root, temporary: str | None = None) -> duckdb.DuckDBPyConnection:
+    """The views, made in memory: no file outside the root, no extension, no Python object, no setting.
+
+    What lies in the root's own database is not looked at. The connection stays right while runs rebuild it; its cursors
+    serve threads.
+
+    Args:
+        root: of the run.
+        temporary: a folder of the root for what a query has no memory for; without one the query fails.
+
+    Raises:
+        UsageError: there was no run in this root, or nothing rebuilt its views.
+    """
     base = root.path.resolve()
     folder = base / root.latest_run()
     if not (folder / "receipts.parquet").is_file():
         raise UsageError(f"{base} has no {DATABASE}", f"corpuskit stats {base} writes it")
-    config: dict[str, Any] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-        "temp_directory": str(base / f"{DATABASE}.tmp"),
-    }
-    with contextlib.closing(duckdb.connect(config=config)) as connection:
-        _create_views(connection, base, folder)
-        # DuckDB compares a glob pattern with these as text, so the folder is allowed in both its spellings
-        allowed = ", ".join(_literal(text) for text in dict.fromkeys((str(base), _as_pattern(str(base)))))
-        connection.execute(f"SET allowed_directories = [{allowed}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET lock_configuration = true")
-        yield connection
+    connection = duckdb.connect(":memory:", config=_CLOSED)
+    connection.execute(f"SET temp_directory = {_literal(str(base / temporary) if temporary else '')}")
+    connection.execute("SET parquet_metadata_cache = true")
+    _create_views(connection, base, folder)
+    _lock(connection, base)
+    return connection
+
+
+_CLOSED: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+def connect_both(one: Root, other: Root) -> duckdb.DuckDBPyConnection:
+    """The views of two roots, as `a.corpus` and `b.corpus` and so on; for the rest as `connect`."""
+    connection = duckdb.connect(":memory:", config=_CLOSED)
+    bases = [root.path.resolve() for root in (one, other)]
+    for name, root, base in zip("ab", (one, other), bases, strict=True):
+        connection.execute(f"ATTACH ':memory:' AS {name}; USE {name}")
+        _create_views(connection, base, base / root.latest_run())
+    connection.execute("USE memory")
+    _lock(connection, *bases)
+    return connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, *bases: Path) -> None:
+    # DuckDB compares a glob pattern with these as text, so a folder is allowed in both its spellings
+    folders = dict.fromkeys(text for base in bases for text in (str(base), _as_pattern(str(base))))
+    allowed = ", ".join(map(_literal, folders))
+    connection.execute(f"SET allowed_directories = [{allowed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET lock_configuration = true")

@@ -2,19 +2,23 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from corpuskit.core.plan import Need, Plan, Stage, Unit
 from corpuskit.core.work import Work
-from corpuskit.explore import report
-from corpuskit.explore.report import charts, sections
-from corpuskit.explore.report.page import page, paragraph, table
+from corpuskit.explore import bands, evidence, report, stats
+from corpuskit.explore.report import charts, funnel, sections
+from corpuskit.explore.report.bullets import Bullet, bullets, standalone
+from corpuskit.explore.report.page import STYLE, heat, page, paragraph, table
 from corpuskit.loops.kinds import Training
+from corpuskit.steps.lsh import s_curve
 from corpuskit.store.root import Root
 
 VOID = {"meta"}
@@ -55,8 +59,15 @@ def read(text: str) -> Reader:
     return reader
 
 
+def described(text: str) -> Iterator[dict[str, Any]]:
+    """What plotly.js is to draw, in order."""
+    start = '<script type="application/json">'
+    for piece in text.split(start)[1:]:
+        yield json.loads(piece.split("</script>")[0])
+
+
 def drawings(text: str) -> Iterator[ET.Element]:
-    for piece in text.split("<svg")[1:]:
+    for piece in text.split('<svg class="plain"')[1:]:
         yield ET.fromstring("<svg" + piece.split("</svg>")[0] + "</svg>")
 
 
@@ -69,13 +80,15 @@ def written(root: Root) -> str:
 
 def test_the_page_needs_nothing_from_outside(written: str) -> None:
     reader = read(written)
-    assert not reader.tags & {"script", "link", "img", "iframe", "object"}
+    assert not reader.tags & {"link", "img", "iframe", "object"}
+    assert all(name != "src" for tag, name, _ in reader.attributes if tag == "script")
+    assert "default-src 'none'" in written
     for _tag, name, value in reader.attributes:
         if name in ("src", "href", "data", "action"):
             assert value is not None
             assert value.startswith("#")
-    assert "@import" not in written
-    assert "url(" not in written
+    assert "@import" not in STYLE
+    assert "url(" not in STYLE
 
 
 def test_the_page_holds_recipe_table_duplicates_mixture_resources_and_environment(written: str) -> None:
@@ -91,7 +104,10 @@ def test_the_page_holds_recipe_table_duplicates_mixture_resources_and_environmen
     ):
         assert wanted in text
     assert "units are complete" not in text
-    assert len(list(drawings(written))) >= 5
+    for wanted in ("Funnel", "Moving it to", "The slowest units", "Kept, by domain", "Lineage", "CPU-hours"):
+        assert wanted in text
+    assert len(list(described(written))) >= 8
+    assert len(list(drawings(written))) == 1  # the mixture, which is also a file
 
 
 def test_a_stopped_run_has_a_report_that_says_so(root: Root) -> None:
@@ -137,45 +153,64 @@ def test_training_curves_are_thinned_and_validation_is_drawn_by_domain(root: Roo
     text = sections.training(root, trained(root, tmp_path, "web<b>"))
     read(text)
     assert "web&lt;b&gt;" in text
-    loss, rate, validation = drawings(text)
-    points = loss.find("polyline").get("points").split()
-    assert len(points) <= sections.POINTS
-    assert len(rate.findall("polyline")) == 1
-    assert len(validation.findall("circle")) == 2
+    loss, rate, validation = described(text)
+    assert len(loss["data"][0]["x"]) <= sections.POINTS
+    assert rate["data"][0]["mode"] == "lines"
+    assert len(validation["data"][0]["x"]) == 2
     assert "1.2500" in text
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "a & b", '"><img src=x>', "'", "\u202e\x00]]>"])
 def test_text_of_users_is_text_in_the_page(hostile: str) -> None:
     counts = {(hostile, hostile): 3}
+    drawn = [
+        charts.bars([(hostile, 1.0)], hostile, [hostile], mark=1.0),
+        charts.stacked([(hostile, [1, 2])], ["x", hostile]),
+        charts.plot(charts.Axis(hostile), charts.Axis("y"), [charts.Series(hostile, [(0, 0)], dots=True)]),
+        charts.histogram([1, 2, 3], [(hostile, [1, 2], "--c0")], hostile, [2], log=True),
+    ]
+    for chart in drawn:
+        (spec,) = described(chart)
+        labels = json.dumps(spec["layout"]) + json.dumps([one.get("name") for one in spec["data"]])
+        assert not re.search(r"<[a-z/]", labels)  # plotly.js reads tags
     content = (
         table([hostile], [[hostile]])
         + paragraph(hostile)
-        + charts.bars([(hostile, 1.0)], str)
-        + charts.bullets([(hostile, [charts.Bullet(hostile, 1.0, 0.5, 0.5, 0.5, hostile)])], (hostile,) * 4, str)
-        + charts.stacked([(hostile, [1, 2])], ["x", hostile])
-        + charts.heat([hostile], counts)
-        + charts.plot(
-            charts.axis(hostile, [0, 1]), charts.axis("y", [0, 1]), [charts.Series(hostile, [(0, 0)], dots=True)]
-        )
+        + bullets([(hostile, [Bullet(hostile, 1.0, 0.5, 0.5, 0.5, hostile)])], (hostile,) * 4, str)
+        + heat([hostile], counts)
     )
     reader = read(page(hostile, [(hostile, content)]))
     assert not reader.tags & {"script", "img"}
     assert "".join(reader.text).count(hostile.replace("\x00", "\ufffd")) or "\x00" in hostile
 
 
-@pytest.mark.parametrize(
-    "values", [[], [0.0], [5.0, 5.0], [1e-9, 2e-9], [-3, 7], [0, 1e15], [0.1, 0.30000000000000004]], ids=str
-)
-def test_linear_axes_cover_their_values_with_few_labels(values: list[float]) -> None:
-    for zero in (False, True):
-        for exact in (False, True):
-            found = charts.axis("x", values, zero=zero, exact=exact)
-            assert 2 <= len(found.ticks) <= 8 or exact
-            assert all(-1e-9 <= found.place(value) <= 1 + 1e-9 for value in values if value >= 0 or not zero)
+def test_a_mixture_is_a_file_of_its_own_in_light_colours() -> None:
+    drawn = standalone(bullets([("all", [Bullet("web", 0.6, 0.5, 0.5, 0.9, "60 %")])], ("a", "b", "c", "d"), str))
+    assert "var(" not in drawn
+    assert ET.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_log_axes_cover_their_values() -> None:
-    for values in ([1.0], [1.0, 10.0], [3.0, 4200.0]):
-        found = charts.log_axis("x", values)
-        assert all(0 <= found.place(value) <= 1 for value in values)
+def test_bars_of_names_that_look_alike_when_cut_stay_apart() -> None:
+    names = ["long " * 20 + end for end in ("one", "two")]
+    (spec,) = described(charts.bars([(name, 1.0) for name in names], "x", names))
+    assert spec["data"][0]["y"] == [0, 1]
+    assert len(spec["layout"]["yaxis"]["ticktext"]) == 2
+
+
+def test_the_measured_curve_meets_the_expected_one(root: Root) -> None:
+    plan = root.require_plan()
+    (choice,) = evidence.choices(root, plan)
+    points = bands.measured(root, plan, choice.params)
+    assert sum(one.pairs for one in points) == sum(entry["near"] for entry in choice.facts["by_domain"]) > 0
+    for one in points:
+        (expected,) = s_curve(choice.params.bands, choice.params.rows, [one.jaccard])
+        assert one.caught == pytest.approx(expected, abs=0.15)
+
+
+def test_the_funnel_ends_at_what_is_kept(root: Root) -> None:
+    plan = root.require_plan()
+    assert funnel.steps(plan) == ["too_short", "minhash", "holdout"]
+    (drawn,) = described(funnel.section(root, plan))
+    kept = sum(row.kept for row in stats.domain_table(root, plan))
+    assert drawn["data"][0]["x"][0] == 240
+    assert drawn["data"][0]["x"][-1] == kept

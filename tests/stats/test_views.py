@@ -126,7 +126,7 @@ def test_a_rebuild_without_a_change_writes_nothing_and_a_lost_database_comes_bac
 
 
 OUTSIDE = "reads nothing outside the run folder"
-QUERY = "takes one SELECT"
+QUERY = "a query is one SELECT"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from corpuskit.core.plan import Plan
 from corpuskit.explore import views
-from corpuskit.explore.report import duplicates, sections
+from corpuskit.explore.report import built, duplicates, funnel, samples, sections, signals
 from corpuskit.explore.report.page import page
 from corpuskit.store.files import put
 from corpuskit.store.root import Root
@@ -27,14 +27,19 @@ def write(root: Root, plan: Plan, run: str) -> Path:
     views.rebuild(root, plan)
     folder = root.path / run
     made = [
-        ("", sections.summary(root, plan, folder)),
+        ("", built.summary(root, plan, folder)),
+        ("Expected", built.expectations(root, plan)),
         ("Recipe", sections.recipe(folder)),
         ("Domains", sections.domains(root, plan)),
+        ("Funnel", funnel.section(root, plan)),
         ("Dropped, by rule", sections.dropped(root, plan)),
+        ("Signals and thresholds", signals.section(root, plan)),
+        ("Samples", samples.section(root)),
         ("Duplicates", duplicates.section(root, plan)),
         ("Mixture", sections.mixture(root, plan)),
         ("Training", sections.training(root, plan)),
         ("Resources", sections.resources(root, plan)),
+        ("Lineage", built.lineage(root, plan)),
         ("Environment", sections.environment(root, plan, folder)),
     ]
     path = folder / "report.html"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from corpuskit.core.plan import Plan
-from corpuskit.explore import evidence
+from corpuskit.explore import bands, evidence
+from corpuskit.explore.bands import Measured
 from corpuskit.explore.report import charts
-from corpuskit.explore.report.page import figure, heading, paragraph, quote
+from corpuskit.explore.report.page import figure, heading, heat, paragraph, quote
 from corpuskit.explore.views import query
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
@@ -26,7 +27,7 @@ def section(root: Root, plan: Plan) -> str:
     said += "".join(paragraph(f"{one.step}: {one.found}; {one.promise}. See `duplicates`.") for one in found)
     clusters, by_domain = evidence.clusters(found), evidence.by_domain(found)
     curves = _clusters(clusters) if clusters else ""
-    curves += "".join(_s_curve(one.params) for one in found if one.params.bands)
+    curves += "".join(_s_curve(one.params, bands.measured(root, plan, one.params)) for one in found if one.params.bands)
     if curves:
         said += f'<div class="side">{curves}</div>'
     if by_domain:
@@ -38,28 +39,31 @@ def section(root: Root, plan: Plan) -> str:
 
 def _clusters(clusters: list[dict[str, int]]) -> str:
     points = [(float(entry["size"]), float(entry["clusters"])) for entry in clusters]
-    x = charts.log_axis("documents of a cluster", [a for a, _ in points])
-    y = charts.log_axis("clusters", [b for _, b in points])
-    drawn = charts.plot(x, y, [charts.Series("", points, line=False, dots=True)])
+    x, y = charts.Axis("documents of a cluster", log=True), charts.Axis("clusters", log=True)
+    drawn = charts.plot(x, y, [charts.Series("", points, line=False)])
     return figure("Clusters by size: a kept document with all that it removed", drawn)
 
 
-def _s_curve(params: Minhash) -> str:
+def _s_curve(params: Minhash, measured: list[Measured]) -> str:
     similarities = [step / STEPS for step in range(STEPS + 1)]
     caught = s_curve(params.bands, params.rows, similarities)
-    x = charts.Axis("Jaccard similarity", 0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1])
-    y = charts.Axis("pairs caught", 0, 1, [0, 0.25, 0.5, 0.75, 1], label=lambda value: f"{100 * value:.4g} %")
-    points = list(zip(similarities, caught, strict=True))
+    x = charts.Axis("Jaccard similarity", ends=(0, 1))
+    y = charts.Axis("pairs caught", percent=True, ends=(0, 1.02))
+    series = [charts.Series("expected", list(zip(similarities, caught, strict=True)))]
+    if measured:
+        pairs = sum(one.pairs for one in measured)
+        points = [(one.jaccard, one.caught) for one in measured]
+        series.append(charts.Series(f"measured on {pairs:,} pairs", points, line=False))
     (share,) = s_curve(params.bands, params.rows, [params.threshold])
-    drawn = charts.plot(x, y, [charts.Series("", points)], mark=params.threshold)
-    return figure(
-        f"Share of pairs that the bands catch; {100 * share:.1f} % at the threshold {params.threshold:g}", drawn
-    )
+    caption = f"Share of pairs that the bands catch; {100 * share:.1f} % at the threshold {params.threshold:g}"
+    if measured:
+        caption += ". Measured: the chance to agree in a band, from the bands in which removed pairs do"
+    return figure(caption, charts.plot(x, y, series, marks=[params.threshold]))
 
 
 def _matrix(by_domain: list[dict[str, Any]]) -> str:
     counts = {(entry["domain"], entry["kept_domain"]): entry["exact"] + entry["near"] for entry in by_domain}
-    return charts.heat(sorted({name for pair in counts for name in pair}), counts)
+    return heat(sorted({name for pair in counts for name in pair}), counts)
 
 
 def _largest(root: Root) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from corpuskit.explore.report.charts import Bullet, bullets, standalone
+from corpuskit.explore.report.bullets import Bullet, bullets, standalone
 from corpuskit.mix.explain import figures
 
 LEGEND = ("share of tokens", "share of the corpus", "target", "cap")

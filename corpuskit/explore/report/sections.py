@@ -9,6 +9,7 @@ from typing import Any
 
 from corpuskit.core.plan import Plan
 from corpuskit.core.tables import size
+from corpuskit.core.work import Receipt
 from corpuskit.explore import evidence, stats
 from corpuskit.explore.report import charts
 from corpuskit.explore.report.mixture import chart
@@ -20,24 +21,10 @@ from corpuskit.store.versions import other_versions
 
 FATES = ("kept", "held out", "dropped", "exact", "near", "contaminated", "empty", "unreadable")
 
+SLOWEST = 10
+
 POINTS = 600
 """Most points of a training curve; more are averaged in equal stretches."""
-
-
-def summary(root: Root, plan: Plan, folder: Path) -> str:
-    """What was built in one line, whether it is complete, and what to look at."""
-    found = stats.domain_table(root, plan)
-    every = stats.total(found)
-    tokens = f", {every.tokens:,} tokens" if every.tokens is not None else ""
-    said = paragraph(
-        f"{every.read:,} raw records in {len(found)} domains; {every.kept:,} documents kept, "
-        f"{size(every.bytes)} of text{tokens}. Run {folder.name}."
-    )
-    complete = sum(len(root.complete(stage)) for stage in plan.stages.values())
-    units = sum(len(stage.units) for stage in plan.stages.values())
-    if complete < units:
-        said += paragraph(f"{complete:,} of {units:,} units are complete: the counts are of those.", "warning")
-    return said + "".join(paragraph(text, "warning") for text in stats.warnings(root, plan, found))
 
 
 def recipe(folder: Path) -> str:
@@ -62,7 +49,7 @@ def domains(root: Root, plan: Plan) -> str:
         for row in found
         if row.read
     ]
-    chart = figure("Outcome of the raw records of each domain", charts.stacked(shares, FATES), FATES)
+    chart = figure("Outcome of the raw records of each domain", charts.stacked(shares, FATES))
     return table((*COLUMNS, "tokens", "duplicates"), rows, last_is_total=True) + chart
 
 
@@ -104,12 +91,11 @@ def training(root: Root, plan: Plan) -> str:
         f"{receipt.seconds:,.0f} s with validation and checkpoints; checkpoint {receipt.facts['checkpoint']}"
     )
     tokens = {record["step"]: record["tokens"] for record in steps}
-    x = charts.axis("tokens", list(tokens.values()), zero=True, exact=True, label=charts.short)
+    x = charts.Axis("tokens", zero=True)
     said += '<div class="side">'
     for name, caption in (("loss", "Training loss, nats per token"), ("lr", "Learning rate")):
         points = _thinned([(float(record["tokens"]), float(record[name])) for record in steps])
-        y = charts.axis(name, [value for _, value in points], zero=name == "lr")
-        said += figure(caption, charts.plot(x, y, [charts.Series("", points)]))
+        said += figure(caption, charts.plot(x, charts.Axis(name, zero=name == "lr"), [charts.Series(name, points)]))
     said += _validation_curves(records, tokens, x) + "</div>"
     rows = [
         [domain, *("" if score[name] is None else f"{score[name]:.4f}" for name in ("loss", "bits_per_byte"))]
@@ -128,9 +114,9 @@ def _validation_curves(records: Sequence[dict[str, Any]], tokens: dict[int, int]
             curves.setdefault(record["domain"], []).append((float(tokens[record["step"]]), record["loss"]))
     if max(map(len, curves.values()), default=0) < 2:
         return ""
-    y = charts.axis("validation loss", [value for points in curves.values() for _, value in points])
     series = [charts.Series(name, points, dots=True) for name, points in sorted(curves.items())]
-    return figure("Validation loss by domain, nats per token", charts.plot(x, y, series), sorted(curves))
+    drawn = charts.plot(x, charts.Axis("validation loss"), series)
+    return figure("Validation loss by domain, nats per token", drawn)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -141,8 +127,8 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def resources(root: Root, plan: Plan) -> str:
-    """Time, processor time, memory and disk of each stage; times are sums over units, whenever they ran."""
-    rows, seconds = [], []
+    """Time, throughput, memory and disk of each stage, and the slowest units; times are sums over units."""
+    rows, seconds, peaks, units = [], [], [], []
     for stage in plan.stages.values():
         complete = root.complete(stage)
         if not complete:
@@ -150,13 +136,40 @@ def resources(root: Root, plan: Plan) -> str:
         parts = sum(part.bytes for receipt in complete for part in receipt.parts.values())
         wall, cpu = (sum(getattr(receipt, name) for receipt in complete) for name in ("seconds", "cpu_seconds"))
         peak = max(receipt.peak_bytes for receipt in complete)
-        units = f"{len(complete):,} / {len(stage.units):,}"
-        rows.append([stage.name, units, f"{wall:,.1f}", f"{cpu:,.1f}", size(peak), size(parts)])
+        counted = f"{len(complete):,} / {len(stage.units):,}"
+        rows.append([stage.name, counted, f"{wall:,.1f}", f"{cpu:,.1f}", _rate(complete), size(peak), size(parts)])
         seconds.append((stage.name, wall))
+        peaks.append((stage.name, peak / (1 << 20)))
+        units += [(receipt.seconds, f"{stage.name}:{receipt.unit}", receipt) for receipt in complete]
     if not rows:
         return ""
-    chart = figure("Seconds by stage, summed over units", charts.bars(seconds, lambda value: f"{value:,.1f} s"))
-    return chart + table(["stage", "units", "seconds", "CPU seconds", "peak memory", "on disk"], rows)
+    memory = charts.bars(peaks, "MiB", [f"{value:,.0f}" for _, value in peaks], mark=plan.memory / (1 << 20))
+    time = charts.bars(seconds, "seconds", [f"{value:,.1f}" for _, value in seconds])
+    slowest = sorted(units, key=lambda one: (-one[0], one[1]))[:SLOWEST]
+    columns = ["stage", "units", "seconds", "CPU seconds", "MB per CPU-second", "peak memory", "on disk"]
+    return (
+        figure("Seconds by stage, summed over units", time)
+        + figure("Largest peak of memory by stage, and (dashed) what `memory` allows a worker", memory)
+        + table(columns, rows)
+        + heading("The slowest units")
+        + table(
+            ["unit", "of", "seconds", "CPU seconds", "peak memory"],
+            [
+                [name, one.label, f"{took:,.1f}", f"{one.cpu_seconds:,.1f}", size(one.peak_bytes)]
+                for took, name, one in slowest
+            ],
+            left=2,
+        )
+    )
+
+
+def _rate(receipts: Sequence[Receipt]) -> str:
+    """Text that came out of a stage of documents by the processor time that it took."""
+    written = sum(
+        receipt.facts[name]["bytes"] for receipt in receipts for name in ("docs", "corpus") if name in receipt.facts
+    )
+    cpu = sum(receipt.cpu_seconds for receipt in receipts)
+    return f"{written / 1e6 / cpu:,.1f}" if written and cpu else ""
 
 
 def environment(root: Root, plan: Plan, folder: Path) -> str:

@@ -1,0 +1,45 @@
+"""A few documents that each rule dropped and a few that each domain kept, chosen by hash and so not by hand."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from corpuskit.explore import views
+from corpuskit.explore.report.page import folded, heading, paragraph, quote
+from corpuskit.store.root import Root
+
+EACH = 2
+BEGINNING = 400
+"""Characters of a document that are shown."""
+
+
+def section(root: Root) -> str:
+    """The section, of the texts that are kept."""
+    with contextlib.closing(views.connect(root)) as cursor:
+        dropped = _chosen(cursor, "dropped", "rule", "reason")
+        kept = _chosen(cursor, "corpus", "domain", "source")
+    parts = [(heading("Dropped, by rule"), dropped), (heading("Kept, by domain"), kept)]
+    return "".join(title + "".join(_group(*group) for group in found.items()) for title, found in parts if found)
+
+
+def _chosen(cursor: Any, view: str, by: str, more: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The documents of least hash of each group: (id, domain, more, beginning)."""
+    place = f"row_number() OVER (PARTITION BY {by} ORDER BY hash(doc), doc)"
+    docs = cursor.execute(f"SELECT doc FROM {view} WHERE text IS NOT NULL QUALIFY {place} <= {EACH}").fetchall()
+    if not docs:
+        return {}
+    wanted = ", ".join(str(doc) for (doc,) in docs)
+    columns = f"doc, domain, {more}, left(text, {BEGINNING})"
+    query = f"SELECT {by}, {columns} FROM {view} WHERE doc IN ({wanted}) ORDER BY {by}, hash(doc), doc"
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for group, *row in cursor.execute(query).fetchall():
+        found.setdefault(group, []).append(tuple(row))
+    return found
+
+
+def _group(name: str, rows: list[tuple[Any, ...]]) -> str:
+    said = ""
+    for doc, domain, more, text in rows:
+        said += paragraph(f"document {doc} of {domain}" + (f", {more}" if more else ""), "muted") + quote(text)
+    return folded(name, said)
