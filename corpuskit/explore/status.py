@@ -9,6 +9,7 @@ import orjson
 
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import size, table
+from corpuskit.engines.slurm import failures
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
 
@@ -28,7 +29,7 @@ def as_json(root: Root) -> dict[str, Any]:
         UsageError: there was no run in this root.
     """
     plan, folder = root.require_plan(), root.latest_run()
-    log = _log(root, folder)
+    log = _log(root, folder) + _failed_in_arrays(root, plan, folder)
     failures = [entry for entry in _last_attempts(log) if "error" in entry and not _complete(root, plan, entry)]
     return {
         "recipe": plan.recipe,
@@ -67,6 +68,14 @@ def _log(root: Root, folder: str) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     return [orjson.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _failed_in_arrays(root: Root, plan: Plan, folder: str) -> list[dict[str, Any]]:
+    """What Slurm's tasks wrote of failed units: the process of the run may have ended before."""
+    return [
+        {**task._asdict(), "label": plan.stages[task.stage].units[task.unit].label, "error": failure.message}
+        for task, failure in failures(root.path / folder)
+    ]
 
 
 def _last_attempts(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from corpuskit.core.kinds import StageKind
+from corpuskit.core.kinds import Resources, StageKind, spec_of
+from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 from corpuskit.shards.kinds import OverSources
 
@@ -48,9 +49,31 @@ class Training(Spec):
     train: dict[str, Any]
 
 
+def _trainer(train: dict[str, Any], memory: int) -> Resources:
+    """A core, a GPU and the recipe's `memory` for each process."""
+    processes = train.get("processes", 1)
+    return Resources(processes * memory, processes, 0 if train.get("device") == "cpu" else processes)
+
+
+def _proxy(stage: Stage, memory: int) -> Resources:
+    return _trainer(spec_of(stage, Proxy).train, memory)
+
+
+def _train(stage: Stage, memory: int) -> Resources:
+    return _trainer(spec_of(stage, Training).train, memory)
+
+
 KINDS = (
     StageKind("swarm", f"{PROXIES}:swarm", None, spec=Swarm),
-    StageKind("proxy", f"{PROXIES}:proxy", None, spec=Proxy, packages=("torch",), keeps=True),
+    StageKind("proxy", f"{PROXIES}:proxy", None, asks=_proxy, packages=("torch",), keeps=True, spec=Proxy),
     StageKind("losses", f"{PROXIES}:losses", "swarm", keeps=True),
-    StageKind("train", "corpuskit.loops.training:train", None, spec=Training, packages=("torch",), keeps=True),
+    StageKind(
+        "train",
+        "corpuskit.loops.training:train",
+        None,
+        asks=_train,
+        packages=("torch",),
+        keeps=True,
+        spec=Training,
+    ),
 )
