@@ -24,14 +24,18 @@ def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
     """The plan as text and as data; nothing is run or written."""
     why = reasons(plan, root.latest_plan(), root)
     flow = Flow.of(plan)
-    rows, data, disks = [], [], []
+    rows, data, disks, larger = [], [], [], []
     for name, stage in plan.stages.items():
         missing, reason = why[name]
         disk = kind_of(stage).disk(stage, flow)
         disks.append(disk)
         rows.append([name, str(len(stage.units)), str(missing), size(disk), reason])
+        asks = kind_of(stage).asks(stage, plan.memory)
+        if asks.cores > 1 or asks.gpus:
+            larger.append(f"{name}: {asks.cores} core(s), {asks.gpus} GPU(s) where there are any, {size(asks.memory)}")
         data.append(
             {"stage": name, "key": stage.key, "units": len(stage.units), "to_run": missing, "why": reason, "disk": disk}
+            | {"memory": asks.memory, "cores": asks.cores, "gpus": asks.gpus}
         )
     total = sum(disks)
     lines = [
@@ -44,6 +48,7 @@ def announce(plan: Plan, root: Root) -> tuple[str, dict[str, Any]]:
     if any(stage.kind == "choose" for stage in plan.stages.values()):
         found["dedup_bits"] = flow.compared / 8
         lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
+    lines += [f"a unit of {asked}" for asked in larger]
     for stage in plan.stages.values():
         if stage.kind == "bands":
             params = spec_of(stage, Compared).params

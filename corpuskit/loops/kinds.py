@@ -49,18 +49,13 @@ class Training(Spec):
     train: dict[str, Any]
 
 
-def _trainer(train: dict[str, Any], memory: int) -> Resources:
-    """A core, a GPU and the recipe's `memory` for each process."""
-    processes = train.get("processes", 1)
-    return Resources(processes * memory, processes, 0 if train.get("device") == "cpu" else processes)
-
-
-def _proxy(stage: Stage, memory: int) -> Resources:
-    return _trainer(spec_of(stage, Proxy).train, memory)
+def _proxy(_stage: Stage, memory: int) -> Resources:
+    return Resources(memory, gpus=1)
 
 
 def _train(stage: Stage, memory: int) -> Resources:
-    return _trainer(spec_of(stage, Training).train, memory)
+    processes = spec_of(stage, Training).train["processes"]
+    return Resources(processes * memory, processes, processes)
 
 
 KINDS = (
