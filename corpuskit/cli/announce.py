@@ -29,6 +29,7 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
     why = reasons(plan, root.latest_plan(), root)
     flow = Flow.of(plan)
     disks = {name: kind_of(stage).disk(stage, flow) for name, stage in plan.stages.items()}
+    asked = {name: kind_of(stage).asks(stage, plan.memory) for name, stage in plan.stages.items()}
     data = [
         {
             "stage": name,
@@ -37,8 +38,16 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
             "to_run": why[name][0],
             "why": why[name][1],
             "disk": disks[name],
+            "memory": asked[name].memory,
+            "cores": asked[name].cores,
+            "gpus": asked[name].gpus,
         }
         for name, stage in plan.stages.items()
+    ]
+    larger = [
+        f"{name}: {asks.cores} core(s), {asks.gpus} GPU(s) where there are any, {size(asks.memory)}"
+        for name, asks in asked.items()
+        if asks.cores > 1 or asks.gpus
     ]
     total = sum(disks.values())
     groups = {name: [stage] for name, stage in plan.stages.items()} if verbose else plan.groups()
@@ -65,6 +74,7 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
     if any(stage.kind == "choose" for stage in plan.stages.values()):
         found["dedup_bits"] = flow.compared / 8
         lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
+    lines += [f"a unit of {asked}" for asked in larger]
     for stage in plan.stages.values():
         if stage.kind == "bands":
             params = spec_of(stage, Compared).params

@@ -105,8 +105,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command = verb("run", "building", "run what has no receipt, then seal")
     recipe(command)
     rooted(command)
-    command.add_argument("--engine", default="local", help="local (default) or inline")
-    command.add_argument("--workers", type=int, metavar="N", help="processes of the local engine; default: one a core")
+    command.add_argument(
+        "--engine", default="local", help="local (default), inline, ray or slurm: see docs/clusters.md"
+    )
+    command.add_argument("--workers", type=int, metavar="N", help="units at once; default: one a core")
     command.add_argument("--until", metavar="STAGE", help="stop after this stage")
     command.add_argument("--sample", type=float, metavar="SHARE", help="try the recipe on this share of the units")
     command.add_argument("--unit", metavar="STAGE:N", help="run one unit in this process")

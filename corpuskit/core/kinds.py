@@ -79,6 +79,23 @@ def _nothing(_stage: Stage, _flow: Flow) -> float:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What a unit is given by an engine that shares out machines.
+
+    Attributes:
+        memory: bytes. cores: a worker has one thread for each. gpus: asked for only where there are any.
+    """
+
+    memory: int
+    cores: int = 1
+    gpus: int = 0
+
+
+def _one_core(_stage: Stage, memory: int) -> Resources:
+    return Resources(memory)
+
+
+@dataclass(frozen=True)
 class StageKind:
     """A kind of stage.
 
@@ -91,6 +108,7 @@ class StageKind:
             publishes nothing and holds nothing back.
         disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
             seven domains of this kind of corpus, so a prediction can be off by a factor of two.
+        asks: what a unit of a stage is given, from the recipe's `memory`.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
         keeps: whether its units work in a folder that outlives them (`Store.kept`), which a bucket does not have.
     """
@@ -99,6 +117,7 @@ class StageKind:
     body: str
     seals: Literal["corpus", "shards", "swarm"] | None = "corpus"
     disk: Callable[[Stage, Flow], float] = _nothing
+    asks: Callable[[Stage, int], Resources] = _one_core
     packages: tuple[str, ...] = ()
     keeps: bool = False
     spec: type[Spec] = Spec

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
+from corpuskit.core.kinds import Resources
 from corpuskit.errors import CorpuskitError
+
+ATTEMPTS = 2
+"""How often a unit is begun whose worker dies."""
 
 
 class Task(NamedTuple):
@@ -46,6 +52,31 @@ Ended = tuple[Task, Failure | None]
 """A unit that ended, and why it failed if it did."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """What an engine runs units of.
+
+    Attributes:
+        execute: runs one unit in this process, and commits it.
+        worker: a module for other processes, whose `executor(run, root)` gives such a function; as a program it is a
+            worker, which takes the two pipes of `corpuskit.engines.worker` besides.
+        run, root: where that finds the plan, and the root: a path that starts at `/`, or a URL.
+        asks: what a unit is to be given. key: names a unit in all runs over this root.
+    """
+
+    execute: Callable[[Task], None]
+    worker: str
+    run: str
+    root: str
+    asks: Callable[[Task], Resources]
+    key: Callable[[Task], str]
+
+    @property
+    def command(self) -> list[str]:
+        """Starts a worker."""
+        return [sys.executable, "-m", self.worker, self.run, self.root]
+
+
 class Engine(Protocol):
     """Runs units while it is entered; leaving it ends all that it started."""
 
@@ -66,3 +97,9 @@ class Engine(Protocol):
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """The variables that a worker is started with: so many threads, and sets in an order that is always the same."""
+    variables = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
+    return dict.fromkeys(variables, str(threads)) | {"TOKENIZERS_PARALLELISM": "true", "PYTHONHASHSEED": "0"}

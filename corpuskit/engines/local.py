@@ -18,13 +18,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import IO, Self
 
-from corpuskit.engines.base import Ended, Failure, Task, cores
+from corpuskit.engines.base import ATTEMPTS, Ended, Failure, Task, cores, worker_environment
 from corpuskit.engines.worker import HEARTBEAT_SECONDS
 
 SILENCE_SECONDS = 600.0
 """A worker that has not been heard of for so long is killed; it sends heartbeats from a thread of its own."""
-
-ATTEMPTS = 2
 
 
 class _Worker:
@@ -33,17 +31,10 @@ class _Worker:
     def __init__(self, command: Sequence[str], threads: int) -> None:
         to_read, self._to_write = os.pipe()
         from_read, from_write = os.pipe()
-        variables = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
-        environment = {
-            **os.environ,
-            **dict.fromkeys(variables, str(threads)),
-            "TOKENIZERS_PARALLELISM": "true",
-            "PYTHONHASHSEED": "0",
-        }
         self.process = subprocess.Popen(
             [*command, str(to_read), str(from_write)],
             pass_fds=(to_read, from_write),
-            env=environment,
+            env={**os.environ, **worker_environment(threads)},
             stdin=subprocess.DEVNULL,
             stdout=2,  # what steps print must not stand in what `--json` prints
         )
@@ -87,11 +78,14 @@ class Local:
         command: starts a worker, which serves the two pipes whose numbers are added: see `corpuskit.engines.worker`.
         workers: how many processes.
         silence: seconds after which a worker that is not heard of counts as dead.
+        threads: of each worker; default: its share of this machine's cores.
     """
 
-    def __init__(self, command: Sequence[str], workers: int, silence: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self, command: Sequence[str], workers: int, silence: float = SILENCE_SECONDS, threads: int | None = None
+    ) -> None:
         self._command, self._count, self._silence = command, max(1, workers), silence
-        self._threads = max(1, cores() // self._count)
+        self._threads = threads or max(1, cores() // self._count)
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[Task] = deque()

@@ -10,6 +10,7 @@ import orjson
 
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import size, table
+from corpuskit.engines.slurm import failures
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
 
@@ -35,7 +36,7 @@ def as_json(root: Root) -> dict[str, Any]:
         UsageError: there was no run in this root.
     """
     plan, folder = root.require_plan(), root.latest_run()
-    log = _log(root, folder)
+    log = _log(root, folder) + _failed_in_arrays(root, plan, folder)
     failures = [entry for entry in _last_attempts(log) if "error" in entry and not _complete(root, plan, entry)]
     return {
         "recipe": plan.recipe,
@@ -95,6 +96,14 @@ def _slow(root: Root, plan: Plan, log: list[dict[str, Any]]) -> list[dict[str, A
             about = {name: entry[name] for name in ("stage", "unit", "label")}
             found.append({**about, "seconds": round(taken, 1), "slowest_other": usual})
     return found
+
+
+def _failed_in_arrays(root: Root, plan: Plan, folder: str) -> list[dict[str, Any]]:
+    """What Slurm's tasks wrote of failed units: the process of the run may have ended before."""
+    return [
+        {**task._asdict(), "label": plan.stages[task.stage].units[task.unit].label, "error": failure.message}
+        for task, failure in failures(root.path / folder)
+    ]
 
 
 def _last_attempts(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from corpuskit.core.kinds import StageKind
+from corpuskit.core.kinds import Resources, StageKind, spec_of
+from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 from corpuskit.shards.kinds import OverSources
 
@@ -48,9 +49,26 @@ class Training(Spec):
     train: dict[str, Any]
 
 
+def _proxy(_stage: Stage, memory: int) -> Resources:
+    return Resources(memory, gpus=1)
+
+
+def _train(stage: Stage, memory: int) -> Resources:
+    processes = spec_of(stage, Training).train["processes"]
+    return Resources(processes * memory, processes, processes)
+
+
 KINDS = (
     StageKind("swarm", f"{PROXIES}:swarm", None, spec=Swarm),
-    StageKind("proxy", f"{PROXIES}:proxy", None, spec=Proxy, packages=("torch",), keeps=True),
+    StageKind("proxy", f"{PROXIES}:proxy", None, asks=_proxy, packages=("torch",), keeps=True, spec=Proxy),
     StageKind("losses", f"{PROXIES}:losses", "swarm", keeps=True),
-    StageKind("train", "corpuskit.loops.training:train", None, spec=Training, packages=("torch",), keeps=True),
+    StageKind(
+        "train",
+        "corpuskit.loops.training:train",
+        None,
+        asks=_train,
+        packages=("torch",),
+        keeps=True,
+        spec=Training,
+    ),
 )

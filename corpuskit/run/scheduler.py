@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import heapq
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import orjson
 
 from corpuskit.core.kinds import kind_of
 from corpuskit.core.plan import Plan
-from corpuskit.engines import Ended, Failure, Task, make_engine
+from corpuskit.engines import Ended, Failure, Job, Task, make_engine
 from corpuskit.errors import UnitFailed
 from corpuskit.run.execute import execute
 from corpuskit.run.seal import FOLDERS, seal
@@ -116,7 +115,7 @@ def run(
     Args:
         plan: what to run. root: where.
         folder: of this run, `runs/<time>`, for its log; it holds plan.json, which workers read.
-        engine, workers: `inline` or `local` with this many processes.
+        engine, workers: see `corpuskit.engines.make_engine`.
         until: stop after this stage.
         report: told every event, which also goes to `log.jsonl`.
 
@@ -172,8 +171,15 @@ def _units(
     queue: Queue, plan: Plan, root: Root, folder: str, name: str, workers: int | None, tell: Callable[..., None]
 ) -> Iterator[Ended]:
     """Run what the queue gives until it has no more; each unit as it ends."""
-    command = [sys.executable, "-m", "corpuskit.run.worker", folder, root.url]
-    with make_engine(name, workers, lambda task: execute(plan, root, task), command) as engine:
+    job = Job(
+        execute=lambda task: execute(plan, root, task),
+        worker="corpuskit.run.worker",
+        run=folder,
+        root=root.url if root.store.path is None else str(root.store.path.absolute()),
+        asks=lambda task: kind_of(stage := plan.stages[task.stage]).asks(stage, plan.memory),
+        key=lambda task: f"{(stage := plan.stages[task.stage]).folder}/{stage.units[task.unit].key}",
+    )
+    with make_engine(name, workers, job) as engine:
         running = 0
         while True:
             while engine.free() > 0 and (task := queue.take()) is not None:

@@ -96,3 +96,15 @@ def test_plan_says_when_the_library_encodes_alone(
     assert said["name"] == "tokenizers"
     assert "gigatoken cannot read this tokenizer" in said["why"] or "encodes" in said["why"]
     assert encoder.missing() is None
+
+
+def test_what_units_ask_of_a_cluster_is_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(recipe(tmp_path))
+    path.write_text("memory: 1GiB\n" + path.read_text() + "train: {model: 1M, tokens: 2k, processes: 2}\n")
+    assert main(["plan", str(path), "--root", str(tmp_path / "r"), "--json"]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    asked = {stage["stage"]: [stage[name] for name in ("memory", "cores", "gpus")] for stage in stages}
+    assert asked["shards"] == [1 << 30, 1, 0]
+    assert asked["train"] == [2 << 30, 2, 2]
+    assert main(["plan", str(path), "--root", str(tmp_path / "r")]) == 0
+    assert "a unit of train: 2 core(s), 2 GPU(s) where there are any, 2.0 GiB" in capsys.readouterr().out

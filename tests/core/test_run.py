@@ -382,9 +382,8 @@ def test_unknown_stage_verb_and_engine_name_the_nearest(
     assert "did you mean `signatures-web`?" in capsys.readouterr().err
     assert run("rnu", path) == 2
     assert "did you mean `run`?" in capsys.readouterr().err
-    assert run("run", path, "--root", tmp_path / "r", "--engine", "slurm") == 2
-    assert "not in this version yet" in capsys.readouterr().err
-    assert run("diff", tmp_path) == 2
+    assert run("run", path, "--root", tmp_path / "r", "--engine", "slrum") == 2
+    assert "did you mean `slurm`?" in capsys.readouterr().err
 
 
 def test_peek_shows_one_document_through_every_step(
