@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from corpuskit.core import registry
 from corpuskit.core.identity import File, Folder
-from corpuskit.core.numbers import Bytes
+from corpuskit.core.numbers import Bytes, Seconds
 from corpuskit.core.settings import Keys
 from corpuskit.core.step import Kind, Step
 from corpuskit.index.settings import Index
@@ -223,8 +223,8 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-_BYTES = typing.get_args(Bytes)[1:]
-"""What marks a number in a model as bytes."""
+_BYTES, _SECONDS = typing.get_args(Bytes)[1:], typing.get_args(Seconds)[1:]
+"""What marks a number in a model as bytes, and as seconds."""
 
 _PLAIN = {
     bool: "true or false",
@@ -243,7 +243,8 @@ def _type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         amount = _size if any(mark in arguments for mark in _BYTES) else _amount
-        inner = "bytes" if amount is _size else _type(arguments[0])
+        time = any(mark in arguments for mark in _SECONDS)
+        inner = "bytes" if amount is _size else "time, such as `90s` or `2h`" if time else _type(arguments[0])
         return ", ".join([inner, *(text for item in arguments[1:] for text in _bounds(item, amount))])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
