@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: quickstart test lint types soak consumers docs benchmarks gpu-check lock test-latest test-lowest clean
+.PHONY: clusters quickstart test lint types soak consumers docs benchmarks gpu-check lock test-latest test-lowest clean
 
 # $(call install,VENV,VARIABLES): torch first and by its exact version: a resolver that is free to choose takes several
 # GB of CUDA packages
@@ -21,7 +21,7 @@ endef
 quickstart: .venv/installed
 	$(BIN)/corpuskit run recipes/quickstart.yaml
 
-TESTS := -m pytest -n auto --dist loadfile -m 'not soak and not consumers'
+TESTS := -m pytest -n auto --dist loadfile -m 'not soak and not consumers and not clusters'
 
 test: .venv/installed lint types
 	$(BIN)/python $(TESTS)
@@ -36,6 +36,10 @@ types: .venv/installed
 
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak
+
+# a Ray cluster of this machine and, where slurm-wlm and munge are installed, a Slurm
+clusters: .venv/installed
+	$(BIN)/python -m pytest -m clusters tests/engines
 
 # $(call consumer,NAME,PACKAGES): the environment of a tool that reads exports, with torch for CPUs
 define consumer

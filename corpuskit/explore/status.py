@@ -86,7 +86,7 @@ def _slow(root: Root, plan: Plan, log: list[dict[str, Any]]) -> list[dict[str, A
     """Units at work, as their scratch folders and the log say, that take far longer than those like them."""
     found = []
     for entry in _last_attempts(log):
-        if entry["event"] != "started" or entry["stage"] not in plan.stages:
+        if entry.get("event") != "started" or entry["stage"] not in plan.stages:
             continue
         stage, taken = plan.stages[entry["stage"]], time.time() - entry["time"]
         usual = max((receipt.seconds for receipt in root.complete(stage)), default=None)

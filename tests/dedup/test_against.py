@@ -199,12 +199,12 @@ def test_a_finished_corpus_that_changed_is_said_in_the_plan_and_counts_anew(
     root, path = tmp_path / "root", recipe(tmp_path, AGAINST, raw)
     build(path, root)
     capsys.readouterr()
-    assert main(["plan", str(path), "--root", str(root)]) == 0
+    assert main(["plan", str(path), "--root", str(root), "--verbose"]) == 0
     assert "signatures-against-0-web" not in [line.split()[0] for line in stale(capsys.readouterr().out)]
     write(tmp_path / "old" / "raw" / "web" / own_unit(3), longer(texts("novel")[:2]))
     build(tmp_path / "old" / "recipe.yaml", old)
     capsys.readouterr()
-    assert main(["plan", str(path), "--root", str(root)]) == 0
+    assert main(["plan", str(path), "--root", str(root), "--verbose"]) == 0
     said = capsys.readouterr().out
     assert any(line.startswith("signatures-against-0-web") for line in stale(said)), said
     build(path, root)

@@ -16,7 +16,9 @@ from corpuskit.core.kinds import Resources
 from corpuskit.engines import Failure, Job, Task
 from tests.core.builder import corpus, digests
 
-pytestmark = [  # Ray's processes are not waited for when a node is killed
+pytestmark = [
+    pytest.mark.clusters,
+    # Ray's processes are not waited for when a node is killed
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -22,7 +22,7 @@ from tests.core.builder import corpus, digests
 from tests.core.kills import receipts
 from tests.engines.slurm import missing, slurm
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+pytestmark = [pytest.mark.clusters, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 STEP = """
 import os, time

@@ -224,7 +224,7 @@ def check_speed(device, name, *, steps=2, seq_len=2048, vocab=32_000, variants=N
                 if device == "cuda":
                     torch.cuda.reset_peak_memory_stats()
                 for step, _, batch in loop._batches(range(1, steps + 2), plan, shards, micro_batch, group):
-                    loss, norm = loop._step(config, model, optimizer, batch, group)
+                    loss, norm, _ = loop._step(config, model, optimizer, batch, group)
                     if step == 1:
                         began = time.monotonic()
                 rate = steps * config.batch_tokens / (time.monotonic() - began)

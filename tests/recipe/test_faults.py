@@ -105,7 +105,7 @@ def test_a_block_shows_the_line_with_a_caret_under_the_span_and_the_nearest_name
         ("mix: {tokenizer: {train: {}}, phases: []}", "`phases`: List should have at least 1 item"),
         ("mix: {tokenizer: {train: {}}, tokens: most}", "not `most`"),
         ("mix: {tokenizer: {train: {}}, shards: {packing: bestfit}}", "did you mean `best_fit`?"),
-        ("mix: {tokenizer: {train: {}}}\ntrain: {model: 30M, tokens: 2M}", "did you mean `20M`?"),
+        ("mix: {tokenizer: {train: {}}}\ntrain: {model: 30M, tokens: 2M}", "did you mean `60M`?"),
         ("mix: {tokenizer: {train: {}}}\ntrain: {model: 20M, tokens: 2M, epochs: 3}", "unknown key `epochs`"),
         ("expect: [3]", "item 1 of `expect` should be text, not `3`"),
         ("expect: [docs('bokos') > 1]", "did you mean `books`?"),

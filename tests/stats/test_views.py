@@ -1,5 +1,6 @@
 """The views show the current run wherever it stands, and a query reaches nothing but the run."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_a_query_reads_the_run_and_does_nothing_else(ready: Root, sql: str, why:
 
 def test_the_connection_itself_is_locked(ready: Root) -> None:
     """What the check of the statement lets through must still find no way out."""
-    with views._sandbox(ready) as connection:
+    with contextlib.closing(views.connect(ready)) as connection:
         for sql in (
             "SET enable_external_access = true",
             "SET threads = 1",

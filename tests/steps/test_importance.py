@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -245,7 +246,7 @@ def test_every_way_to_write_a_target_counts_the_same(tmp_path):
 
 
 def test_a_target_of_many_batches_is_counted_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("corpuskit.steps.importance.BATCH_BYTES", 100)
+    monkeypatch.setattr(sys.modules["corpuskit.steps.importance"], "BATCH_BYTES", 100)
     path = tmp_path / "a.txt"
     path.write_text("\n".join(PROSE))
     batches = list(read_texts(path))
