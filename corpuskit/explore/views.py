@@ -13,7 +13,8 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,19 @@ def _write_views(base: Path, folder: Path) -> None:
     waiting.replace(base / DATABASE)
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, base: Path, folder: Path) -> None:
-    for name, query in _definitions(base, folder).items():
-        connection.execute(f"CREATE VIEW {name} AS {query}")
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, base: Path, folder: Path, names: Collection[str] | None = None
+) -> None:
+    found = _definitions(base, folder)
+    wanted = set(found if names is None else names)
+    wanted |= {other for name in wanted for other in _words(found[name]) & set(found)}  # views that views read
+    for name, query in found.items():
+        if name in wanted:
+            connection.execute(f"CREATE VIEW {name} AS {query}")
+
+
+def _words(sql: str) -> set[str]:
+    return set(re.findall(r"\w+", sql.lower()))
 
 
 def _definitions(base: Path, folder: Path) -> dict[str, str]:
@@ -241,10 +252,20 @@ def query(root: Root, sql: str) -> pa.Table:
     Raises:
         UsageError: the SQL is wrong, is no query, or wants to leave the run folder.
     """
-    with contextlib.closing(connect(root, temporary=f"{DATABASE}.tmp")) as connection, said():
+    with contextlib.closing(connect(root, temporary=f"{DATABASE}.tmp", names=_named(sql))) as connection, said():
         only_query(connection, sql)
         table = _integers(connection.sql(sql).to_arrow_table())
         return table.rename_columns(distinct(table.column_names))
+
+
+def _named(sql: str) -> Collection[str]:
+    """The views that a query may read: to make one takes a look at each of its files.
+
+    A query that lists what there is, or that names none, is given all.
+    """
+    words = _words(sql)
+    lists = any(word == "show" or word.startswith(("duckdb_", "information_schema", "pg_")) for word in words)
+    return VIEWS if lists or not words & set(VIEWS) else [name for name in VIEWS if name in words]
 
 
 def only_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -292,7 +313,9 @@ def _integers(table: pa.Table) -> pa.Table:
     return table
 
 
-def connect(root: Root, temporary: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    root: Root, temporary: str | None = None, names: Collection[str] | None = None
+) -> duckdb.DuckDBPyConnection:
     """The views, made in memory: no file outside the root, no extension, no Python object, no setting.
 
     What lies in the root's own database is not looked at. The connection stays right while runs rebuild it; its cursors
@@ -301,6 +324,7 @@ def connect(root: Root, temporary: str | None = None) -> duckdb.DuckDBPyConnecti
     Args:
         root: of the run.
         temporary: a folder of the root for what a query has no memory for; without one the query fails.
+        names: of the views; default: all.
 
     Raises:
         UsageError: there was no run in this root, or nothing rebuilt its views.
@@ -312,7 +336,7 @@ def connect(root: Root, temporary: str | None = None) -> duckdb.DuckDBPyConnecti
     connection = duckdb.connect(":memory:", config=_CLOSED)
     connection.execute(f"SET temp_directory = {_literal(str(base / temporary) if temporary else '')}")
     connection.execute("SET parquet_metadata_cache = true")
-    _create_views(connection, base, folder)
+    _create_views(connection, base, folder, names)
     _lock(connection, base)
     return connection
 

@@ -243,3 +243,23 @@ def test_a_thousand_receipts_are_in_the_views(ready: Root) -> None:
     fresh = Root(ready.path)
     views.rebuild(fresh, plan)
     assert one(fresh, "SELECT count(*) FROM receipts WHERE stage = 'filter-web'") == 1001
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("SELECT count(*) FROM Corpus", {"corpus"}),
+        ("FROM signals", {"signals", "corpus", "dropped"}),
+        ("FROM lineage", {"lineage", "corpus", "holdout", "dropped", "duplicates"}),
+        ('SELECT * FROM "shards" JOIN main.receipts ON true', {"shards", "receipts"}),
+        ("SHOW TABLES", set(views.VIEWS)),
+        ("SELECT view_name FROM duckdb_views() WHERE view_name = 'corpus'", set(views.VIEWS)),
+        ("SELECT 1", set(views.VIEWS)),
+    ],
+)
+def test_a_query_looks_at_the_files_of_the_views_that_it_reads(ready: Root, sql: str, names: set[str]) -> None:
+    with contextlib.closing(views.connect(ready, names=views._named(sql))) as connection:
+        made = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    assert {name for (name,) in made} >= names
+    assert len(made) == len(names) or "lineage" in names
+    views.query(ready, sql)
