@@ -10,11 +10,10 @@ from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan
 from corpuskit.mix.methods import learns_here
 from corpuskit.recipe import Recipe
-from corpuskit.shards.contents import make_plan
+from corpuskit.shards.contents import make_plan, with_weights
 from corpuskit.shards.encoder import Encoder, missing
 from corpuskit.shards.kinds import FILE_TOKENS, Tokens
 from corpuskit.shards.planning import mix_parameters
-from corpuskit.shards.stages import with_weights
 from corpuskit.shards.tokenizer import load
 from corpuskit.store.root import Root
 from corpuskit.train.blocks import Blocks

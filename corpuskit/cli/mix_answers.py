@@ -26,10 +26,10 @@ from corpuskit.mix.sizes import read_sizes
 from corpuskit.plan.planner import make
 from corpuskit.recipe import Recipe
 from corpuskit.run.execute import execute
-from corpuskit.shards.contents import make_plan
+from corpuskit.shards.contents import make_plan, with_weights
 from corpuskit.shards.kinds import FILE_TOKENS
 from corpuskit.shards.planning import learns_from_swarm, mix_parameters
-from corpuskit.shards.stages import taught, with_weights
+from corpuskit.shards.stages import taught
 from corpuskit.store.root import Root
 from corpuskit.train.blocks import Blocks
 

@@ -23,6 +23,16 @@ def total(group: list[tuple[str, Receipt]], split: str, what: str) -> int:
     return sum(int(receipt.facts[split][what]) for _, receipt in group)
 
 
+def with_weights(mix: dict[str, Any], weights: Any) -> dict[str, Any]:
+    """`mix` with these weights in place of what its key says of them; a list holds those of its phases."""
+    if weights is None:
+        return mix
+    if "phases" not in mix:
+        return mix | {"weights": weights}
+    pairs = zip(mix["phases"], weights, strict=True)
+    return mix | {"phases": [phase | {"weights": given} for phase, given in pairs]}
+
+
 def make_plan(
     documents: dict[str, int],
     blocks: dict[str, Blocks],

@@ -24,7 +24,16 @@ from corpuskit.errors import CorpuskitError
 from corpuskit.mix.methods import learns_here
 from corpuskit.mix.problem import Bucket
 from corpuskit.shards import megatron
-from corpuskit.shards.contents import Receipts, make_index, make_manifest, make_plan, readable, total, unwritten
+from corpuskit.shards.contents import (
+    Receipts,
+    make_index,
+    make_manifest,
+    make_plan,
+    readable,
+    total,
+    unwritten,
+    with_weights,
+)
 from corpuskit.shards.domains import by_domain, open_blocks, open_train, open_validation, token_parts
 from corpuskit.shards.encoder import Encoder, ready
 from corpuskit.shards.fim import TOKENS, Fim, joined, rearranged, refuse_marks, whole
@@ -212,16 +221,6 @@ def taught(mix: dict[str, Any], losses: Receipt) -> dict[str, Any]:
     if "phases" not in mix:
         return with_weights(mix, told(mix["weights"]))
     return with_weights(mix, [told(phase["weights"]) for phase in mix["phases"]])
-
-
-def with_weights(mix: dict[str, Any], weights: Any) -> dict[str, Any]:
-    """`mix` with these weights in place of what its key says of them; a list holds those of its phases."""
-    if weights is None:
-        return mix
-    if "phases" not in mix:
-        return mix | {"weights": weights}
-    pairs = zip(mix["phases"], weights, strict=True)
-    return mix | {"phases": [phase | {"weights": given} for phase, given in pairs]}
 
 
 def planned(
