@@ -13,6 +13,7 @@ from corpuskit.core import step
 from corpuskit.core.batch import Batch, utf8
 from corpuskit.sources.generated import is_generated
 from corpuskit.sources.license_notices import stated_license
+from corpuskit.steps.counts import Table
 
 COLUMNS: Mapping[str, str] = {
     "longest_line": "int64",
@@ -68,19 +69,15 @@ def code_heuristics(batch: Batch) -> dict[str, pa.Array]:
     data, offsets = utf8(text)
     counts = dict(zip(kernel.COUNTS, kernel.code_counts(data, offsets).T, strict=True))
     counts["inner_chars"] = counts["line_chars"] - counts["indentation"]
-    missing = text.is_null().to_numpy(zero_copy_only=False)
+    table = Table(text, counts)
     heads = _heads(data, offsets, kernel.mentions(data, offsets), kernel.HEAD_BYTES)
 
-    def share(part: str, of: str) -> pa.Array:
-        total = counts[of]
-        return pa.array(counts[part] / np.maximum(total, 1), pa.float64(), mask=missing | (total == 0))
-
     return {
-        "longest_line": pa.array(counts["longest_line"], pa.int64(), mask=missing | (counts["lines"] == 0)),
-        "mean_line_length": share("line_chars", "lines"),
-        "alphanumeric_share": share("alphanumeric", "chars"),
-        "letters_per_token": share("letters", "tokens"),
-        "inner_space_share": share("spaces", "inner_chars"),
+        "longest_line": pa.array(counts["longest_line"], pa.int64(), mask=table.missing | (counts["lines"] == 0)),
+        "mean_line_length": table.share("line_chars", "lines"),
+        "alphanumeric_share": table.share("alphanumeric", "chars"),
+        "letters_per_token": table.share("letters", "tokens"),
+        "inner_space_share": table.share("spaces", "inner_chars"),
         "generated": pc.if_else(text.is_valid(), _of_heads(is_generated, heads, pa.bool_(), False), None),
         "stated_license": _of_heads(stated_license, heads, pa.string(), None),
     }

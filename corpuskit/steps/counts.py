@@ -16,12 +16,32 @@ from corpuskit.core.batch import Batch, utf8
 Columns = dict[str, pa.Array]
 
 
-class Counts:
-    """What was counted in the n texts of a batch.
+class Table:
+    """Counts of the n texts of a batch, as columns.
 
     Attributes:
-        texts: as `utf8` views them. missing: bool[n], where the text is null.
-        counts: int64[n] by name. entropy: float64[n].
+        counts: int64[n] by name. missing: bool[n], where the text is null.
+    """
+
+    def __init__(self, text: pa.Array, counts: dict[str, npt.NDArray[np.int64]]) -> None:
+        self.counts = counts
+        self.missing: npt.NDArray[np.bool_] = text.is_null().to_numpy(zero_copy_only=False)
+
+    def whole(self, name: str) -> pa.Array:
+        """A count, int64[n]; null for a null text."""
+        return pa.array(self.counts[name], pa.int64(), mask=self.missing)
+
+    def share(self, part: str, of: str) -> pa.Array:
+        """One count by another, float64[n]; null for a null text and where there is nothing to take a share of."""
+        total = self.counts[of]
+        return pa.array(self.counts[part] / np.maximum(total, 1), pa.float64(), mask=self.missing | (total == 0))
+
+
+class Counts(Table):
+    """What was counted in one pass.
+
+    Attributes:
+        texts: as `utf8` views them. entropy: float64[n].
     """
 
     def __init__(self, batch: Batch, signals: Collection[str]) -> None:
@@ -38,17 +58,7 @@ class Counts:
         self.texts = utf8(text)
         wanted = functools.reduce(operator.or_, (parts[name] for name in signals))
         table, self.entropy = kernel.count(*self.texts, wanted)
-        self.counts = dict(zip(kernel.COUNTS, table.T, strict=True))
-        self.missing: npt.NDArray[np.bool_] = text.is_null().to_numpy(zero_copy_only=False)
-
-    def whole(self, name: str) -> pa.Array:
-        """A count, int64[n]; null for a null text."""
-        return pa.array(self.counts[name], pa.int64(), mask=self.missing)
-
-    def share(self, part: str, of: str) -> pa.Array:
-        """One count by another, float64[n]; null for a null text and where there is nothing to take a share of."""
-        total = self.counts[of]
-        return pa.array(self.counts[part] / np.maximum(total, 1), pa.float64(), mask=self.missing | (total == 0))
+        super().__init__(text, dict(zip(kernel.COUNTS, table.T, strict=True)))
 
 
 _columns: dict[str, Callable[[Counts], Columns]] = {}
