@@ -206,6 +206,6 @@ PLANNING, REMOVED = "corpuskit.dedup.planning:deduplicate", "corpuskit.dedup.app
 BARRIERS = (
     Barrier("exact", PLANNING, REMOVED, only_removes=True),
     Barrier("minhash", PLANNING, REMOVED, only_removes=True),
-    Barrier("lines", "corpuskit.dedup.lines_planning:lines", "corpuskit.dedup.lines:CutLines"),
+    Barrier("lines", "corpuskit.dedup.lines_planning:lines", "corpuskit.dedup.cut:CutLines"),
     Barrier("substrings", "corpuskit.dedup.substrings_planning:substrings", "corpuskit.dedup.substrings:CutSpans"),
 )

@@ -22,8 +22,9 @@ import pyarrow as pa
 from corpuskit.core.batch import PartReader
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
+from corpuskit.dedup.cut import Cut, slice_of, standing
 from corpuskit.dedup.kinds import Anchored
-from corpuskit.dedup.lines import ROW, U64, Cut, RunWriter, slice_of, standing
+from corpuskit.dedup.lines import ROW, U64, RunWriter
 from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.lookup import mapped
 from corpuskit.kernels.windows import cut_windows, hash_anchors, hash_windows
