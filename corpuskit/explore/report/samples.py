@@ -16,21 +16,24 @@ BEGINNING = 400
 
 def section(root: Root) -> str:
     """The section, of the texts that are kept."""
-    with contextlib.closing(views.connect(root)) as cursor:
-        dropped = _chosen(cursor, "dropped", "rule", "reason")
+    with contextlib.closing(views.connect(root, names=["corpus", "dropped"])) as cursor:
+        dropped = _chosen(cursor, "dropped WHERE text IS NOT NULL", "rule", "reason")  # most have none
         kept = _chosen(cursor, "corpus", "domain", "source")
     parts = [(heading("Dropped, by rule"), dropped), (heading("Kept, by domain"), kept)]
     return "".join(title + "".join(_group(*group) for group in found.items()) for title, found in parts if found)
 
 
-def _chosen(cursor: Any, view: str, by: str, more: str) -> dict[str, list[tuple[Any, ...]]]:
-    """The documents of least hash of each group: (id, domain, more, beginning)."""
-    place = f"row_number() OVER (PARTITION BY {by} ORDER BY hash(doc), doc)"
-    docs = cursor.execute(f"SELECT doc FROM {view} WHERE text IS NOT NULL QUALIFY {place} <= {EACH}").fetchall()
+def _chosen(cursor: Any, some: str, by: str, more: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The documents of least hash of each group: (id, domain, more, beginning).
+
+    They are found by ids alone, in memory that does not grow with the corpus, and only their texts are read.
+    """
+    docs = cursor.execute(f"SELECT min_by(doc, hash(doc), {EACH}) FROM {some} GROUP BY {by}").fetchall()
     if not docs:
         return {}
-    wanted = ", ".join(str(doc) for (doc,) in docs)
+    wanted = ", ".join(str(doc) for (group,) in docs for doc in group)
     columns = f"doc, domain, {more}, left(text, {BEGINNING})"
+    view = some.partition(" ")[0]
     query = f"SELECT {by}, {columns} FROM {view} WHERE doc IN ({wanted}) ORDER BY {by}, hash(doc), doc"
     found: dict[str, list[tuple[Any, ...]]] = {}
     for group, *row in cursor.execute(query).fetchall():
