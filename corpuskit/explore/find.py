@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import table
+from corpuskit.core.work import Receipt
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError
 from corpuskit.index.kinds import Spans
@@ -58,8 +59,8 @@ class Search:
         """The places of a passage, of at least one character."""
         found = Found()
         if self.indexed:
-            for unit in self._units():
-                unit.add_to(found, text.encode(), PLACES)
+            for one in self._units():
+                Unit(*one).add_to(found, text.encode(), PLACES)
         else:
             self._scan(found, text)
         return found
@@ -77,17 +78,19 @@ class Search:
                 f"corpuskit run RECIPE --root {self._root.url} --set index.spans=true makes it",
             )
         # one unit at a time: a large corpus has more files than a process may open
-        places = maximal(place for unit in self._units() for place in unit.spans(text, least))
-        found = {text[first:end]: Found() for first, end in places}
-        for unit in self._units():
-            for passage, counted in found.items():
-                unit.add_to(counted, passage.encode(), PLACES)
-        return [Span(first, end, text[first:end], found[text[first:end]]) for first, end in places]
+        mine = [Unit(*one).spans(text, least) for one in self._units()]
+        found = {place: Found() for place in maximal(place for places in mine for place in places)}
+        for one, places in zip(self._units(), mine, strict=True):
+            if here := found.keys() & places:  # one that stands here and is longest anywhere is longest here
+                unit = Unit(*one)
+                for first, end in here:
+                    unit.add_to(found[first, end], text[first:end].encode(), PLACES)
+        return [Span(first, end, text[first:end], counted) for (first, end), counted in found.items()]
 
-    def _units(self) -> Iterator[Unit]:
+    def _units(self) -> Iterator[tuple[Receipt, Spans]]:
         for stage in self._spans:
             for receipt in self._root.receipts(stage):
-                yield Unit(receipt, spec_of(stage, Spans))
+                yield receipt, spec_of(stage, Spans)
 
     def _scan(self, found: Found, text: str) -> None:
         passage = text.encode()

@@ -27,6 +27,12 @@ AROUND = 60
 CHUNK = 1 << 20
 """Occurrences that are looked at at a time."""
 
+PROBE = 64
+"""Characters of a text that are looked up at first: most of a text stands nowhere in a unit, and shows it in fewer."""
+
+STEP = 16
+"""Characters before the end of a span where it is asked first whether they stand."""
+
 
 @dataclass(frozen=True, order=True)
 class Place:
@@ -85,18 +91,25 @@ class Unit:
         borders = np.fromfile(parts["pieces"], "<i8").tolist()
         self._pieces = [(begin, places[begin:end]) for begin, end in pairwise(borders)]
 
-    def has(self, passage: bytes) -> bool:
-        """Whether a passage, of at least one byte, stands in a document of the unit."""
-        for base, places in self._pieces:
-            key = self._prefix(base, len(passage))
-            at = bisect_left(places, passage, key=key)
-            if at < len(places) and key(places[at]) == passage:
-                return True
-        return False
-
     def spans(self, text: str, least: int) -> list[tuple[int, int]]:
         """The longest spans of a text, of at least `least` characters, that stand in the unit, see `longest_spans`."""
-        return longest_spans(len(text), least, lambda first, end: self.has(text[first:end].encode()))
+        return longest_spans(len(text), least, lambda first: first + self._longest(text, first))
+
+    def _longest(self, text: str, first: int) -> int:
+        """Characters of the longest beginning of `text[first:]` that stands in a document of the unit."""
+        size = PROBE
+        while True:
+            passage = text[first : first + size].encode()
+            longest = max((self._common(passage, *piece) for piece in self._pieces), default=0)
+            if longest < len(passage) or first + size >= len(text):
+                return len(passage[:longest].decode(errors="ignore"))
+            size *= 8
+
+    def _common(self, passage: bytes, base: int, places: memoryview[int]) -> int:
+        """Bytes of the longest beginning of a passage in one piece: one of the two suffixes around its place has it."""
+        key = self._prefix(base, len(passage))
+        at = bisect_left(places, passage, key=key)
+        return max((common(passage, key(place)) for place in places[max(0, at - 1) : at + 1]), default=0)
 
     def _prefix(self, base: int, size: int) -> Callable[[int], bytes]:
         """What gives the first bytes of a suffix of the piece that begins at `base`."""
@@ -154,63 +167,53 @@ def maximal(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def longest_spans(size: int, least: int, stands: Callable[[int, int], bool]) -> list[tuple[int, int]]:
+def common(one: bytes, other: bytes) -> int:
+    """Bytes that two have in common at their begins."""
+    size = min(len(one), len(other))
+    differs = int.from_bytes(one[:size]) ^ int.from_bytes(other[:size])
+    return size - (differs.bit_length() + 7) // 8
+
+
+def longest_spans(size: int, least: int, reach: Callable[[int], int]) -> list[tuple[int, int]]:
     """The spans of a text that stand somewhere and cannot be longer on either side: [(first, end)], in order.
 
-    Whatever holds a span that stands nowhere stands nowhere itself. So where no span of `least` characters stands, the
-    shortest end of it that stands nowhere says how far to go on; where one does, doubling and halving find its end. A
-    text costs far fewer lookups than it has characters.
+    Whatever holds a span that stands nowhere stands nowhere itself. So where no span of `least` characters stands, one
+    that is shorter and stands nowhere says how far to go on. A text costs far fewer lookups than it has characters.
 
     Args:
         size: characters of the text. least: characters of the shortest spans to find, 1 or more.
-        stands: whether the characters from the first number to before the second stand somewhere; then every part of
-            them does.
+        reach: for a character, the end of the longest span that begins there and stands somewhere; then every part of
+            it does.
     """
     found = []
     first, end = 0, least
     while end <= size:
-        begin = _begin(first, end, stands)
-        if end - begin < least:
+        begin = _begin(first, end, least, reach)
+        if begin + least > end:
             first, end = begin, begin + least
             continue
-        last = _end(begin, end, size, stands)
+        last = reach(begin)
         found.append((begin, last))
         first, end = begin + 1, last + 1
     return found
 
 
-def _begin(low: int, end: int, stands: Callable[[int, int], bool]) -> int:
-    """The least begin, from `low` on, of a span up to `end` that stands; `end` itself if there is none.
+def _begin(low: int, end: int, least: int, reach: Callable[[int], int]) -> int:
+    """The least begin, from `low` on, of a span of `least` characters or more up to `end` that stands.
 
-    Asked near `end` first: what stands nowhere mostly shows it in few characters.
+    If there is none, a begin before which none can be, whatever its end: less than `least` before `end`. Asked near
+    `end` first: what stands nowhere mostly shows it in few characters.
     """
-    high, step = end, 16
+    high, step = end, STEP
     while high - step > low:
-        if not stands(high - step, end):
+        if reach(high - step) < end:
             low = high - step + 1
             break
         high, step = high - step, 2 * step
-    while low < high:
+    while low < high and low + least <= end:
         middle = (low + high) // 2
-        if stands(middle, end):
+        if reach(middle) >= end:
             high = middle
         else:
             low = middle + 1
-    return high
-
-
-def _end(begin: int, low: int, size: int, stands: Callable[[int, int], bool]) -> int:
-    """The greatest end of a span from `begin` on that stands, where the one up to `low` does."""
-    high, step = size, 16
-    while low + step <= size:
-        if not stands(begin, low + step):
-            high = low + step - 1
-            break
-        low, step = low + step, 2 * step
-    while low < high:
-        middle = (low + high + 1) // 2
-        if stands(begin, middle):
-            low = middle
-        else:
-            high = middle - 1
     return low

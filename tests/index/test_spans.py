@@ -1,6 +1,7 @@
 """`corpuskit find`: what the index says is what reading every text says, and nothing reaches across documents."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -109,12 +110,17 @@ def brute(text: str, least: int, texts: list[str]) -> list[tuple[int, int]]:
     ]
 
 
+def reached(text: str, texts: list[str]) -> Callable[[int], int]:
+    """The end of the longest span from a character on that one of the texts has."""
+    ends = lambda first: (end for end in range(first, len(text) + 1) if any(text[first:end] in one for one in texts))  # noqa: E731
+    return lambda first: max(ends(first), default=first)
+
+
 @settings(deadline=None)
 @given(st.text("ab河", max_size=80), st.lists(st.text("ab河", max_size=40), max_size=4), st.integers(1, 12))
 def test_the_longest_spans_are_those_of_brute_force(text: str, texts: list[str], least: int) -> None:
-    stands = lambda first, end: any(text[first:end] in one for one in texts)  # noqa: E731
-    assert longest_spans(len(text), least, stands) == brute(text, least, texts)
-    each = [longest_spans(len(text), least, lambda first, end, one=one: text[first:end] in one) for one in texts]
+    assert longest_spans(len(text), least, reached(text, texts)) == brute(text, least, texts)
+    each = [longest_spans(len(text), least, reached(text, [one])) for one in texts]
     assert maximal(span for spans in each for span in spans) == brute(text, least, texts)
 
 
