@@ -107,9 +107,14 @@ def _said(params: Minhash, curve: dict[str, Any]) -> list[str]:
         "sketch": "they stay unless their signatures estimate them at the threshold: work, and some loss",
         "none": "without verification they are taken for duplicates: loss",
     }[params.verify]
-    lines = [f"minhash: {params.bands} bands x {params.rows} rows; share of pairs caught at {caught}"]
-    return lines + [f"         share of dissimilar pairs that share a band at {unlike}; {what}"] * bool(unlike)
+    lines = [
+        f"minhash: {params.bands} bands x {params.rows} rows; share of pairs caught, by their similarity:",
+        *caught,
+    ]
+    return lines + ["share of dissimilar pairs that share a band:", *unlike, f"  {what}"] * bool(unlike)
 
 
-def _shares(curve: dict[float, float]) -> str:
-    return "  ".join(f"J={j:g}: {100 * share:.1f} %" for j, share in curve.items())
+def _shares(curve: dict[float, float]) -> list[str]:
+    """Three on a line."""
+    said = [f"{f'J={j:g}:':<7}{100 * share:6.1f} %" for j, share in curve.items()]
+    return ["  " + "   ".join(said[i : i + 3]) for i in range(0, len(said), 3)]

@@ -145,13 +145,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: str, summary: dict[str, Any]) -> None:
+    from corpuskit.core.tables import wrapped
     from corpuskit.explore import report, stats, stats_text
 
     page = report.write(root, plan, folder) if root.store.path is not None else None  # it is made with SQL on files
     found = stats.domain_table(root, plan)
     summary |= {"report": str(page) if page else None, "domains": stats.as_json(found)}
     if not options.json:
-        print(stats_text.render(root, plan))
+        print(wrapped(stats_text.render(root, plan)))
         if page is not None:
             print(f"report: {page}")
 

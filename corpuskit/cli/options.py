@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from corpuskit.core.tables import wrapped
+
 if TYPE_CHECKING:
     from corpuskit.recipe import Recipe
 
@@ -39,9 +41,7 @@ def root_of(options: argparse.Namespace, recipe: Recipe) -> str:
 
 def answer(options: argparse.Namespace, text: str, data: Any) -> None:
     """Print text for people, or data for programs with `--json`, where what is no number is null."""
-    if options.json:
-        text = orjson.dumps(data, default=str, option=_JSON).decode()
-    print(text)
+    print(orjson.dumps(data, default=str, option=_JSON).decode() if options.json else wrapped(text))
 
 
 def repeated(options: argparse.Namespace) -> str:

@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+LEAST = 24
+"""Columns of a terminal that the last, long column of a table is given at least; else it stands under the others."""
+
+
+def width() -> int:
+    """Columns of the terminal that is written to; 0 where it is a pipe or a file, which lines of any length suit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Rows of text as aligned columns; columns in `right` (numbers from 0) are flush right."""
+    """Rows of text as aligned columns; columns in `right` (numbers from 0) are flush right.
+
+    In a terminal that is too narrow, a last column of words is wrapped, and other columns go on below, each block with
+    the first column again.
+    """
     everything = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in everything) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in everything
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+    blocks = [_block(everything, widths, columns, right) for columns in _fitting(widths, width(), right)]
+    return "\n\n".join("\n".join(lines) for lines in blocks)
+
+
+def _fitting(widths: list[int], limit: int, right: Sequence[int]) -> Iterator[list[int]]:
+    """The columns of each block; shortens the last of words to what is left for it."""
+    last = len(widths) - 1
+    left = limit - sum(widths[:-1]) - 2 * last
+    if limit and last not in right and LEAST <= left < widths[-1]:
+        widths[-1] = left
+    columns = [0]
+    for i in range(1, last + 1):
+        if limit and len(columns) > 1 and sum(widths[j] + 2 for j in [*columns, i]) - 2 > limit:
+            yield columns
+            columns = [0]
+        columns.append(i)
+    yield columns
+
+
+def _block(everything: list[list[str]], widths: list[int], columns: list[int], right: Sequence[int]) -> Iterator[str]:
+    for number, row in enumerate(everything):
+        cells = [textwrap.wrap(row[i], widths[i]) if len(row[i]) > widths[i] else [row[i]] for i in columns]
+        for line in range(max(map(len, cells))):
+            parts = [cell[line] if line < len(cell) else "" for cell in cells]
+            pairs = zip(parts, columns, strict=True)
+            yield "  ".join(p.rjust(widths[i]) if i in right else p.ljust(widths[i]) for p, i in pairs).rstrip()
+        if number == 0:
+            yield "  ".join("-" * widths[i] for i in columns)
+
+
+def wrapped(text: str) -> str:
+    """A text whose longer lines are wrapped to the terminal, if it is written to one; what follows is set in."""
+    limit = width()
+    lines = text.split("\n")
+    return "\n".join(_wrap(line, limit) if len(line) > limit > 0 else line for line in lines)
+
+
+def _wrap(line: str, limit: int) -> str:
+    margin = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line, limit, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 def html(head: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:
