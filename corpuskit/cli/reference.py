@@ -21,8 +21,9 @@ no colour in a pipe. `eval "$(corpuskit completion)"` completes verbs and option
 
 ## What `--json` prints
 
-Keys of the object; `[...]` is a list of objects with these keys. A key is never taken away within a version of the minor
-number; others may be added.
+Keys of the object; `[...]` is a list of objects with these keys, `{...}` an object of such objects by name, `...` that there are
+more by what it is. A key is never taken away within a version of the minor
+number; others may be added. What is not known, or does not apply, is null.
 
 | verb | keys |
 | --- | --- |
@@ -36,6 +37,22 @@ number; others may be added.
 | `diff` | roots, runs, recipe, domains [domain, kept, bytes, tokens, duplicates, came, went, changed], reasons [change, before, after, documents, examples], common |
 | `verify` | root, files, bytes, faults, removed |
 | `init` | recipe, variables |
+| `peek` | document, lines |
+| `find` | text, indexed, occurrences, documents, domains {occurrences, documents}, places [doc, byte, source, domain, before, after] |
+| `find --file` | characters, covered, min, spans [first, end, text, occurrences, documents, domains, places] |
+| `trace` of a document | doc, raw, fate, reason, steps [step, outcome, ...], columns, text, stored, duplicate_of, copies, tokens, shards [file, sequence, start, length, domain, doc, doc_start, phase, number, epoch], training [training, steps, done, checkpoints], taken_down |
+| `trace` of a token | file, offset, sequence, column, token, documents, doc, document |
+| `trace` of a step | training, step, steps, done, phase, sequences [file, sequence, number, documents] |
+| `report` | report |
+| `export` | to, format, content, counts [split, domain, sequences, tokens], linked, copied, written, files, new |
+| `export` of a checkpoint | format, to, checkpoint, files, evaluation |
+| `generate` | checkpoint, prompt, text, tokens |
+| `compare` | domains [domain, unit, a, b, difference, low, high] |
+| `mix solve` | weights, phases [until, weights] |
+| `mix explain` | format, seed, seq_len, packing, max_epochs, asked, largest, tokens, sequences, files, tokenizer, domains {weight, documents, stored, targets, blocks, sequences, taken, epochs, cap}, phases [until, seq_len, tokens, sequences, sequences_per_file, domains] |
+| `remove` | asked, documents, removed_before, copies_left, copies_elsewhere, trainings [training, first_step, steps, done, checkpoints], trainings_unknown, models, removed |
+| `gc` | folders, files, bytes, checkpoints_kept, removed |
+| `lm train` | sentences, words, special_words, blank_lines, orders [found, kept, discounts, fallback], model, bytes |
 """
 
 
