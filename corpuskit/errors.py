@@ -47,7 +47,8 @@ class DamagedFile(CorpuskitError):
     """A file of a run is not what was written.
 
     Args:
-        root, file: where it is: the root, and the path below it. how: what is wrong. maker: the unit that made it.
+        root: the root that it is in. file: its path below it.
+        how: what is wrong. maker: the unit that made it.
     """
 
     def __init__(self, root: str, file: str, how: str, maker: str) -> None:

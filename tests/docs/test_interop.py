@@ -11,7 +11,7 @@ import pytest
 from corpuskit.cli import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interop.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"^```python (\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+BLOCKS = dict(re.findall(r"^```python title=\"(\w+)\"\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 LONG = "The cat and the dog sat on the mat, and they were glad of it number {}."
 
 

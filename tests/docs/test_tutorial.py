@@ -1,7 +1,8 @@
 """The tutorial and the how-tos are followed word by word: files are written, commands run, their output found again.
 
-A fenced block says what it is for in its info string: `file=NAME` is written, `append=NAME` appended, `sh run` run
-(`exit=N`: it must end so), and a `text` block behind a command must be found in what the command printed.
+A fenced block with a title is written to the file of that name, a block of `sh` is run, and a block of `text` behind
+one must be found in what the command printed. A comment before a block says more: `append`, `exit=N` (the command must
+end so), `exact` (figures too).
 """
 
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-_FENCE = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```(\w+)(?: title=\"([^\n]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,.]*\b")
 SECONDS = 120
 
@@ -22,12 +23,15 @@ SECONDS = 120
 @dataclass(frozen=True)
 class Block:
     line: int
-    language: str
     info: str
+    language: str
+    title: str
     text: str
 
-    def option(self, name: str) -> str | None:
-        return next((word.partition("=")[2] for word in self.info.split() if word.startswith(f"{name}=")), None)
+    @property
+    def code(self) -> int:
+        """How the command must end."""
+        return next((int(word.removeprefix("exit=")) for word in self.info.split() if word.startswith("exit=")), 0)
 
 
 def blocks(markdown: str) -> list[Block]:
@@ -79,7 +83,7 @@ def run(script: str, folder: Path) -> tuple[int, str]:
 
 
 def test_an_expected_line_is_found_whatever_the_width_of_a_table_and_its_figures_only_if_they_may_vary():
-    loose, exact = (Block(1, "text", info, "...\nweb  2,404  …/a.gz\n") for info in ("", "exact"))
+    loose, exact = (Block(1, info, "text", "", "...\nweb  2,404  …/a.gz\n") for info in ("", "exact"))
     assert missing(loose, "domain  docs\nweb      17  /tmp/raw/a.gz\n") == []
     assert missing(exact, "domain  docs\nweb      17  /tmp/raw/a.gz\n") == ["web  2,404  …/a.gz"]
     assert missing(exact, "web   2,404 raw/a.gz\n") == []
@@ -89,18 +93,16 @@ def test_an_expected_line_is_found_whatever_the_width_of_a_table_and_its_figures
 @pytest.mark.parametrize(("page", "commands"), [("tutorial.md", 15), ("howto.md", 5)])
 def test_every_command_of_a_page_does_what_the_page_says(page, commands, tmp_path):
     found = blocks((DOCS / page).read_text(encoding="utf-8"))
-    assert sum(block.info.startswith("run") for block in found) >= commands
+    assert sum(block.language == "sh" for block in found) >= commands
     output = ""
     for block in found:
         place = f"docs/{page}:{block.line}"
-        if (name := block.option("file")) is not None:
-            (tmp_path / name).write_text(block.text, encoding="utf-8")
-        elif (name := block.option("append")) is not None:
-            with (tmp_path / name).open("a", encoding="utf-8") as target:
+        if block.title:
+            with (tmp_path / block.title).open("a" if "append" in block.info else "w", encoding="utf-8") as target:
                 target.write(block.text)
         elif block.language == "sh":
             code, output = run(block.text, tmp_path)
-            assert code == int(block.option("exit") or 0), f"{place}: exit code {code}\n{output}"
+            assert code == block.code, f"{place}: exit code {code}\n{output}"
         else:
             assert block.language == "text", f"{place}: a block of which the test does not know what it is for"
             assert block.text.strip(), f"{place}: nothing is expected"
