@@ -37,9 +37,12 @@ types: .venv/installed
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak
 
-# a Ray cluster of this machine and, where slurm-wlm and munge are installed, a Slurm
+# a Ray cluster of this machine and, where slurm-wlm and munge are installed, a Slurm; in a network of their own, since
+# both listen on every interface (a user who is not root is root in it, which Slurm's munge does not take for one)
+NETWORK := unshare --net $(shell [ "$$(id -u)" = 0 ] || echo --map-root-user)
+
 clusters: .venv/installed
-	$(BIN)/python -m pytest -m clusters tests/engines
+	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests/engines'
 
 # $(call consumer,NAME,PACKAGES): the environment of a tool that reads exports, with torch for CPUs
 define consumer

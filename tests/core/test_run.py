@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from corpuskit.cli import main
 from corpuskit.core.checksum import parse_record, with_sum
 from tests.core.builder import corpus, digests, recipe
-from tests.core.kills import RUN, kill_at, receipts
+from tests.core.kills import RUN, kill_after, kill_at, receipts
 
 
 def run(*words: object) -> int:
@@ -126,6 +127,18 @@ def test_a_run_killed_at_every_receipt_goes_on_and_gives_the_same_bytes(built: P
     total = len(receipts(built))
     for start in range(1, 4):  # each kill in a root where others were killed before, at other receipts
         resumed(recipe(tmp_path, raw), tmp_path / f"root{start}", built, range(start, total - 2, 3))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(8))
+def test_a_run_killed_at_random_moments_goes_on_and_gives_the_same_bytes(
+    built: Path, raw: Path, tmp_path: Path, seed: int
+) -> None:
+    path, root = recipe(tmp_path, raw), tmp_path / "root"
+    rng = random.Random(seed)
+    for _ in range(6):
+        kill_after(path, root, rng.uniform(0.3, 4), rng.choice(["all", "parent", "worker"]), rng.randrange(9))
+    resumed(path, root, built, [])
 
 
 def test_a_changed_parameter_is_named_and_nothing_stale_is_used(
