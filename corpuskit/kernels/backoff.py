@@ -1,4 +1,4 @@
-"""Scores of texts under a backoff n-gram model that `corpuskit.lm` estimated, as kenlm would give them.
+"""Scores of texts under a backoff n-gram model of an ARPA file, as kenlm would give them.
 
 All n-grams are in one hash table, by a key that begins with the last word's hash and takes in the words before it, so
 that the longest n-gram known is found by lengthening. An entry is two uint64: the key, and the log10 probability and
@@ -53,7 +53,7 @@ def _is_space(byte: Any) -> Any:
 
 @njit(nogil=True, cache=True)
 def _number(data: Any, at: Any) -> Any:
-    """A decimal number as ARPA files of `corpuskit.lm` have it, and where it ends."""
+    """A decimal number without an exponent, and where it ends."""
     negative = data[at] == _MINUS
     at += 1 if negative else 0
     value, scale = 0, 0
@@ -68,35 +68,60 @@ def _number(data: Any, at: Any) -> Any:
     return (-found if negative else found), at
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _word_end(data: Any, at: Any) -> Any:
+    while not (data[at] == _BLANK or data[at] == _TAB or data[at] == _FEED or data[at] == _RETURN or data[at] == 0):
+        at += 1
+    return at
+
+
 @njit(nogil=True, cache=True)
-def enter(data: Any, at: Any, n: Any, count: Any, entries: Any) -> Any:
-    """Enter the n-grams of a section of an ARPA file, sections in the order of n; where it ends.
+def enter(data: Any, end: Any, n: Any, count: Any, entries: Any) -> Any:
+    """Enter n-grams of an ARPA file, orders from 1 on; the lines are as lmplz writes them.
 
     Args:
-        data: uint8, 64 bytes more than the file has. at: where the section's first line begins.
-        n: words of an n-gram. count: lines.
+        data: uint8, lines up to `end`, and 64 bytes more, the first of which is 0.
+        n: words of an n-gram. count: lines at most.
         entries: uint64[2 * places], written.
+
+    Returns:
+        (where it ends, lines), or (-1, lines) at a line of another form, at an n-gram that stands twice, and at one
+        without its first or its last word that the model does not have.
     """
     floats, bits = entries.view(np.float32), entries.view(np.uint32)
     words = np.zeros(n, np.uint64)
-    for _ in range(count):
+    at = 0
+    for done in range(count):
+        if at == end:
+            return at, done
+        start = at
         chance, at = _number(data, at)
+        if at == start or chance > 0 or data[at] != _TAB:
+            return -1, done
         for k in range(n):
-            at += 1
-            start = at
-            while data[at] != _BLANK and data[at] != _TAB and data[at] != _FEED:
-                at += 1
+            start = at + 1
+            at = _word_end(data, start)
+            if at == start or (k < n - 1 and data[at] != _BLANK):
+                return -1, done
             words[k] = hash_piece(data, start, at - start)
         backoff = 0.0
         if data[at] == _TAB:
-            backoff, at = _number(data, at + 1)
+            start = at + 1
+            backoff, at = _number(data, start)
+            if at == start:
+                return -1, done
+        if data[at] != _FEED:
+            return -1, done
         at += 1
-        key, context = words[n - 1], words[max(n - 2, 0)]
+        key, context, shorter = words[n - 1], words[max(n - 2, 0)], words[n - 1]
         for k in range(n - 2, -1, -1):
+            shorter = key
             key = _longer(key, words[k])
             if k < n - 2:
                 context = _longer(context, words[k])
         slot = _slot(entries, key)
+        if entries[2 * slot] != FREE or (n > 1 and entries[2 * _slot(entries, shorter)] == FREE):
+            return -1, done
         entries[2 * slot] = key
         floats[4 * slot + 2] = chance
         floats[4 * slot + 3] = backoff
@@ -104,9 +129,17 @@ def enter(data: Any, at: Any, n: Any, count: Any, entries: Any) -> Any:
             bits[4 * slot + 3] = _NO_CONTEXT
         if n > 1:
             slot = _slot(entries, context)
+            if entries[2 * slot] == FREE:
+                return -1, done
             if bits[4 * slot + 3] == _NO_CONTEXT:
                 bits[4 * slot + 3] = 0
-    return at
+    return at, count
+
+
+@njit(nogil=True, cache=True)
+def knows(entries: Any, word: Any) -> Any:
+    """Whether a word, by its hash, is in the model."""
+    return entries[2 * _slot(entries, word)] != FREE
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -154,7 +154,7 @@ def count(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.ND
     most = int(np.diff(offsets).max(initial=0))
     out = np.zeros((len(offsets) - 1, len(COUNTS)), np.int64)
     bounds, lengths = np.empty(most + 4, np.int64), np.zeros(most + 1, np.int32)
-    table, keys = np.empty(4 * most + 64, np.int32), np.empty(most + 1, np.uint64)
+    table, keys = np.empty(1 << table_bits(most + 1), np.int32), np.empty(most + 1, np.uint64)
     times, sizes = np.empty(most + 1, np.int32), np.empty(most + 1, np.int32)
     _count(data, offsets, stop_table(), LOW_BYTES, bounds, lengths, table, keys, times, sizes, out)
     return out

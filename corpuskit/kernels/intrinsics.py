@@ -61,8 +61,15 @@ def _is_punctuation(builder: Any, v: Any) -> Any:
 
 
 def _is_word(builder: Any, v: Any) -> Any:
-    letter = _between(builder, builder.or_(v, _splat(0x20)), 0x61, 0x7A)
-    return _any(builder, letter, _between(builder, v, 0x30, 0x39), _equal(builder, v, 0x5F))
+    return _any(builder, _is_letter(builder, v), _between(builder, v, 0x30, 0x39), _equal(builder, v, 0x5F))
+
+
+def _is_letter(builder: Any, v: Any) -> Any:
+    return _between(builder, builder.or_(v, _splat(0x20)), 0x61, 0x7A)
+
+
+def _is_one_of(characters: bytes) -> Callable[[Any, Any], Any]:
+    return lambda builder, v: _any(builder, *(_equal(builder, v, byte) for byte in characters))
 
 
 def _is_high(builder: Any, v: Any) -> Any:
@@ -143,6 +150,9 @@ mask_space_of_two = _mask_function(_begins_space_of_two)
 mask_space_of_three = _mask_function(_begins_space_of_three)
 """uint64: which of 64 bytes begin white space that takes three bytes, as `str.isspace` has it; of the first 62."""
 
+mask_letter = _mask_function(_is_letter)
+"""uint64: which of 64 bytes are ASCII letters."""
+
 mask_upper = _mask_function(lambda builder, v: _between(builder, v, 0x41, 0x5A))
 """uint64: which of 64 bytes are ASCII capital letters."""
 
@@ -155,8 +165,14 @@ mask_hash = _mask_function(lambda builder, v: _equal(builder, v, 0x23))
 mask_dots = _mask_function(lambda builder, v: _begins(builder, *[_equal(builder, v, 0x2E)] * 3))
 """uint64: which of 64 bytes begin `...`; of the first 62."""
 
-mask_brace = _mask_function(lambda builder, v: _any(builder, _equal(builder, v, 0x7B), _equal(builder, v, 0x7D)))
+mask_brace = _mask_function(_is_one_of(b"{}"))
 """uint64: which of 64 bytes are curly braces."""
+
+mask_terminal = _mask_function(_is_one_of(b".!?"))
+"""uint64: which of 64 bytes end a sentence, of ASCII."""
+
+mask_closing = _mask_function(_is_one_of(b"\"')]}*_"))
+"""uint64: which of 64 bytes may stand behind the end of a sentence, of ASCII."""
 
 mask_anchor = _mask_function(_begins_anchor)
 """uint64: where, of the first 61 bytes, one of `vac`, `kie`, `jav`, `ms o`, `m ip` may begin, in any case of letters.

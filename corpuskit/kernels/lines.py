@@ -16,7 +16,7 @@ from numba import njit
 
 from corpuskit.core.batch import utf8
 from corpuskit.kernels.hashing import hash_text
-from corpuskit.kernels.intrinsics import load64, trailing_zeros
+from corpuskit.kernels.intrinsics import mask_feed, trailing_zeros
 from corpuskit.kernels.normalize import decode, hash_seeds, normalize_document, scratch, steps
 from corpuskit.kernels.unicode import SPACE, tables
 
@@ -25,8 +25,6 @@ Unit = Literal["line", "paragraph"]
 U64 = npt.NDArray[np.uint64]
 
 LINE_FEED = 10
-FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
-LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,12 @@ class Lines:
 
 @njit(nogil=True, cache=True, inline="always")
 def find_feed(data: Any, at: Any, end: Any) -> Any:
-    """Index of the first line feed in `data[at:end]`, or `end`; eight bytes a step."""
+    """Index of the first line feed in `data[at:end]`, or `end`; 64 bytes a step."""
     while at < end:
-        # the lowest byte that is zero after the exclusive or is the first line feed (bytes above it may be wrong)
-        rest = load64(data, at) ^ FEEDS
-        zero = (rest - LOW) & ~rest & HIGH
-        if zero:
-            return min(end, at + (trailing_zeros(zero) >> 3))
-        at += 8
+        feeds = mask_feed(data, at)
+        if feeds:
+            return min(end, at + trailing_zeros(feeds))
+        at += 64
     return end
 
 

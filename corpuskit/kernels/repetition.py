@@ -73,15 +73,15 @@ def count_paragraphs(data: Any, start: Any, end: Any, feeds: Any, table: Any, ke
 
 @njit(nogil=True, cache=True)
 def number_words(
-    data: Any, bounds: Any, words: Any, wide: Any, masks: Any, table: Any, keys: Any, times: Any, sizes: Any,
-    ids: Any, upto: Any,
+    data: Any, bounds: Any, words: Any, wide: Any, masks: Any, table: Any, keys: Any, times: Any, ids: Any,
+    upto: Any,
 ) -> Any:  # fmt: skip
     """Number the words in the order in which they first occur: (how many differ, entropy of their frequencies in nats).
 
     Args:
         masks: `LOW_BYTES`.
-        times, sizes: get how often each occurs, and its characters.
-        ids: gets the number of each word of the text. upto: gets the characters of all words before each.
+        times: gets how often each occurs. ids: gets the number of each word of the text.
+        upto: gets the characters of all words before each.
     """
     bits = table_bits(words)
     shift, mask = np.uint64(64 - bits), (1 << bits) - 1
@@ -93,12 +93,11 @@ def number_words(
         key = hash_word(data, begin, end - begin, masks)
         times[known] = 0
         number = place_of(key, key >> shift, mask, table, keys, known)
-        sizes[number] = count_chars(data, begin, end) if wide else end - begin
         known += number == known
         times[number] += 1
         ids[word] = number
         upto[word] = chars
-        chars += sizes[number]
+        chars += count_chars(data, begin, end) if wide else end - begin
     upto[words] = chars
     total = 0.0
     for number in range(known):
@@ -117,66 +116,78 @@ def _all_gram_chars(words: Any, n: Any, upto: Any) -> Any:
     return chars
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _pair_up(count: Any, ids: Any, times: Any, places: Any, pairs: Any) -> Any:
+    """Write the pairs of neighbours that both occur again, and their places; how many there are.
+
+    Neither can be foreseen, so that nothing branches on them.
+    """
+    found = 0
+    for at in range(count):
+        place, first, second = places[at], ids[at], ids[at + 1]
+        pairs[found] = (np.int64(first) << 32) | np.int64(second)
+        both = (times[first] != 1) & (times[second] != 1) & (places[at + 1] == place + 1)
+        places[found] = place
+        found += both
+    return found
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _duplicate_chars(n: Any, count: Any, upto: Any, times: Any, ids: Any, places: Any) -> Any:
+    """Characters of duplicate n-grams and of recurring ones; `times` of what was met becomes negative."""
+    after = chars = recurring = 0
+    for at in range(count):
+        often = times[ids[at]]
+        if often == 1:
+            continue
+        place = places[at]
+        recurring += upto[place + n] - upto[place]
+        if place >= after:
+            if often < 0:
+                after = place + n
+                chars += upto[after] - upto[place]
+            else:
+                times[ids[at]] = -often
+    return chars, recurring
+
+
 @njit(nogil=True, cache=True)
 def count_grams(
-    words: Any, upto: Any, table: Any, keys: Any, times: Any, ids: Any, places: Any, firsts: Any, next_places: Any,
-    row: Any,
-) -> None:  # fmt: skip
+    words: Any, upto: Any, table: Any, keys: Any, times: Any, ids: Any, places: Any, firsts: Any, pairs: Any, row: Any
+) -> None:
     """Write the counts of `GRAMS` to `row`.
 
     Args:
         ids, times: the number of each word, and how often each number occurs; overwritten.
-        places, firsts, next_places: room for as many numbers as there are words.
+        places, firsts, pairs: room for as many numbers as there are words.
     """
-    count = 0
     for word in range(words):
-        places[count] = word
-        ids[count] = ids[word]
-        count += times[ids[word]] > 1
+        places[word] = word
+    count = words
     for n in range(FIRST_TOP, LAST + 1):
+        places[count], ids[count] = -1, 0  # behind the last
+        count = _pair_up(count, ids, times, places, pairs)
         bits = table_bits(count)
         shift, mask = np.uint64(64 - bits), (1 << bits) - 1
         table[: 1 << bits] = 0
-        known = longer = 0
-        for at in range(count - 1):
-            place, first = places[at], np.uint64(ids[at])
-            if places[at + 1] != place + 1:
-                continue
-            key = (first << np.uint64(32)) | np.uint64(ids[at + 1])
+        known = 0
+        for at in range(count):
+            key = np.uint64(pairs[at])
             times[known] = 0
-            firsts[known] = place
+            firsts[known] = places[at]
             number = place_of(key, (key * K1) >> shift, mask, table, keys, known)
             known += number == known
             times[number] += 1
-            next_places[longer] = place
-            ids[longer] = number  # behind what is still to be read
-            longer += 1
-        if n <= LAST_TOP and words >= n:
+            ids[at] = number
+        if n > LAST_TOP:
+            chars, recurring = _duplicate_chars(n, count, upto, times, ids, places)
+            row[n - FIRST_TOP] = chars
+            row[RECURRING + n - LAST_TOP - 1] = recurring
+            row[EVERY + n - LAST_TOP - 1] = _all_gram_chars(words, n, upto)
+        elif words >= n:
             most, begin = 1, 0  # of several that are as frequent, the first
             for number in range(known):
                 if times[number] > most:
                     most, begin = times[number], firsts[number]
             row[n - FIRST_TOP] = (upto[begin + n] - upto[begin] + n - 1) * most
             row[TIMES + n - FIRST_TOP] = most
-        count = 0
-        for at in range(longer):
-            places[count] = next_places[at]
-            ids[count] = ids[at]
-            count += times[ids[at]] > 1
-        if n > LAST_TOP:
-            for number in range(known):
-                times[number] = 0
-            after = chars = recurring = 0
-            for at in range(count):
-                place = places[at]
-                recurring += upto[place + n] - upto[place]
-                if place < after:
-                    continue
-                if times[ids[at]]:
-                    after = place + n
-                    chars += upto[after] - upto[place]
-                else:
-                    times[ids[at]] = 1
-            row[n - FIRST_TOP] = chars
-            row[RECURRING + n - LAST_TOP - 1] = recurring
-            row[EVERY + n - LAST_TOP - 1] = _all_gram_chars(words, n, upto)

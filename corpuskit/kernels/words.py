@@ -48,6 +48,24 @@ def count_chars(data: Any, start: Any, end: Any) -> Any:
     return chars + count_ones(mask_lead(data, at) & low_bits(end - at))
 
 
+@njit(nogil=True, cache=True, inline="always")
+def white_space(data: Any, at: Any, length: Any, carried: Any) -> Any:
+    """(which bytes of a step are white space, which of the next are of what began in this one).
+
+    Args:
+        length: bytes of the step, `STEP` at most. carried: of the step before.
+    """
+    valid = low_bits(length)
+    space = mask_space(data, at) | carried
+    carried = np.uint64(0)
+    if mask_high(data, at) & valid:
+        three = mask_space_of_three(data, at) & valid
+        first = three | (mask_space_of_two(data, at) & valid)
+        space |= first | (first << ONE) | (three << np.uint64(2))
+        carried = (first >> np.uint64(length - 1)) | ((three << ONE) >> np.uint64(length - 1))
+    return space, carried
+
+
 @njit(nogil=True, cache=True)
 def find_words(data: Any, start: Any, end: Any, bounds: Any) -> Any:
     """Write where words of `data[start:end]` begin and end, in turn, to `bounds`: (words, characters, line feeds)."""
@@ -57,16 +75,9 @@ def find_words(data: Any, start: Any, end: Any, bounds: Any) -> Any:
     for at in range(start, end, STEP):
         length = min(STEP, end - at)
         valid = low_bits(length)
-        space = mask_space(data, at) | carried
-        carried = np.uint64(0)
-        if mask_high(data, at) & valid:
-            chars += count_ones(mask_lead(data, at) & valid)
-            three = mask_space_of_three(data, at) & valid
-            first = three | (mask_space_of_two(data, at) & valid)
-            space |= first | (first << ONE) | (three << np.uint64(2))
-            carried = (first >> np.uint64(STEP - 1)) | (three >> np.uint64(STEP - 2))
-        else:
-            chars += length
+        high = mask_high(data, at) & valid
+        space, carried = white_space(data, at, length, carried)
+        chars += count_ones(mask_lead(data, at) & valid) if high else length
         feeds += count_ones(mask_feed(data, at) & valid)
         inside = ~space & valid
         borders = (inside ^ ((inside << ONE) | before)) & valid
@@ -81,16 +92,26 @@ def find_words(data: Any, start: Any, end: Any, bounds: Any) -> Any:
     return found >> 1, chars, feeds
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def stripped(data: Any, start: Any, end: Any, classes: Any) -> Any:
     """(start, end) without white space at either end."""
     while start < end:
+        word = ~mask_space(data, start)
+        if not word:
+            start += 64
+            continue
+        start += trailing_zeros(word)
+        if start >= end or data[start] < 0x80:
+            break
         c, after = decode(data, start)
         if not classes[c] & SPACE:
             break
         start = after
+    start = min(start, end)
     while end > start:
         before = end - 1
+        if 0x20 < data[before] < 0x80:
+            break
         while data[before] & 0xC0 == 0x80:
             before -= 1
         c, _ = decode(data, before)
@@ -106,7 +127,7 @@ def table_bits(entries: Any) -> Any:
     bits = 4
     while (1 << bits) < entries + (entries >> 1) + 2:
         bits += 1
-    return bits
+    return max(bits, min(bits + 2, 14))
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -47,13 +47,14 @@ class Counts(Table):
     def __init__(self, batch: Batch, signals: Collection[str]) -> None:
         # The kernel's module is imported here because it loads numba, which `check` does not need.
         from corpuskit.kernels import heuristics as kernel
+        from corpuskit.kernels.scan import PAGE, QUALITY, REPETITION
 
         text = batch.column("text")
         parts = {
-            "heuristics": kernel.QUALITY,
-            "repetition": kernel.REPETITION,
-            "page_heuristics": kernel.PAGE,
-            "dolma_heuristics": kernel.REPETITION,
+            "heuristics": QUALITY,
+            "repetition": REPETITION,
+            "page_heuristics": PAGE,
+            "dolma_heuristics": REPETITION,
         }
         self.texts = utf8(text)
         wanted = functools.reduce(operator.or_, (parts[name] for name in signals))

@@ -1,6 +1,7 @@
 """`perplexity`: how surprising a document is to an n-gram language model, that is given or estimated in the recipe.
 
-Given models are scored by kenlm, those of the recipe by a kernel of our own, whose scores are equal within 1e-4.
+ARPA files as lmplz and `corpuskit lm` write them are scored by a kernel of our own, whose scores are kenlm's within
+1e-4; binaries and ARPA files of another form by kenlm.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import importlib.util
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import pydantic
@@ -22,6 +23,9 @@ from corpuskit.core.identity import File, file_digest
 from corpuskit.core.settings import Whole
 from corpuskit.errors import UsageError
 from corpuskit.lm.settings import Settings
+
+if TYPE_CHECKING:
+    from corpuskit.lm.scoring import Model
 
 _BINARY = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 
@@ -129,15 +133,21 @@ def _by_kenlm(model: Any, texts: pa.Array, windows: int | None) -> tuple[list[fl
     return _totals(model, found), count(texts).tolist(), runs
 
 
-def _by_kernel(path: Path, texts: pa.Array, windows: int | None) -> tuple[list[float], list[int], list[list[float]]]:
-    """As `_by_kenlm`, under a model that was estimated in the recipe."""
-    from corpuskit.lm.scoring import load_estimated
-
-    scores = load_estimated(path).score(texts, windows or 0)
+def _by_kernel(model: Model, texts: pa.Array, windows: int | None) -> tuple[list[float], list[int], list[list[float]]]:
+    """As `_by_kenlm`, under a model that the kernel has loaded."""
+    scores = model.score(texts, windows or 0)
     each = [_power(total, tokens) for total, tokens in scores.runs.tolist()]
     ends = scores.ends.tolist()
     runs = [each[start:end] for start, end in itertools.pairwise(ends)]
     return scores.totals.tolist(), scores.tokens.tolist(), runs
+
+
+def _scored(path: Path, digest: str, texts: pa.Array, windows: int | None) -> Any:
+    """By the kernel if it reads the model, or else by kenlm."""
+    from corpuskit.lm.scoring import load_arpa
+
+    model = load_arpa(path, digest)
+    return _by_kernel(model, texts, windows) if model else _by_kenlm(_load(path, digest), texts, windows)
 
 
 def _as_scored(texts: pa.Array, lowercase: bool, tokenizer: File | None) -> pa.Array:
@@ -161,7 +171,7 @@ def _columns(as_: str, windows: int | None, **_: Any) -> dict[str, str]:
     return {as_: "float64"} | ({f"{as_}_windows": "list<float64>"} if windows is not None else {})
 
 
-@step.signal(version=2, columns=_columns, libraries=_libraries)
+@step.signal(version=3, columns=_columns, libraries=_libraries)
 def perplexity(
     batch: Batch,
     *,
@@ -209,9 +219,9 @@ def perplexity(
     texts = _as_scored(batch.column("text"), lowercase, tokenizer)
     if isinstance(model, Estimate):
         assert state is not None, "the plan estimates the model before the first document is scored"
-        totals, tokens, runs = _by_kernel(state, texts, windows)
+        totals, tokens, runs = _scored(state, "", texts, windows)
     else:
-        totals, tokens, runs = _by_kenlm(_load(Path(model), file_digest(Path(model))), texts, windows)
+        totals, tokens, runs = _scored(Path(model), file_digest(Path(model)), texts, windows)
     values = [_power(total, size) if size else None for total, size in zip(totals, tokens, strict=True)]
     columns = {as_: pa.array(values, pa.float64())}
     if windows is not None:

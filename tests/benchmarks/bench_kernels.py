@@ -27,11 +27,13 @@ from corpuskit.kernels.minhash import sketch
 from corpuskit.kernels.normalize import normalized_hash
 from corpuskit.kernels.page_lines import cut_page_lines
 from corpuskit.kernels.refinedweb import cut_lines
+from corpuskit.kernels.scan import ALL, PAGE, QUALITY, REPETITION
 from corpuskit.sources.base import SourceFile
 from corpuskit.sources.jsonl import jsonl
 
 GROUND_TRUTH = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ground_truth"
-SIGNALS = (heuristics.QUALITY, heuristics.REPETITION, heuristics.PAGE, heuristics.ALL)
+CODE = GROUND_TRUTH.parent / "github" / "github_files.jsonl.zst"
+SIGNALS = (QUALITY, REPETITION, PAGE, ALL)
 ROUNDS = 3
 PERMUTATIONS = 128
 PEER_BYTES = 200_000
@@ -58,12 +60,19 @@ def corpora(megabytes: float) -> Iterator[tuple[str, list[str]]]:
     yield "made, ASCII", made(megabytes, ascii_only=True)
     yield "made, Latin and Cyrillic", made(megabytes, ascii_only=False)
     for path in sorted(GROUND_TRUTH.glob("texts_*.jsonl.zst")):
-        texts, size = [], 0
-        for record in jsonl.function(SourceFile(str(path), path.name)):
-            if isinstance(record, dict) and size < megabytes * 1e6:
-                texts.append(record["text"])
-                size += len(record["text"].encode())
-        yield path.name.removeprefix("texts_").removesuffix(".jsonl.zst"), texts
+        yield path.name.removeprefix("texts_").removesuffix(".jsonl.zst"), stored(path, "text", megabytes)
+    if CODE.exists():
+        yield "code", stored(CODE, "content", megabytes)
+
+
+def stored(path: Path, field: str, megabytes: float) -> list[str]:
+    """The first texts of a file, so many MB of them."""
+    texts, size = [], 0.0
+    for record in jsonl.function(SourceFile(str(path), path.name), text=field):
+        if isinstance(record, dict) and size < megabytes * 1e6:
+            texts.append(record["text"])
+            size += len(record["text"].encode())
+    return texts
 
 
 def rate(work: Callable[[], object], size: int) -> float:

@@ -84,6 +84,12 @@ def test_columns_are_what_the_twin_says_on_any_unicode(texts):
     assert measured(texts) == [twin(text) for text in texts]
 
 
+def test_nothing_depends_on_where_a_step_of_the_kernel_ends():
+    tail = "x = É9 … ### ... -- ½ \u2028•\u3000日\n- … the\xa0* of\x85\n..."
+    texts = [word * size + tail for size in range(130) for word in ("a", "=", "9", "½")]
+    assert measured(texts) == [twin(text) for text in texts]
+
+
 def test_a_share_of_nothing_is_null_and_not_a_number_that_passes_or_fails():
     (blank,) = measured([" \t"])
     assert blank["words"] == 0

@@ -53,6 +53,11 @@ def agree(column):
     assert found == [twin(text) for text in texts]
 
 
+def test_nothing_depends_on_where_a_step_of_the_kernel_ends():
+    tail = 'x ÉÀ "A." (Ok!) 日本。”\u2028ABC?\u3000\n ... …*. \xa0B2 use of cookies\x85\nEND'
+    agree(pa.array([word * size + tail for size in range(130) for word in ("a", "B", ".", ")")]))
+
+
 PIECES = [
     "a",
     "Be",

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from corpuskit.cli import main
 from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import UsageError
+from corpuskit.lm.scoring import load_arpa
 from corpuskit.steps.perplexity import _load, perplexity
 
 TINY = r"""\data\
@@ -54,6 +55,15 @@ def test_the_formula_by_hand(tiny, capfd):
     expected = 10 ** ((0.25 + 2.0 + 0.5 + 1.0 + 0.5 + 0.125 + 0.5) / 7)
     assert ppl(["a b\n\n x \nb"], tiny) == [pytest.approx(expected, rel=1e-6)]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_that_is_left_to_kenlm_gives_the_same(tmp_path, tiny):
+    path = tmp_path / "exponents.arpa"
+    path.write_text(TINY.replace("-0.125", "-1.25e-1"), encoding="utf-8")
+    assert load_arpa(path) is None
+    texts = ["a b\n\n x \nb", None, "b a\0b\nB"]
+    assert ppl(texts, File(path)) == [value and pytest.approx(value, rel=1e-6) for value in ppl(texts, tiny)]
+    assert windows(texts[:1], File(path), 2)[0] == pytest.approx(windows(texts[:1], tiny, 2)[0], rel=1e-6)
 
 
 def test_a_text_without_words_has_no_perplexity(tiny):
@@ -157,5 +167,6 @@ def test_scores_are_those_of_kenlms_query(shared, tmp_path, name):
         assert token[0] == pytest.approx(float(row[4]), abs=1e-4)
         assert token[1] == int(row[3])
         assert token[2] == (row[2] == "0")
+    assert load_arpa(path, file_digest(path)) is not None  # what follows is by the kernel
     whole = 10 ** (-math.fsum(float(row[4]) for row in rows) / len(rows))
     assert ppl(["\n".join(lines)], File(path)) == [pytest.approx(whole, rel=1e-4)]

@@ -126,3 +126,66 @@ def test_ccnet_keeps_the_head(raw, monkeypatch, request):
     names = {kind + str(n) for kind, n in itertools.product(("head", "middle"), range(12))}
     assert {row["url"].rpartition("/")[2] for row in found} == names
     assert scored == {path: path.stat().st_mtime_ns for path in (raw / "root" / "stages").glob("model-*/parts/*")}
+
+
+def test_ccnet_in_pieces_of_a_given_model(raw, monkeypatch, request):
+    sentencepiece = pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    pieces = raw / "en.sp.model"
+    with pieces.open("wb") as stream:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(sentence.lower() for sentence in sentences(0, 300)),
+            model_writer=stream,
+            vocab_size=60,
+            minloglevel=2,
+        )
+    monkeypatch.setenv("RAW", str(raw))
+    recipe = request.config.rootpath / "recipes" / "ccnet.yaml"
+    words = ["--set", "steps.perplexity.model.discount_fallback=true"]
+    words += ["--set", f"steps.perplexity.tokenizer={pieces}"]
+    assert build(recipe, "--engine", "inline", *words, root=raw / "root") == 0
+    found = open_run(raw / "root").sql("SELECT url FROM corpus WHERE domain = 'web'").to_pylist()
+    assert {row["url"].rpartition("/")[2] for row in found} == {f"head{n}" for n in range(12)}
+
+
+def judged(folder, rows, steps):
+    """The texts that stay, of (text, ppl), by a recipe of one preset."""
+    (folder / "raw.jsonl").write_text("".join(json.dumps({"text": t, "ppl": ppl}) + "\n" for t, ppl in rows))
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        f'sources:\n  web: {{read: jsonl, path: "{folder}/*.jsonl", columns: {{ppl: float64}}}}\nsteps:\n  - {steps}\n'
+    )
+    assert build(recipe) == 0
+    return set(kept(folder / "root", "text"))
+
+
+NINE = [(f"text {n}", float(n)) for n in range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", [1, 2, 3]),  # a third, and not the document behind it
+        ("keep: [middle]", [4, 5, 6]),
+        ("keep: [tail]", [7, 8, 9]),
+        ("keep: [head, tail]", [1, 2, 3, 7, 8, 9]),
+        ("head: 0.34, middle: 0.44", [1, 2, 3]),
+        ("head: 0.33, middle: 0.45, keep: [middle]", [3, 4]),
+        ("head: 0.22, middle: 0.45, keep: [middle]", [2, 3, 4]),
+        ("head: 0.23, middle: 0.44, keep: [tail]", [4, 5, 6, 7, 8, 9]),
+    ],
+)
+def test_buckets_of_ccnet_on_both_sides_of_their_borders(tmp_path, options, expected):
+    # what has no perplexity has no bucket, and no part in the shares
+    stay = judged(tmp_path, [*NINE, ("no score", None)], f"ccnet: {{{options}}}")
+    assert stay == {f"text {n}" for n in expected}
+
+
+def test_slimpajama_drops_what_has_less_than_200_characters_of_more_than_form(tmp_path):
+    short, enough = "Ab " * 66 + "c", "Ab " * 66 + "cd"  # 199 and 200 characters
+    padded = short.replace(" ", " \n, ") + "...!  "  # marks and further white space do not count
+    rows = [(short, 0.0), (enough, 0.0), (padded, 0.0), ("", 0.0)]
+    assert judged(tmp_path, rows, "slimpajama: {}") == {enough}
+
+
+def test_slimpajama_takes_another_number(tmp_path):
+    assert judged(tmp_path, [("abcd", 0.0), ("abc!", 0.0)], "slimpajama: {min_clean_chars: 4}") == {"abcd"}
