@@ -34,6 +34,7 @@ from corpuskit.train.model import Decoder
 from corpuskit.train.online import Acting
 from corpuskit.train.optim import learning_rate, optimizer_of, set_rate
 from corpuskit.train.parallel import World, sharded_model, use, world
+from corpuskit.train.saved import latest
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
@@ -315,7 +316,7 @@ def _resume(
     group: World,
 ) -> dict[str, Any]:
     """Load the last checkpoint of the same run, or start at step 0."""
-    found = checkpoint.latest(out)
+    found = latest(out)
     if found is None:
         return {"step": 0, "loss": None}
     path, state = found

@@ -22,11 +22,12 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch, which is n
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save  # noqa: E402
 
 from corpuskit.errors import CorpuskitError, InputError, UsageError  # noqa: E402
-from corpuskit.train import checkpoint, loop  # noqa: E402
+from corpuskit.train import checkpoint, loop, saved  # noqa: E402
 from corpuskit.train.config import from_dict  # noqa: E402
 from corpuskit.train.launch import launch  # noqa: E402
 from corpuskit.train.optim import optimizer_of  # noqa: E402
 from corpuskit.train.parallel import sharded_model, world  # noqa: E402
+from corpuskit.train.trained import Trained  # noqa: E402
 
 STEPS, HALF = 9, 5  # 33 sequences in batches of 4: a last batch of one, so that the second process has none
 
@@ -223,7 +224,7 @@ def test_a_save_ended_at_any_file_operation_leaves_only_complete_checkpoints(sha
                 assert files.pop("state.json") > 0
                 assert set(files) == set(sizes)
                 assert json.loads((path / "state.json").read_text())["files"] == files
-            path, state = checkpoint.latest(out)
+            path, state = saved.latest(out)
             assert path.name == f"step-{state['step']}" in ("step-2", "step-3")
             checkpoint.load(path, model, optimizer)
             checkpoint.save(out, 4, model, optimizer, {"step": 4}, group)
@@ -329,4 +330,6 @@ def test_a_checkpoint_runs_nothing(one, shards, tmp_path):
     (out / f"step-{HALF}" / "state.json").write_text(json.dumps(state))
     with pytest.raises(InputError, match=r"is damaged: .*mkdir, which no checkpoint needs"):
         run(shards, out)
+    with pytest.raises(InputError, match=r"is damaged: .*mkdir, which no checkpoint needs"):  # as scoring reads it
+        _ = Trained.open(out / f"step-{HALF}").weights
     assert not (tmp_path / "exploded").exists()
