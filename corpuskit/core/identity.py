@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pydantic
 
@@ -32,10 +33,25 @@ class File(str):
 class Folder(str):
     """A parameter that names a folder or a URL: a folder is resolved against the recipe's.
 
-    The address enters the key, nothing of what lies there does.
+    The address enters the key, nothing of what lies there does; a kind of folder that is read changes that.
     """
 
     __slots__ = ()
+
+    def fingerprint(self) -> Any:
+        """What of the folder enters a key."""
+        return str(self)
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The parameter by its absolute path.
+
+        Raises:
+            UsageError: it cannot be used.
+        """
+        if not path.is_dir():
+            raise UsageError(f"there is no folder {path}")
+        return cls(os.path.normpath(path))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
@@ -46,7 +62,7 @@ class Folder(str):
 
 def fingerprint_value(value: Any) -> Any:
     """Turn a parameter into JSON; a file becomes its digest; what cannot be hashed is an error."""
-    if isinstance(value, File):
+    if isinstance(value, File | Folder):
         return value.fingerprint()
     if value is None or isinstance(value, bool | int | float | str):
         return value

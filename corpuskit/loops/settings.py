@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from corpuskit.core.numbers import parse_count
 from corpuskit.core.settings import Keys, Number, Seed, Whole
+
+
+class ComputeClass(Keys):
+    """A budget in hours of the machine that trains, as in the Languini Kitchen (Stanić et al. 2023, arXiv:2309.11197).
+
+    Models are compared that were trained for as long on the same hardware: a faster one sees more tokens.
+    """
+
+    languini: str
+    """The class: `6h`, `12h`, `24h`, `48h` or `96h` in the paper."""
+    tokens_per_second: Annotated[Whole, Field(ge=1)]
+    """Of this model on this machine, as the trainer says at the end of a short run."""
+
+
+def _in_tokens(value: Any) -> Any:
+    """The tokens of a compute class; other values as they are."""
+    if not isinstance(value, dict):
+        return value
+    hours = re.fullmatch(r"(\d+(?:\.\d+)?)h", str(value.get("languini", "")))
+    rate = parse_count(value.get("tokens_per_second"))
+    if set(value) != set(ComputeClass.model_fields) or hours is None or type(rate) is not int or rate < 1:
+        raise ValueError("a compute class is `{languini: 6h, tokens_per_second: 41000}`")
+    return round(float(hours[1]) * 3600 * rate)
 
 
 class Train(Keys):
@@ -14,8 +39,8 @@ class Train(Keys):
 
     model: str | dict[str, Any]
     """A preset's name, such as `20M`; a shape, `{width: 512, layers: 8, heads: 8}` and more; or `hf:config.json`."""
-    tokens: Annotated[Whole, Field(ge=1)]
-    """Tokens to train on."""
+    tokens: Annotated[Whole, Field(ge=1), BeforeValidator(_in_tokens, json_schema_input_type=Whole | ComputeClass)]
+    """Tokens to train on; or a compute class, `{languini: 6h, tokens_per_second: 41k}`: hours of a measured speed."""
     batch_tokens: Annotated[Whole, Field(ge=1)] | None = None
     """Tokens of an optimizer step; default: Step Law."""
     lr: Annotated[Number, Field(gt=0)] | None = None

@@ -314,8 +314,8 @@ class _Planner:
                     "raise `memory:` in the recipe, or train a smaller model",
                 )
             for name, value in call.params.items():
-                if isinstance(value, File) and Path(value).stat().st_size > self.recipe.memory:
-                    size = Path(value).stat().st_size
+                size = Path(value).stat().st_size if isinstance(value, File) else getattr(value, "bytes", 0)
+                if size > self.recipe.memory:
                     raise UsageError(
                         f"{self.recipe.path}:{call.line}: `{name}: {value}` of `{call.name}` is {size:,} bytes; "
                         f"`memory` allows a worker {self.recipe.memory:,}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -304,10 +303,11 @@ def _files(value: Any, node: Node | None, owner: Span, base: Path, faults: Fault
         return type(value)(path)
     if isinstance(value, Folder) and "://" not in value:
         span = node.span if node is not None else owner
-        folder = span.document.base / Path(value).expanduser()
-        if not folder.is_dir():
-            faults.add(span, f"there is no folder {folder}")
-        return Folder(os.path.normpath(folder))
+        try:
+            return type(value).at(span.document.base / Path(value).expanduser())
+        except UsageError as error:
+            faults.add(span, error.message, error.hint)
+            return value
     below: Callable[[Any], Node | None] = lambda key: node.get(key) if node is not None else None  # noqa: E731
     if isinstance(value, dict):
         return {key: _files(item, below(key), owner, base, faults) for key, item in value.items()}

@@ -256,8 +256,8 @@ def _type(annotation: Any) -> str:
         return "table"
     if isinstance(annotation, type) and issubclass(annotation, File):
         return "path of a file"
-    if annotation is Folder:
-        return "path of a folder, or URL"
+    if isinstance(annotation, type) and issubclass(annotation, Folder):
+        return "path of a folder, or URL" if annotation is Folder else "path of a folder"
     if isinstance(annotation, type) and issubclass(annotation, Keys):
         return "table, see below"
     if models_in(annotation):

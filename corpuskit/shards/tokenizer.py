@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,14 +17,12 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.lm import cutting
 from corpuskit.shards.fim import HINT, LACKS, Marks, known
 
 END = "<|endoftext|>"
 _END_TOKENS = (END, "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
 """What published tokenizers call their end of text; the first that one has as a special token is used."""
-
-LONG = 1 << 20
-_LONE_SPACE = re.compile(r"(?<=\S) (?=\S)")
 
 _LATER = (".model", ".tiktoken")
 
@@ -62,16 +58,18 @@ class LoadedTokenizer:
         """
         short = iter(self._encode([text for text in texts if not self._long(text)]))
         return [
-            np.concatenate([self._encode([piece])[0] for piece in _pieces(text)]) if self._long(text) else next(short)
+            np.concatenate([self._encode([piece])[0] for piece in cutting.pieces(text)])
+            if self._long(text)
+            else next(short)
             for text in texts
         ]
 
     def first_piece(self, text: str) -> str:
         """The text, or of a long one the first piece that `encode` would encode by itself."""
-        return next(_pieces(text)) if self._long(text) else text
+        return next(cutting.pieces(text)) if self._long(text) else text
 
     def _long(self, text: str) -> bool:
-        return self.cuttable and len(text) > LONG
+        return self.cuttable and len(text) > cutting.LONG
 
     def _encode(self, texts: list[str]) -> list[npt.NDArray[np.int32]]:
         encoded = [
@@ -105,16 +103,6 @@ class LoadedTokenizer:
         place = f"in the text that begins {text[:60]!r}"
         msg = f"the tokenizer turns ordinary text into its end token {self.end!r}: {place}"
         raise CorpuskitError(msg, "use a tokenizer whose end token is a special token only")
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a long text before single spaces between words, at the first one after each 2^20 characters."""
-    start = 0
-    while start < len(text):
-        found = _LONE_SPACE.search(text, min(start + LONG, len(text)))
-        end = found.start() if found else len(text)
-        yield text[start:end]
-        start = end
 
 
 def _cuttable(content: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
-"""`perplexity`: how surprising a document is to an n-gram language model, that is given or estimated in the recipe.
+"""`perplexity`: how surprising a document is to an n-gram model or to one that corpuskit trained.
 
-ARPA files as lmplz and `corpuskit lm` write them are scored by a kernel of our own, whose scores are kenlm's within
-1e-4; binaries and ARPA files of another form by kenlm.
+ARPA files as lmplz and `corpuskit lm` write them, and models of the recipe, are scored by a kernel of our own, whose
+scores are kenlm's within 1e-4; binaries and ARPA files of another form by kenlm; a checkpoint of the trainer by
+`corpuskit.steps.trained`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +25,7 @@ from corpuskit.core.identity import File, file_digest
 from corpuskit.core.settings import Whole
 from corpuskit.errors import UsageError
 from corpuskit.lm.settings import Settings
+from corpuskit.steps.trained import Checkpoint
 
 if TYPE_CHECKING:
     from corpuskit.lm.scoring import Model
@@ -63,6 +66,12 @@ class Estimate(pydantic.BaseModel):
 def _given(model: Any) -> Any:
     if isinstance(model, str) and "://" in model:
         raise ValueError("a model on a hub is not fetched yet: give the path of an ARPA or kenlm binary file")
+    return model
+
+
+def _torch(model: Any) -> Any:
+    if isinstance(model, Checkpoint) and importlib.util.find_spec("torch") is None:
+        raise ValueError("needs torch, which is not installed: pip install 'corpuskit[train]'")
     return model
 
 
@@ -163,7 +172,32 @@ def _as_scored(texts: pa.Array, lowercase: bool, tokenizer: File | None) -> pa.A
     return texts
 
 
-def _libraries(tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
+def _by_checkpoint(model: Checkpoint, texts: pa.Array) -> pa.Array:
+    """The exponential of the mean negative log likelihood; null where there is no token to predict."""
+    values: list[float | None] = []
+    for total, tokens in model.score(texts):
+        try:
+            values.append(math.exp(total / tokens) if tokens else None)
+        except OverflowError:
+            values.append(float("inf"))
+    return pa.array(values, pa.float64())
+
+
+def _for_ngrams(value: Any, info: pydantic.ValidationInfo) -> Any:
+    if value is not None and isinstance(info.data.get("model"), Checkpoint):
+        raise ValueError("is for n-gram models alone: a checkpoint has its own tokenizer and windows")
+    return value
+
+
+def _keyed(**params: Any) -> Mapping[str, Any]:
+    """Without `lowercase` where a checkpoint scores texts as they are."""
+    hidden = {"lowercase"} if isinstance(params["model"], Checkpoint) else set()
+    return {name: value for name, value in params.items() if name not in hidden}
+
+
+def _libraries(model: Any = None, tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
+    if isinstance(model, Checkpoint):
+        return ("tokenizers", "torch")
     return ("kenlm", "sentencepiece") if tokenizer is not None else ("kenlm",)
 
 
@@ -171,18 +205,18 @@ def _columns(as_: str, windows: int | None, **_: Any) -> dict[str, str]:
     return {as_: "float64"} | ({f"{as_}_windows": "list<float64>"} if windows is not None else {})
 
 
-@step.signal(version=3, columns=_columns, libraries=_libraries)
+@step.signal(version=3, columns=_columns, libraries=_libraries, keyed=_keyed)
 def perplexity(
     batch: Batch,
     *,
-    model: Annotated[File | Estimate, BeforeValidator(_given)],
+    model: Annotated[File | Estimate | Checkpoint, BeforeValidator(_given), AfterValidator(_torch)],
     as_: str = "perplexity",
     lowercase: bool = True,
-    tokenizer: Annotated[File | None, AfterValidator(_installed)] = None,
-    windows: Annotated[int, Field(ge=1)] | None = None,
+    tokenizer: Annotated[File | None, AfterValidator(_installed), AfterValidator(_for_ngrams)] = None,
+    windows: Annotated[Annotated[int, Field(ge=1)] | None, AfterValidator(_for_ngrams)] = None,
     state: Path | None = None,
 ) -> dict[str, pa.Array]:
-    """Perplexity of each document under a kenlm model (Heafield 2011), by CCNet's formula.
+    """Perplexity of each document under a kenlm model (Heafield 2011), by CCNet's formula, or under a trained one.
 
     A document's lines are sentences: each is scored from `<s>` to `</s>`, in words between ASCII white space, as by
     kenlm's `query`; lines without a word are passed over. With the log10 probabilities s of L lines of N words in all,
@@ -198,9 +232,17 @@ def perplexity(
     case, accents taken off, digits to 0, punctuation to ASCII, no control characters, line feeds among them. CCNet's
     models, `en.arpa.bin` with `en.sp.model`, are used so, and those that are estimated with a tokenizer are alike.
 
+    `model: {checkpoint: runs/reference}` takes a model that corpuskit trained (Ankner et al. 2024, arXiv:2405.20541;
+    Marion et al. 2023, arXiv:2309.04564): the last checkpoint of that run, or a folder `step-N`. The perplexity is
+    exp of the mean negative log likelihood of the document's tokens but the first, which nothing predicts, in windows
+    of the length of the model's sequences that follow one another, each of which begins with the last token of the one
+    before. A text is scored as it is; one of more than 2^20 characters is encoded
+    in pieces, cut before a space. A window is scored by itself and by one thread, so that a document has the same bits
+    whatever stands beside it; another processor, or `device: cuda`, may change the last ones.
+
     Args:
         batch: n documents.
-        model: an ARPA file or a kenlm binary, or what to estimate one on.
+        model: an ARPA file or a kenlm binary, what to estimate one on, or a checkpoint of the trainer.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
         tokenizer: a SentencePiece model (`pip install 'corpuskit[sentencepiece]'`); its text is lower-cased anyway.
@@ -211,11 +253,14 @@ def perplexity(
         state: path of the model that was estimated.
 
     Returns:
-        One column, float64[n]; null for a text without words. With `windows` also AS_windows, list<float64>[n].
+        One column, float64[n]; null for a text without words, under a checkpoint for one of less than two tokens. With
+        `windows` also AS_windows, list<float64>[n].
 
     Raises:
         UsageError: the model or the tokenizer cannot be read.
     """
+    if isinstance(model, Checkpoint):
+        return {as_: _by_checkpoint(model, batch.column("text"))}
     texts = _as_scored(batch.column("text"), lowercase, tokenizer)
     if isinstance(model, Estimate):
         assert state is not None, "the plan estimates the model before the first document is scored"

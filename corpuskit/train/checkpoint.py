@@ -10,7 +10,6 @@ import io
 import json
 import os
 import pickle
-import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -30,11 +29,10 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
 from corpuskit.errors import CorpuskitError, InputError
-from corpuskit.train.metrics import say
 from corpuskit.train.parallel import World
+from corpuskit.train.saved import STATE, complete
 
 KEEP = 2
-STATE = "state.json"
 
 
 def save(
@@ -108,30 +106,6 @@ class Background:
         dist.barrier()
 
 
-def latest(out: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The last whole checkpoint and its state, or None if there was never one; damaged ones are passed over and named.
-
-    Raises:
-        InputError: all are damaged.
-    """
-    damaged: list[str] = []
-    for path in reversed(_complete(out)):
-        try:
-            state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
-            wrong = [name for name, size in state["files"].items() if (path / name).stat().st_size != size]
-            why = f"{wrong[0]} has another size than when it was saved" if wrong else None
-        except (OSError, ValueError, KeyError) as error:
-            why = str(error)
-        if why is None:
-            for text in damaged:
-                say(f"{text}; the last good one is {path}")
-            return path, state
-        damaged.append(f"{path} is damaged: {why}")
-    if damaged:
-        raise InputError(f"no checkpoint can be used: {'; '.join(damaged)}", f"remove {out} to start anew")
-    return None
-
-
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Fill model and optimizer from a checkpoint made by any number of processes; every process calls it.
 
@@ -140,7 +114,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None
     """
     weights, moments = get_state_dict(model, optimizer)
     try:
-        load_tensors({"model": weights, "optimizer": moments}, storage_reader=_Reader(path), planner=_Planner())
+        load_tensors({"model": weights, "optimizer": moments}, storage_reader=Reader(path), planner=Planner())
     except CheckpointException as error:
         fault = next(iter(error.failures.values()))[0]
         raise InputError(f"{path} is damaged: {fault}", f"remove {path} to resume from an earlier one") from None
@@ -172,7 +146,9 @@ _LAYOUT = {
 """What the pickle of a checkpoint may name, by module."""
 
 
-class _Reader(FileSystemReader):
+class Reader(FileSystemReader):
+    """Reads a checkpoint whose metadata may name nothing but the layout of tensors."""
+
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         """As torch does, by an unpickler that runs nothing."""
         with self.fs.create_stream(self._get_metadata_path(kwargs.get("rank")), "rb") as stream:
@@ -180,7 +156,9 @@ class _Reader(FileSystemReader):
         return super().read_metadata(*args, **kwargs)
 
 
-class _Planner(DefaultLoadPlanner):
+class Planner(DefaultLoadPlanner):
+    """Loads what is no tensor only if it is numbers and texts."""
+
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
         """As torch does, of numbers and texts alone."""
         torch.load(value, weights_only=True)
@@ -231,7 +209,7 @@ def _seal(out: Path, step: int, state: dict[str, Any], keep: int) -> None:
     _sync(partial)
     partial.rename(out / f"step-{step}")
     _sync(out)
-    for old in _complete(out)[:-keep]:
+    for old in complete(out)[:-keep]:
         old.rename(old.with_suffix(".removed"))
     tidy(out)
 
@@ -245,18 +223,12 @@ def _fail(out: Path, step: int, error: BaseException, group: World) -> None:
         raise error
     if group.rank == 0:
         shutil.rmtree(_partial(out, step), ignore_errors=True)
-    last = next((path.name for path in reversed(_complete(out))), None)
+    last = next((path.name for path in reversed(complete(out))), None)
     raise CorpuskitError(
         f"{out}/step-{step} could not be written: {fault.strerror or fault}; "
         + (f"{last} is the last checkpoint" if last else "there is no checkpoint yet"),
         "free space on the disk, then the same command goes on " + (f"from {last}" if last else "from the start"),
     ) from None
-
-
-def _complete(out: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = [path for path in out.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def _sync(folder: Path) -> None:

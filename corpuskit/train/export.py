@@ -28,7 +28,7 @@ def export_hf(trained: Trained, to: Path) -> None:
     Raises:
         UsageError: transformers has no class for the shape.
     """
-    if isinstance(trained.model, str) and trained.model.startswith("hf:"):
+    if trained.foreign:
         built = trained.build()
         assert isinstance(built, Foreign)
         built.model.save_pretrained(to)

@@ -3,65 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
-from corpuskit.train.checked import check
+from corpuskit.train.batches import Ready, batches, drawn
 from corpuskit.train.compare import HELD_OUT
-from corpuskit.train.config import Budget, Step, TrainConfig, budget
-from corpuskit.train.data import Batch, Shards, share
+from corpuskit.train.config import Budget, TrainConfig, budget
+from corpuskit.train.data import Shards
+from corpuskit.train.ending import TERMINATED, Terminated, alone, until_terminated
 from corpuskit.train.evaluate import evaluate
 from corpuskit.train.hf import Foreign
 from corpuskit.train.metrics import Log, need_loggers, peak_flops, say
 from corpuskit.train.model import Decoder
 from corpuskit.train.online import Acting
 from corpuskit.train.optim import learning_rate, optimizer_of, set_rate
-from corpuskit.train.parallel import World, sharded_model, use, world
+from corpuskit.train.parallel import World, sharded_model, world
+from corpuskit.train.saved import latest
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
-TERMINATED = threading.Event()
-"""SIGTERM came: save at the end of this step."""
-
-WAIT_FOR_LOCK = 40.0
-
 CHECKPOINTS = 10
 """A run that does not say how often saves this many, so that a kill costs a tenth of it at most."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """What this process takes of a step: batches of one forward pass each, and the targets in them that carry loss."""
-
-    micro_batches: list[Batch]
-    valid: int
-    domains: list[torch.Tensor] | None = None
-    """Of each row, int64; for policies and loss hooks."""
-    sequences: list[int] | None = None
-    """Of the whole step, where a policy chose them."""
-
-
-class Terminated(CorpuskitError):
-    """SIGTERM came; the run saved and goes on from there when it is started again."""
-
-    exit_code = 128 + signal.SIGTERM
 
 
 def train(config: TrainConfig) -> None:
@@ -82,7 +53,7 @@ def train(config: TrainConfig) -> None:
     plan = budget(config, [(len(phase), phase.seq_len) for phase in shards.train])
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    with world(config) as group, _alone(out, group), _until_terminated():
+    with world(config) as group, alone(out, group), until_terminated():
         model = sharded_model(config, shards.vocab_size, group)
         optimizer = optimizer_of(model, config)
         acting = Acting(config, shards, group) if config.policy or config.loss_hook else None
@@ -122,17 +93,17 @@ def _run(
     began = time.monotonic()
     steps = range(first, plan.steps + 1)
     if acting is None:
-        batches = _batches(steps, plan, shards, micro_batch, group)
+        read = batches(steps, plan, shards, micro_batch, group)
     else:
-        batches = _drawn(steps, plan, shards, micro_batch, group, acting)
-    for step, now, batch in batches:
+        read = drawn(steps, plan, shards, micro_batch, group, acting)
+    for step, now, batch in read:
         lr = learning_rate(step, plan, config)
         set_rate(optimizer, lr)
         loss, norm, stop = _step(config, model, optimizer, batch, group, acting)
         if not math.isfinite(loss) or not math.isfinite(norm):
-            read = f"sequences {now.sequences.start:,} to {now.sequences.stop - 1:,}"
+            which = f"sequences {now.sequences.start:,} to {now.sequences.stop - 1:,}"
             raise CorpuskitError(
-                f"step {step}: loss {loss}, gradient norm {norm}; it read {read} of phase {now.phase + 1}",
+                f"step {step}: loss {loss}, gradient norm {norm}; it read {which} of phase {now.phase + 1}",
                 f"`corpuskit trace ROOT step:{step}` names their documents; if nothing is wrong with them, "
                 f"set a learning rate below {plan.lr:.2e}",
             )
@@ -182,51 +153,6 @@ def _run(
         if acting is not None and acting.policy is not None:
             result["mixture"] = dict(acting.policy.result())
         checkpoint.write_json(out / "result.json", result)
-
-
-def _batches(
-    steps: range, plan: Budget, shards: Shards, micro_batch: int, group: World
-) -> Iterator[tuple[int, Step, Ready]]:
-    """What this process takes of each step, read one step ahead by a thread."""
-
-    def read(step: int) -> tuple[int, Step, Ready]:
-        now = plan.step(step)
-        split = shards.train[now.phase]
-        mine, rows = share(now.sequences.start, now.sequences.stop, group.rank, group.size)
-        batch = split.batch(mine, rows)
-        parts = batch.micro_batches(micro_batch * shards.seq_len // split.seq_len, group.device)
-        return step, now, Ready(parts, batch.valid)
-
-    def submit(step: int) -> Future[tuple[int, Step, Ready]]:
-        now = plan.step(step)
-        check(shards.train[now.phase].source, now.sequences.start, now.sequences.stop, group)
-        return reader.submit(read, step)
-
-    with ThreadPoolExecutor(1, initializer=use, initargs=(group.device,)) as reader:
-        ahead = submit(steps[0]) if steps else None
-        for step in steps:
-            assert ahead is not None
-            ready = ahead.result()
-            ahead = submit(step + 1) if step + 1 in steps else None
-            yield ready
-
-
-def _drawn(
-    steps: range, plan: Budget, shards: Shards, micro_batch: int, group: World, acting: Acting
-) -> Iterator[tuple[int, Step, Ready]]:
-    """The same where a policy draws, or a hook wants the domains; read when the step before is done."""
-    split = shards.train[0]
-    check(split.source, 0, len(split), group)  # what is drawn may stand anywhere
-    for step in steps:
-        now = plan.step(step)
-        numbers = acting.sequences(now.sequences, now.tokens - len(now.sequences) * split.seq_len)
-        mine, rows = numbers[group.rank :: group.size], -(-len(numbers) // group.size)
-        batch = split.batch(mine, rows)
-        domain = torch.zeros(rows, dtype=torch.int64)
-        domain[: len(mine)] = torch.from_numpy(acting.domain[mine])
-        parts = batch.micro_batches(micro_batch, group.device)
-        domains = [each.to(group.device) for each in torch.split(domain, micro_batch)]
-        yield step, now, Ready(parts, batch.valid, domains, numbers if acting.policy is not None else None)
 
 
 def _step(
@@ -315,7 +241,7 @@ def _resume(
     group: World,
 ) -> dict[str, Any]:
     """Load the last checkpoint of the same run, or start at step 0."""
-    found = checkpoint.latest(out)
+    found = latest(out)
     if found is None:
         return {"step": 0, "loss": None}
     path, state = found
@@ -370,44 +296,3 @@ def _flops(model: Decoder | Foreign, shards: Shards, seq_len: int) -> int:
 
 def _non_embedding(model: Decoder | Foreign) -> int:
     return model.non_embedding() if isinstance(model, Foreign) else model.shape.non_embedding
-
-
-@contextmanager
-def _until_terminated() -> Iterator[None]:
-    """Take SIGTERM as a wish to save and end, where signals can be taken: in the main thread."""
-    TERMINATED.clear()
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: TERMINATED.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _alone(out: Path, group: World) -> Iterator[None]:
-    """Hold `out` for this run: two trainers in one folder would mix their checkpoints.
-
-    Waits a little, because a trainer whose launcher was killed needs a moment to end.
-    """
-    if group.rank != 0:
-        dist.barrier()
-        yield
-        return
-    with (out / ".lock").open("w") as file:
-        deadline = time.monotonic() + WAIT_FOR_LOCK
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UsageError(
-                        f"another trainer is at work in {out}", "wait for it, or set another `out`"
-                    ) from None
-                time.sleep(0.2)
-        checkpoint.tidy(out)
-        dist.barrier()  # the others look for checkpoints only now
-        yield

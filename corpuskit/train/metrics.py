@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -50,6 +51,7 @@ class Log:
         temporary.rename(path)
         self.began = self.printed = time.monotonic()
         self.first = step
+        self.rates: list[float] = []
 
     def _stays(self, record: dict[str, Any], step: int) -> bool:
         """Whether a record will not be written again; the last validation will be: it follows the last checkpoint."""
@@ -67,7 +69,9 @@ class Log:
                 other.put(step, numbers)
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Nothing more will be written; says how fast the steps of this process were."""
+        if self.rates:
+            say(f"median of {len(self.rates):,} steps: {statistics.median(self.rates):,.0f} tokens a second")
         for other in self.others:
             other.close()
 
@@ -79,6 +83,7 @@ class Log:
         `tokens` since the run began, `rate` of them a second, `flops` of training for one.
         """
         self.write(step=step, tokens=tokens, loss=loss, lr=lr, grad_norm=norm, tokens_per_second=round(rate, 1), **more)
+        self.rates.append(rate)
         now = time.monotonic()
         if now - self.printed < 2 and step != self.steps:
             return

@@ -156,8 +156,10 @@ class Acting:
             weights = torch.ones_like(losses)
             shares = self.policy.loss_weights() if self.policy is not None else None
             if shares is not None:
-                by_domain = torch.tensor([shares[name] * len(self.names) for name in self.names], device=losses.device)
-                weights = weights * by_domain.float()[domain][:, None]
+                factors = torch.tensor([shares[name] * len(self.names) for name in self.names])
+                if losses.is_cuda:  # from pinned memory the copy does not wait for what the device does
+                    factors = factors.pin_memory()
+                weights = weights * factors.to(losses.device, non_blocking=True)[domain][:, None]
             if self.hook is not None:
                 weights = weights * self.hook(losses, Meta(batch.targets, batch.documents, domain))
             return weights
@@ -197,8 +199,8 @@ class Acting:
             some = [int(pool[(read + place) % len(pool)]) for place in range(min(rows, len(pool)))]
             gradient = self._gradient(model, self.split, some)
             pairs = [zip(gradient, other, strict=True) for other in (mean, gradient)]
-            dots = [sum(float((a * b).sum()) for a, b in each) for each in pairs]
-            alignment, square = (value / self._copies for value in self.group.total(*dots))
+            dots = torch.stack([torch.stack([(a * b).sum() for a, b in each]).sum() for each in pairs])
+            alignment, square = (value / self._copies for value in self.group.sum(dots).tolist())
             found[name] = {"alignment": alignment, "norm": square**0.5}
         return found
 

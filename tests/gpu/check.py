@@ -23,6 +23,7 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 from corpuskit.train import loop
 from corpuskit.train.attention import attention, block_mask, document_mask
+from corpuskit.train.batches import batches
 from corpuskit.train.compiled import compiled
 from corpuskit.train.config import budget, from_dict
 from corpuskit.train.data import Batch, Shards
@@ -223,7 +224,7 @@ def check_speed(device, name, *, steps=2, seq_len=2048, vocab=32_000, variants=N
                     block.recompute = recompute
                 if device == "cuda":
                     torch.cuda.reset_peak_memory_stats()
-                for step, _, batch in loop._batches(range(1, steps + 2), plan, shards, micro_batch, group):
+                for step, _, batch in batches(range(1, steps + 2), plan, shards, micro_batch, group):
                     loss, norm, _ = loop._step(config, model, optimizer, batch, group)
                     if step == 1:
                         began = time.monotonic()

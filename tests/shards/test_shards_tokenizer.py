@@ -15,7 +15,7 @@ from shards_harness import WORDS, documents
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from corpuskit.errors import CorpuskitError, UsageError
-from corpuskit.shards import tokenizer
+from corpuskit.lm import cutting
 from corpuskit.shards.sample import Sample
 from corpuskit.shards.tokenizer import END, from_json, load
 from corpuskit.shards.training import train
@@ -75,9 +75,9 @@ def test_a_long_text_in_pieces_has_the_same_tokens(pieces, limit, prefix):
     loaded, text = from_json(json.dumps(raw), "test"), "".join(pieces)
     (whole,) = loaded.encode([text])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizer, "LONG", limit)
+        patch.setattr(cutting, "LONG", limit)
         cut, short = loaded.encode([text, "ab"])
-        assert "".join(tokenizer._pieces(text)) == text
+        assert "".join(cutting.pieces(text)) == text
     assert cut.tolist() == whole.tolist()
     assert short.tolist() == loaded.encode(["ab"])[0].tolist()
 

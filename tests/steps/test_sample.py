@@ -464,7 +464,7 @@ def test_a_share_that_no_curve_can_keep_says_so_and_what_it_was(tmp_path, capsys
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-@pytest.mark.parametrize("name", ["bertin", "perplexity_pruning", "harmful_text", "dataman"])
+@pytest.mark.parametrize("name", ["bertin", "harmful_text", "dataman"])
 def test_the_recipes_of_selection_load(tmp_path, monkeypatch, name):
     (tmp_path / "model.arpa").write_text("a model")
     monkeypatch.setenv("RAW", str(tmp_path))
@@ -479,6 +479,7 @@ def test_the_recipes_of_selection_load(tmp_path, monkeypatch, name):
 def test_perplexity_pruning_is_one_recipe_with_three_bands(tmp_path, monkeypatch, method):
     (tmp_path / "model.arpa").write_text("a model")
     monkeypatch.setenv("RAW", str(tmp_path))
-    monkeypatch.setenv("MODEL", str(tmp_path / "model.arpa"))
-    found = load(RECIPES / "perplexity_pruning.yaml", [f"steps.pruned.method={method}"])
+    monkeypatch.setenv("REFERENCE", "")
+    ngrams = [f"steps.perplexity.model={tmp_path}/model.arpa"]  # a checkpoint: see tests/end_to_end/test_pruning.py
+    found = load(RECIPES / "perplexity_pruning.yaml", [f"steps.pruned.method={method}", *ngrams])
     assert next(call for call in found.steps if call.name == "pruned").params["method"] == method

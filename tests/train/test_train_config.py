@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpuskit.errors import UsageError
+from corpuskit.loops.settings import Train
 from corpuskit.train import config as configuration
 from corpuskit.train import launch as launcher
 from corpuskit.train.shape import PRESETS
@@ -176,3 +177,17 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(launcher.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'corpuskit\[train\]'"):
         launcher.launch(GIVEN, 1)
+
+
+def test_a_compute_class_is_the_tokens_of_its_hours_and_what_is_none_is_refused():
+    def tokens(given):
+        return Train.model_validate({"model": "1M", "tokens": given}).tokens
+
+    assert tokens({"languini": "6h", "tokens_per_second": "41k"}) == 6 * 3600 * 41_000
+    assert tokens({"languini": "0.5h", "tokens_per_second": 3}) == 5400
+    right = {"languini": "6h", "tokens_per_second": 5}
+    for wrong in ({"languini": "6"}, {"tokens_per_second": 0}, {"tokens_per_second": "fast"}, {"hours": 6}):
+        with pytest.raises(ValueError, match="a compute class is"):
+            tokens(right | wrong)
+    with pytest.raises(ValueError, match="a compute class is"):
+        tokens({"languini": "6h"})

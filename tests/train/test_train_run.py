@@ -22,11 +22,12 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch, which is n
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save  # noqa: E402
 
 from corpuskit.errors import CorpuskitError, InputError, UsageError  # noqa: E402
-from corpuskit.train import checkpoint, loop  # noqa: E402
+from corpuskit.train import checkpoint, ending, loop, saved  # noqa: E402
 from corpuskit.train.config import from_dict  # noqa: E402
 from corpuskit.train.launch import launch  # noqa: E402
 from corpuskit.train.optim import optimizer_of  # noqa: E402
 from corpuskit.train.parallel import sharded_model, world  # noqa: E402
+from corpuskit.train.trained import Trained  # noqa: E402
 
 STEPS, HALF = 9, 5  # 33 sequences in batches of 4: a last batch of one, so that the second process has none
 
@@ -162,6 +163,14 @@ def test_one_process_then_two(one, shards, tmp_path):
     assert_close(one, out)
 
 
+def test_a_run_says_how_fast_its_steps_were(shards, tmp_path, capfd):
+    out = run(shards, tmp_path / "out", tokens=8 * 32)
+    rates = sorted(rate for _, rate in records(out, "tokens_per_second"))
+    (said,) = re.findall(r"median of (\d+) steps: ([\d,]+) tokens a second", capfd.readouterr().err)
+    assert int(said[0]) == len(rates)
+    assert rates[0] - 1 <= int(said[1].replace(",", "")) <= rates[-1] + 1
+
+
 def test_a_finished_run_is_not_repeated(one, shards, tmp_path):
     out = Path(shutil.copytree(one, tmp_path / "out"))
     run(shards, out)
@@ -223,7 +232,7 @@ def test_a_save_ended_at_any_file_operation_leaves_only_complete_checkpoints(sha
                 assert files.pop("state.json") > 0
                 assert set(files) == set(sizes)
                 assert json.loads((path / "state.json").read_text())["files"] == files
-            path, state = checkpoint.latest(out)
+            path, state = saved.latest(out)
             assert path.name == f"step-{state['step']}" in ("step-2", "step-3")
             checkpoint.load(path, model, optimizer)
             checkpoint.save(out, 4, model, optimizer, {"step": 4}, group)
@@ -286,7 +295,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_last_good_one_which_is_said
 
 
 def test_two_trainers_in_one_folder_are_refused(shards, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "WAIT_FOR_LOCK", 0)
+    monkeypatch.setattr(ending, "WAIT_FOR_LOCK", 0)
     with (tmp_path / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another trainer"):
@@ -329,4 +338,6 @@ def test_a_checkpoint_runs_nothing(one, shards, tmp_path):
     (out / f"step-{HALF}" / "state.json").write_text(json.dumps(state))
     with pytest.raises(InputError, match=r"is damaged: .*mkdir, which no checkpoint needs"):
         run(shards, out)
+    with pytest.raises(InputError, match=r"is damaged: .*mkdir, which no checkpoint needs"):  # as scoring reads it
+        _ = Trained.open(out / f"step-{HALF}").weights
     assert not (tmp_path / "exploded").exists()
