@@ -1,19 +1,22 @@
 """What `corpuskit plan` says before anything runs: stages, units, why, memory, disk, and the recall of dedup.
 
-Disk is predicted from raw sizes, by each kind of stage. Memory is the budget of the recipe: it bounds each worker.
+Disk and the peak of memory are predicted from raw sizes, by each kind of stage.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from corpuskit.core.kinds import Flow, kind_of, spec_of
+from corpuskit.core.kinds import Flow, kind_of, peak, spec_of
 from corpuskit.core.plan import Plan
 from corpuskit.core.tables import size, table
 from corpuskit.dedup.kinds import Compared
 from corpuskit.plan.why import reasons
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
+
+TRAINERS = ("train", "proxy")
+"""Kinds of stages whose memory is that of a model, which nothing is predicted of."""
 
 CURVE = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 UNLIKE = (0.5, 0.6)
@@ -29,6 +32,7 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
     why = reasons(plan, root.latest_plan(), root)
     flow = Flow.of(plan)
     disks = {name: kind_of(stage).disk(stage, flow) for name, stage in plan.stages.items()}
+    peaks = {name: peak(stage, flow, plan.memory) for name, stage in plan.stages.items()}
     asked = {name: kind_of(stage).asks(stage, plan.memory) for name, stage in plan.stages.items()}
     data = [
         {
@@ -38,6 +42,7 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
             "to_run": why[name][0],
             "why": why[name][1],
             "disk": disks[name],
+            "peak": peaks[name],
             "memory": asked[name].memory,
             "cores": asked[name].cores,
             "gpus": asked[name].gpus,
@@ -60,12 +65,13 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
                 name,
                 str(units),
                 str(missing),
+                size(max(peaks[one] for one in names)),
                 size(sum(disks[one] for one in names)),
                 _together([why[n][1] for n in names]),
             ]
         )
     lines = [
-        table(["stage", "units", "to run", "disk", "why"], rows, right=(1, 2, 3)),
+        table(["stage", "units", "to run", "memory", "disk", "why"], rows, right=(1, 2, 3, 4)),
         "",
         f"raw input {size(plan.raw_bytes)}, about {size(flow.text)} of text, about {size(total)} on disk when done",
         f"memory: {size(plan.memory)} for each worker; that is the recipe's `memory`",
@@ -74,6 +80,11 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
     if any(stage.kind == "choose" for stage in plan.stages.values()):
         found["dedup_bits"] = flow.compared / 8
         lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
+    lines += [
+        f"`{name}` is predicted to take {size(peaks[name])}, more than `memory` allows"
+        for name, stage in plan.stages.items()
+        if peaks[name] > plan.memory and why[name][0] and stage.kind not in TRAINERS
+    ]
     lines += [f"a unit of {asked}" for asked in larger]
     for stage in plan.stages.values():
         if stage.kind == "bands":

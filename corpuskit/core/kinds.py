@@ -78,6 +78,23 @@ def _nothing(_stage: Stage, _flow: Flow) -> float:
     return 0.0
 
 
+REST = 420 << 20
+"""Bytes of memory that a worker has at rest: the interpreter, libraries and kernels, of which 130 MiB are shared files,
+and what earlier units have left."""
+
+Holds = Callable[["Stage", "Flow", int], float]
+"""From a stage, the flow and the recipe's `memory` to bytes."""
+
+
+def constant(mib: int) -> Holds:
+    """As many MiB, whatever flows."""
+    return lambda _stage, _flow, _memory: float(mib << 20)
+
+
+def _little(_stage: Stage, _flow: Flow, _memory: int) -> float:
+    return 40 << 20
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a unit is given by an engine that shares out machines.
@@ -108,6 +125,8 @@ class StageKind:
             publishes nothing and holds nothing back.
         disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
             seven domains of this kind of corpus, so a prediction can be off by a factor of two.
+        holds: bytes of memory that a unit of a stage takes beyond `REST`, predicted from the text that flows through
+            the plan and from `memory` of the recipe.
         asks: what a unit of a stage is given, from the recipe's `memory`.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
         keeps: whether its units work in a folder that outlives them (`Store.kept`), which a bucket does not have.
@@ -117,6 +136,7 @@ class StageKind:
     body: str
     seals: Literal["corpus", "shards", "swarm"] | None = "corpus"
     disk: Callable[[Stage, Flow], float] = _nothing
+    holds: Holds = _little
     asks: Callable[[Stage, int], Resources] = _one_core
     packages: tuple[str, ...] = ()
     keeps: bool = False
@@ -195,6 +215,11 @@ def kind_of(stage: Stage) -> StageKind:
     except KeyError:
         msg = f"the plan has a stage `{stage.name}` of the kind `{stage.kind}`, which this version does not know"
         raise InputError(msg, "run the recipe again, or use the version that made the run") from None
+
+
+def peak(stage: Stage, flow: Flow, memory: int) -> float:
+    """Bytes of resident memory that a worker has at most while it runs a unit of a stage, predicted."""
+    return REST + kind_of(stage).holds(stage, flow, memory)
 
 
 def load(place: str) -> Any:

@@ -22,9 +22,12 @@ class Need:
     how: How
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
-    """The quantum of scheduling and resume; `origin` identifies the raw input it descends from, where that is one."""
+    """The quantum of scheduling and resume; `origin` identifies the raw input it descends from, where that is one.
+
+    Every worker holds all of them: they are small.
+    """
 
     key: str
     label: str
@@ -104,25 +107,41 @@ class Plan:
 
     def dump(self) -> str:
         """The plan as JSON; workers of all engines read it."""
-        data = dataclasses.asdict(self)
-        for stage in data["stages"].values():
-            del stage["made"]
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data["stages"] = {name: self._dumped(stage) for name, stage in self.stages.items()}
         return json.dumps(data, indent=1, sort_keys=True)
+
+    def _dumped(self, stage: Stage) -> dict[str, Any]:
+        """A stage as JSON; units that follow those of another stage one to one are told by their keys alone."""
+        data = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage) if field.name != "made"}
+        data["needs"] = {label: dataclasses.asdict(need) for label, need in stage.needs.items()}
+        above = next((self.stages[need.stage] for need in stage.needs.values() if need.how == "each"), None)
+        if above is not None and _alike(stage.units, above.units):
+            return data | {"units": {"like": above.name, "keys": [unit.key for unit in stage.units]}}
+        return data | {"units": [dataclasses.asdict(unit) for unit in stage.units]}
 
     @classmethod
     def parse(cls, text: str) -> Plan:
         """Read what `dump` wrote."""
         data = json.loads(text)
-        stages = {}
+        stages: dict[str, Stage] = {}
+        waiting: dict[str, dict[str, Any]] = {}
         for name, stage in data.pop("stages").items():
             needs = {label: Need(**need) for label, need in stage.pop("needs").items()}
-            units = [Unit(**unit) for unit in stage.pop("units")]
+            if isinstance(listed := stage.pop("units"), dict):
+                waiting[name], listed = listed, []
+            units = [Unit(**unit) for unit in listed]
             if "body" in stage:  # a plan of version 0.1 names the function
                 stage["kind"] = stage.pop("body").rpartition(":")[2]
             stage["run"] = _told(stage["kind"], stage["run"])
             stages[name] = Stage(**stage, needs=needs, units=units)
         plan = cls(**data, stages=stages)
         plan.stages = {name: stages[name] for name in plan.order()}
+        for name in plan.stages:
+            if name in waiting:
+                above = stages[waiting[name]["like"]].units
+                pairs = zip(above, waiting[name]["keys"], strict=True)
+                stages[name].units = [Unit(key, one.label, _NONE, one.origin, one.bytes) for one, key in pairs]
         return plan
 
     def order(self) -> list[str]:
@@ -169,6 +188,17 @@ class Plan:
                 if name.startswith("corpus-") and "duplicates" in self.stages:
                     waiting.append("duplicates")  # a corpus is published with the evidence of what was removed
         return keep
+
+
+def _alike(units: list[Unit], above: list[Unit]) -> bool:
+    """Whether units differ from others in their keys alone, but for raw inputs, which they have none of."""
+    return len(units) == len(above) and all(
+        not unit.inputs and (unit.label, unit.origin, unit.bytes) == (other.label, other.origin, other.bytes)
+        for unit, other in zip(units, above, strict=True)
+    )
+
+
+_NONE: list[dict[str, Any]] = []
 
 
 def _told(kind: str, run: dict[str, Any]) -> dict[str, Any]:

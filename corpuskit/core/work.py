@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -179,7 +179,7 @@ class Work(Generic[T_co]):
     memory: int
     batch_bytes: int
     scratch: Path
-    receipts_of: Callable[[str], list[Receipt]]
+    receipts_of: Callable[[str], Sequence[Receipt]]
     receipt_of: Callable[[str, int], Receipt | None] | None = None
     origin: str = ""
     needs: dict[str, str] = field(default_factory=dict)
@@ -211,8 +211,11 @@ class Work(Generic[T_co]):
         path, publish, _ = self.pending[name]
         self.pending[name] = (path, publish, rows)
 
-    def receipts(self, stage: str) -> list[Receipt]:
-        """Receipts of all units of a stage that this one needs (label as in `needs`), in unit order."""
+    def receipts(self, stage: str) -> Sequence[Receipt]:
+        """Receipts of all units of a stage that this one needs (label as in `needs`), in unit order.
+
+        Each is read when it is asked for: keep of it what is needed, and memory does not grow with the units.
+        """
         return self.receipts_of(self.needs[stage])
 
     def receipt(self, stage: str) -> Receipt:

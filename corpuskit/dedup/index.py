@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpuskit.core.work import Receipt, Work
+from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.signatures import LEADING_BITS
@@ -54,18 +54,14 @@ class Signed:
 
     def __init__(self, work: Work[Compared]) -> None:
         self.sources = work.spec.sources
-        self._receipts: list[Receipt] = []
-        self._buckets: list[Receipt] = []
-        owners: list[int] = []
-        for i, source in enumerate(self.sources):
-            receipts = work.receipts(f"signatures:{source.source}")
-            self._receipts += receipts
-            owners += [i] * len(receipts)
-            if f"buckets:{source.source}" in work.needs:
-                self._buckets += work.receipts(f"buckets:{source.source}")
-        self.units = len(self._receipts)
-        self.unit_source: I64 = np.array(owners, np.int64)
-        rows = [receipt.parts["doc"].rows for receipt in self._receipts]
+        self._signed = [work.receipts(f"signatures:{one.source}") for one in self.sources]
+        banded = (f"buckets:{one.source}" for one in self.sources)
+        self._banded = [work.receipts(label) for label in banded if label in work.needs]
+        counts = [len(receipts) for receipts in self._signed]
+        self.units = sum(counts)
+        self.unit_source: I64 = np.repeat(np.arange(len(counts)), counts)
+        self._first: I64 = np.cumsum([0, *counts])  # unit of each source
+        rows = [receipt.parts["doc"].rows for receipts in self._signed for receipt in receipts]
         self.starts: I64 = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)]).astype(np.int64)
         self.documents = int(self.starts[-1])
         if self.documents >= 2**32:
@@ -73,14 +69,20 @@ class Signed:
             raise CorpuskitError(msg, "split the corpus into several recipes; `against` compares one with another")
         self._open: OrderedDict[tuple[int, str], ArrayFile] = OrderedDict()
 
+    def place(self, unit: int) -> tuple[int, int]:
+        """Index of a unit's source, and its number among the units of that."""
+        source = int(self.unit_source[unit])
+        return source, unit - int(self._first[source])
+
     def file(self, unit: int, name: str) -> ArrayFile:
         """The array `name` of a unit's signatures, or buckets (`band_*`)."""
         key = (unit, name)
         if key in self._open:
             self._open.move_to_end(key)
         else:
-            of = self._buckets if name.startswith("band_") else self._receipts
-            self._open[key] = ArrayFile(of[unit].parts[name].local())
+            source, number = self.place(unit)
+            of = self._banded if name.startswith("band_") else self._signed
+            self._open[key] = ArrayFile(of[source][number].parts[name].local())
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)
         return self._open[key]
@@ -99,6 +101,7 @@ class Index(Signed):
     def __init__(self, work: Work[Compared]) -> None:
         super().__init__(work)
         parts = work.receipts("rank")[0].parts
+        self._doc = parts["doc"]
         self._rank, self._number = ArrayFile(parts["rank"].local()), ArrayFile(parts["number"].local())
         self._held: npt.NDArray[np.uint32] | None = None
         self._memory = work.memory
@@ -116,6 +119,10 @@ class Index(Signed):
     def numbers(self, ranks: I64) -> I64:
         """The numbers of documents."""
         return self._number.gather(ranks).astype(np.int64)
+
+    def docs(self, numbers: I64) -> npt.NDArray[np.uint64]:
+        """The ids of documents."""
+        return ArrayFile(self._doc.local()).gather(numbers)
 
     def by_unit(self, numbers: I64) -> Iterator[tuple[int, I64, I64]]:
         """Group document numbers by unit: (unit, indices into `numbers`, rows within the unit)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from corpuskit.core.kinds import DOCUMENT, Barrier, Flow, StageKind, spec_of
+from corpuskit.core.kinds import DOCUMENT, Barrier, Flow, StageKind, constant, spec_of
 from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 from corpuskit.documents.kinds import Reading
@@ -76,7 +76,7 @@ class Compared(Spec):
         finished: the files of each source that is a finished corpus.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     minhash: dict[str, Any]
     sources: tuple[Source, ...]
     finished: dict[str, list[str]] = field(metadata=ASIDE, default_factory=dict)
@@ -183,18 +183,46 @@ def _recurring(stage: Stage, flow: Flow) -> float:
     return flow.through(stage) * SHARED * CUT * 8
 
 
+def _ranked(_stage: Stage, flow: Flow, memory: int) -> float:
+    return (30 << 20) + min(memory / 2, flow.compared * 96)
+
+
+def _entries(stage: Stage, flow: Flow, memory: int) -> float:
+    # a bit for each document; a partition of the entries, 48 bytes each, and pairs that are sorted
+    bands = spec_of(stage, Compared).params.bands if stage.kind == "bands" else 1
+    here = flow.compared * max(1, bands) * 48 / len(stage.units)
+    return (40 << 20) + flow.compared / 8 + min(memory / 2, here)
+
+
+def _sets(stage: Stage, flow: Flow, memory: int) -> float:
+    # the shingles of a quarter of the documents, 8 bytes each; a quarter of the memory is what sets may take
+    each = 1 if spec_of(stage, Compared).params.unit == "char" else 6
+    return (30 << 20) + min(memory / 4, flow.text / each * 8 / 4 / len(stage.units))
+
+
+def _chosen(_stage: Stage, flow: Flow, memory: int) -> float:
+    return (60 << 20) + flow.compared / 8 + min(memory / 4, flow.compared * 48)
+
+
+def _searched(stage: Stage, flow: Flow, memory: int) -> float:
+    # 115 bytes for each line at work, of which there are so many that they take less than half of the memory
+    return (40 << 20) + min(memory / 2, flow.text / LINE * 115 / len(stage.units))
+
+
 KINDS = (
-    StageKind("signatures", "corpuskit.dedup.signatures:signatures", disk=_signatures, spec=Sketched),
+    StageKind(
+        "signatures", "corpuskit.dedup.signatures:signatures", disk=_signatures, holds=constant(60), spec=Sketched
+    ),
     StageKind("buckets", "corpuskit.dedup.signatures:buckets", disk=_buckets, spec=Banded),
-    StageKind("rank", "corpuskit.dedup.rank:rank", disk=_compared(8), spec=Compared),
-    StageKind("exact", "corpuskit.dedup.exact:exact", disk=_compared(4), spec=Compared),
-    StageKind("bands", "corpuskit.dedup.bands:bands", disk=_compared(8), spec=Compared),
-    StageKind("verify", "corpuskit.dedup.verify:verify", disk=_compared(32), spec=Compared),
-    StageKind("choose", "corpuskit.dedup.choose:choose", disk=_compared(18), spec=Compared),
+    StageKind("rank", "corpuskit.dedup.rank:rank", disk=_compared(16), holds=_ranked, spec=Compared),
+    StageKind("exact", "corpuskit.dedup.exact:exact", disk=_compared(4), holds=_entries, spec=Compared),
+    StageKind("bands", "corpuskit.dedup.bands:bands", disk=_compared(8), holds=_entries, spec=Compared),
+    StageKind("verify", "corpuskit.dedup.verify:verify", disk=_compared(32), holds=_sets, spec=Compared),
+    StageKind("choose", "corpuskit.dedup.choose:choose", disk=_compared(18), holds=_chosen, spec=Compared),
     StageKind("decide", "corpuskit.dedup.decide:decide", disk=_decide),
-    StageKind("duplicates", "corpuskit.dedup.evidence:duplicates", disk=_compared(6), spec=Evidence),
-    StageKind("lines", "corpuskit.dedup.lines:lines", disk=_lines, spec=Hashed),
-    StageKind("repeated", "corpuskit.dedup.lines:repeated", disk=_repeated, spec=Repeated),
+    StageKind("duplicates", "corpuskit.dedup.evidence:duplicates", disk=_compared(6), holds=_chosen, spec=Evidence),
+    StageKind("lines", "corpuskit.dedup.lines:lines", disk=_lines, holds=constant(80), spec=Hashed),
+    StageKind("repeated", "corpuskit.dedup.lines:repeated", disk=_repeated, holds=_searched, spec=Repeated),
     StageKind("repeats", "corpuskit.dedup.lines:repeats", disk=_repeats, spec=Repeats),
     StageKind("anchors", "corpuskit.dedup.substrings:anchors", disk=_anchors, spec=Anchored),
     StageKind("windows", "corpuskit.dedup.substrings:windows", disk=_windows, spec=Anchored),

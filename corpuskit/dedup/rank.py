@@ -5,10 +5,12 @@ Documents of `against` come first, then the order is: the recipe's `keep` list o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from corpuskit.core.work import Work
 from corpuskit.dedup.files import ArrayWriter, Scatter
@@ -19,6 +21,9 @@ from corpuskit.dedup.sort import U64
 ENTRY_BYTES = 96
 """Working memory for a document while it is sorted."""
 
+MOST_RANGES = 256
+"""Files open at a time; beyond, a range has more than fits: at most three bits for each document."""
+
 SAMPLE = 4096
 """Documents looked at to cut the order into ranges that fit in memory; the result does not depend on it."""
 
@@ -26,49 +31,53 @@ SAMPLE = 4096
 def rank(work: Work[Compared]) -> None:
     """Rank the documents of all units of `signatures`, which are numbered in the order of sources, units and rows.
 
-    Parts: rank uint32[n] of each number; number uint32[n] of each rank.
+    Parts: rank uint32[n] of each number; number uint32[n] of each rank; doc uint64[n], the id of each number.
     """
     signed = Signed(work)
+    with ArrayWriter(work.put("doc", ".npy", rows=signed.documents), np.uint64) as docs:
+        for unit in range(signed.units):
+            docs.write(signed.file(unit, "doc").read())
     rank_path, number_path = (work.put(name, ".npy", rows=signed.documents) for name in ("rank", "number"))
     done = 0
     with Scatter(rank_path, np.uint32, signed.documents) as ranks, ArrayWriter(number_path, np.uint32) as numbers:
-        for number in _ranges(signed, max(1024, work.memory // 2 // ENTRY_BYTES)):
+        for number in _ranges(signed, max(1024, work.memory // 2 // ENTRY_BYTES), work.scratch):
             ranks.put(number, np.arange(done, done + len(number)))
             numbers.write(number)
             done += len(number)
 
 
-def _ranges(signed: Signed, room: int) -> Iterator[I64]:
+def _ranges(signed: Signed, room: int, scratch: Path) -> Iterator[I64]:
     """The numbers of all documents in priority order, about `room` at a time."""
-    count = -(-signed.documents // room)
+    count = min(MOST_RANGES, -(-signed.documents // room))
     borders = _borders(signed, count) if count > 1 else []
-    for low, high in zip([None, *borders], [*borders, None], strict=True):
-        firsts, seconds, found = [], [], []
+    paths = [scratch / f"range-{number}" for number in range(len(borders) + 1)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb")) for path in paths]
         for unit in range(signed.units):
             first, second = _keys(signed, unit)
-            wanted = np.ones(len(first), np.bool_)
-            if low is not None:
-                wanted &= _at_least(first, second, low)
-            if high is not None:
-                wanted &= ~_at_least(first, second, high)
-            firsts.append(first[wanted])
-            seconds.append(second[wanted])
-            found.append(np.flatnonzero(wanted) + signed.starts[unit])
-        if found:
-            # a document id may stand in a finished corpus and here: the number settles that
-            order = np.lexsort((np.concatenate(seconds), np.concatenate(firsts)))
-            yield np.concatenate(found)[order]
+            order = np.lexsort((second, first))
+            first, second = first[order], second[order]
+            rows = np.stack([first, second, (order + signed.starts[unit]).astype(np.uint64)], axis=1)
+            cuts = [0, *(_place(first, second, border) for border in borders), len(rows)]
+            for file, (low, high) in zip(files, itertools.pairwise(cuts), strict=True):
+                file.write(rows[low:high].data)
+    for path in paths:
+        found = np.fromfile(path, np.uint64).reshape(-1, 3)
+        path.unlink()
+        # a document id may stand in a finished corpus and here: the number settles that
+        yield found[np.lexsort((found[:, 2], found[:, 1], found[:, 0])), 2].astype(np.int64)
+
+
+def _place(first: U64, second: U64, border: tuple[int, int]) -> int:
+    """Index of the first of sorted keys that is not before `border`."""
+    low, high = (int(np.searchsorted(first, np.uint64(border[0]), side)) for side in ("left", "right"))
+    return low + int(np.searchsorted(second[low:high], np.uint64(border[1])))
 
 
 def _keys(signed: Signed, unit: int) -> tuple[U64, U64]:
     shorter = np.uint64(0xFFFFFFFF) - signed.file(unit, "bytes").read().astype(np.uint64)
     priority = np.uint64(signed.sources[int(signed.unit_source[unit])].priority)
     return (priority << np.uint64(32)) | shorter, signed.file(unit, "doc").read()
-
-
-def _at_least(first: U64, second: U64, border: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    result: npt.NDArray[np.bool_] = (first > border[0]) | ((first == border[0]) & (second >= border[1]))
-    return result
 
 
 def _borders(signed: Signed, count: int) -> list[tuple[int, int]]:

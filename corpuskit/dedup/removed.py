@@ -88,8 +88,8 @@ def _insert(
     doc, kept = index.numbers(upper(pairs)), index.numbers(lower(pairs))
     rows = pa.table(
         {
-            "doc": index.gather("doc", doc),
-            "kept_doc": index.gather("doc", kept),
+            "doc": index.docs(doc),
+            "kept_doc": index.docs(kept),
             "jaccard": pa.array(jaccard, from_pandas=True),  # NaN: not compared
             "exact": np.full(len(doc), exact),
             "source": index.source_of(doc).astype(np.uint32),

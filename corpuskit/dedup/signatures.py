@@ -20,6 +20,7 @@ from numba import njit
 from corpuskit.core.batch import Batch, text_bytes
 from corpuskit.core.work import Work
 from corpuskit.dedup import reference
+from corpuskit.dedup.entries import Entries
 from corpuskit.dedup.files import ArrayFile
 from corpuskit.dedup.kinds import Banded, Sketched
 from corpuskit.dedup.sort import U64
@@ -30,9 +31,6 @@ from corpuskit.kernels.minhash import sketch
 
 LEADING_BITS = 10
 """Entries are grouped by this many leading bits of their key: the finest partition that needs no further look."""
-
-BLOCK_ROWS = 1 << 14
-"""Signatures that are read at a time."""
 
 
 def signatures(work: Work[Sketched]) -> None:
@@ -88,11 +86,17 @@ def buckets(work: Work[Banded]) -> None:
     spec = work.spec
     parts = work.receipt("signatures").parts
     signature, alive = ArrayFile(parts["signature"].local()), ArrayFile(parts["shingles"].local()).read() > 0
-    keys = np.empty((len(alive), spec.bands), np.uint64)
-    for first in range(0, len(alive), BLOCK_ROWS):
-        block = signature.read(first, min(len(alive), first + BLOCK_ROWS))
-        band_keys(block, spec.rows, np.uint64(_seed(spec.scope, spec.domain)), keys[first : first + BLOCK_ROWS])
-    _save_entries(work, "band", keys[alive].reshape(-1, 1), np.flatnonzero(alive), spec.bands)
+    # at least one block: a unit without documents has parts as well
+    entries = Entries(work, "band", work.memory // 64)
+    rows = max(1, work.memory // (16 * (64 * spec.bands + 4 * signature.shape[1])))
+    for first in range(0, max(1, len(alive)), rows):
+        block = signature.read(first, min(len(alive), first + rows))
+        keys, there = np.empty((len(block), spec.bands), np.uint64), alive[first : first + rows]
+        band_keys(block, spec.rows, np.uint64(_seed(spec.scope, spec.domain)), keys)
+        numbers = np.flatnonzero(there) + first
+        found, found_rows, starts = grouped(keys[there].reshape(-1, 1), numbers, spec.bands, LEADING_BITS)
+        entries.add(found.reshape(-1), found_rows, starts)
+    entries.save()
 
 
 def _left(work: Work[Sketched], doc: U64) -> npt.NDArray[np.bool_] | None:

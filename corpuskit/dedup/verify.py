@@ -19,6 +19,7 @@ from numba import njit
 from corpuskit.core.work import Part, Work
 from corpuskit.dedup.bands import edge_matches, matches
 from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.giants import giant_jaccard
 from corpuskit.dedup.index import I64, Index
 from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.known import Known, pair_key
@@ -75,12 +76,8 @@ class Verifier:
         self.params = work.spec.params
         self.memory = work.memory
         self._known = Known(work)
-        self._docs: list[Part | Path] = []
-        for source in self.index.sources:
-            if source.root is None:
-                self._docs += [receipt.parts["docs"] for receipt in work.receipts(f"docs:{source.source}")]
-            else:
-                self._docs += [Path(path) for path in work.spec.finished[source.source]]
+        self._docs = {one.source: work.receipts(f"docs:{one.source}") for one in self.index.sources if one.root is None}
+        self._finished = work.spec.finished
 
     def similar(self, jaccard: F64) -> npt.NDArray[np.bool_]:
         """Which compared pairs are edges."""
@@ -142,25 +139,49 @@ class Verifier:
     def jaccard(self, pairs: U64) -> F64:
         """Exact Jaccard similarity of pairs of document numbers, sorted: first those of few upper documents.
 
-        In memory: the shingle sets of all documents in upper halves, and of a group of those in lower halves.
+        In memory: the shingle sets of all documents in upper halves, and of a group of those in lower halves; of a
+        document whose own set takes more than that, a part at a time.
         """
         result = np.zeros(len(pairs), np.float64)
         one, two = upper(pairs), lower(pairs)
         holders, a = np.unique(one, return_inverse=True)
+        if len(holders) == 1 and self._bytes_of(holders)[0] > self.memory // 6:
+            return giant_jaccard(self, int(holders[0]), two)
         held = self.sets(holders)
         order = np.argsort(two, kind="stable")
         others, starts = np.unique(two[order], return_index=True)
         starts = np.append(starts, len(two))
-        sizes = self.index.gather("shingles", others).astype(np.int64) * SHINGLE_BYTES + 64
+        sizes = self._bytes_of(others)
         groups = _groups(sizes, max(1, self.memory // 12))
         borders: list[int] = np.flatnonzero(np.diff(groups, prepend=-1, append=-1)).tolist() if len(others) else []
         for first, last in itertools.pairwise(borders):
             chosen = order[starts[first] : starts[last]]
+            if sizes[first] > self.memory // 6:
+                result[chosen] = giant_jaccard(self, int(others[first]), one[chosen])
+                continue
             b = np.searchsorted(others[first:last], two[chosen])
             values = np.empty(len(chosen), np.float64)
             _jaccard(*held, *self.sets(others[first:last]), a[chosen], b, values)
             result[chosen] = values
         return result
+
+    def _bytes_of(self, numbers: I64) -> I64:
+        """Bytes of the shingle sets of documents, at most."""
+        return self.index.gather("shingles", numbers).astype(np.int64) * SHINGLE_BYTES + 64
+
+    def text(self, number: int) -> pa.Array:
+        """The text of one document, string[1]."""
+        ((unit, _, rows),) = self.index.by_unit(np.array([number]))
+        starts = self.index.file(unit, "batch").read()
+        place = int(np.searchsorted(starts, rows[0], side="right")) - 1
+        (batch,) = Texts(self._texts(unit)).batches([place], ["text"])
+        return batch.column(0).slice(int(rows[0] - starts[place]), 1)
+
+    def _texts(self, unit: int) -> Part | Path:
+        """What holds the texts of a unit."""
+        source, number = self.index.place(unit)
+        name = self.index.sources[source].source
+        return self._docs[name][number].parts["docs"] if name in self._docs else Path(self._finished[name][number])
 
     def sets(self, numbers: I64) -> Sets:
         """Shingle sets of documents of rising numbers, read record batch by record batch."""
@@ -179,7 +200,7 @@ class Verifier:
             starts = self.index.file(unit, "batch").read()
             batch_of = np.searchsorted(starts, rows, side="right") - 1
             wanted = np.unique(batch_of)
-            for number, batch in zip(wanted, Texts(self._docs[unit]).batches(wanted.tolist(), ["text"]), strict=True):
+            for number, batch in zip(wanted, Texts(self._texts(unit)).batches(wanted.tolist(), ["text"]), strict=True):
                 texts = batch.column(0)
                 mine = rows[batch_of == number] - starts[number]
                 if len(mine) < batch.num_rows:

@@ -117,6 +117,11 @@ def _segment(stage: Stage, flow: Flow) -> float:
     return flow.through(stage) * STORED
 
 
+def _batches(stage: Stage, _flow: Flow, _memory: int) -> float:
+    # batches in steps and writers; the last segment fills row groups of 32 MiB
+    return 200 << 20 if spec_of(stage, Segment).final else 100 << 20
+
+
 ARPA = 12.0
 """Bytes of an n-gram model for a byte of its text: 18 of order 5, 8 of order 3, fewer where it is pruned."""
 
@@ -129,7 +134,7 @@ def _model(stage: Stage, flow: Flow) -> float:
 SUMMARIES = "corpuskit.documents.summaries"
 
 KINDS = (
-    StageKind("segment", "corpuskit.documents.segment:segment", disk=_segment, spec=Segment),
+    StageKind("segment", "corpuskit.documents.segment:segment", disk=_segment, holds=_batches, spec=Segment),
     StageKind("summary", f"{SUMMARIES}:summary", spec=Seen),
     StageKind("state", f"{SUMMARIES}:state", spec=State),
     StageKind("model", f"{SUMMARIES}:model", disk=_model, spec=Model),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from corpuskit.core.kinds import Barrier, StageKind
+from corpuskit.core.kinds import Barrier, StageKind, constant
 from corpuskit.core.spec import Spec
 from corpuskit.documents.kinds import Reading
 
@@ -30,9 +30,9 @@ class Chosen(Spec):
 
 
 KINDS = (
-    StageKind("candidates", f"{STAGES}:candidates", spec=Candidates),
-    StageKind("holdout", f"{STAGES}:holdout", spec=Chosen),
-    StageKind("decide_holdout", f"{STAGES}:decide_holdout", spec=Reading),
+    StageKind("candidates", f"{STAGES}:candidates", holds=constant(100), spec=Candidates),
+    StageKind("holdout", f"{STAGES}:holdout", holds=constant(100), spec=Chosen),
+    StageKind("decide_holdout", f"{STAGES}:decide_holdout", holds=constant(100), spec=Reading),
 )
 
 BARRIERS = (Barrier("holdout", "corpuskit.holdout.planning:hold_out", "corpuskit.holdout.applied:HeldOut"),)

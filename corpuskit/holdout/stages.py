@@ -85,11 +85,22 @@ def decide_holdout(work: Work[Reading]) -> None:
 
 
 def _texts(work: Work[Chosen], docs: npt.NDArray[np.uint64]) -> pa.Array:
-    """Texts of the chosen documents, in the order of sources, units and rows."""
+    """Texts of the chosen documents, in the order of sources, units and rows.
+
+    Only the units that such a document is a candidate of are opened, and of these only the batches that hold one.
+    """
     wanted = pa.array(docs, pa.uint64())
     found = []
     for source in sorted(work.spec.sources):
-        for receipt in work.receipts(f"docs:{source}"):
-            reader = PartReader(receipt.parts["docs"].local(), ["doc", "text"])
-            found += [batch.filter(pc.is_in(batch.column("doc"), wanted)).column("text") for batch in reader]
+        units = work.receipts(f"docs:{source}")
+        for number, receipt in enumerate(work.receipts(f"candidates:{source}")):
+            one = load_state(receipt.parts["state"].local(), method.Candidates)
+            if one is None or not np.isin(one.docs, docs).any():
+                continue
+            part = units[number].parts["docs"]
+            ids, texts = PartReader(part.open(), ["doc"]), PartReader(part.open(), ["doc", "text"])
+            for place, batch in enumerate(ids.each()):
+                if pc.any(pc.is_in(batch.column("doc"), wanted)).as_py():
+                    whole = texts.batch(place)
+                    found.append(whole.filter(pc.is_in(whole.column("doc"), wanted)).column("text"))
     return pa.chunked_array(found, pa.string()).combine_chunks()

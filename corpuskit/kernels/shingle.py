@@ -305,3 +305,54 @@ def shingle_sets(column: pa.Array, unit: Unit, n: int) -> tuple[npt.NDArray[np.u
         hashes = one  # a single document, which may be a giant: its set takes the place of what it was made from
     _sorted_sets(data, offsets, unit == "word", n, *room, one, np.empty_like(one), counts, hashes, ends)
     return hashes[: int(ends[-1])], ends
+
+
+CHUNK = 1 << 16
+"""Shingles of a giant document that are hashed at a time."""
+
+
+def shingle_part(column: pa.Array, unit: Unit, n: int, part: int, bits: int) -> npt.NDArray[np.uint64]:
+    """Of the shingle set of one giant document, the hashes whose leading `bits` bits are `part`: sorted uint64[m].
+
+    Needs 16 bytes for each of these, and six times the document.
+    """
+    data, offsets = utf8(column)
+    longest = int(offsets[-1])
+    room = (*tables(), steps(), *scratch(longest), word_room(unit, longest))
+    each = 2 if unit == "word" else 1
+    most = (longest // each + 1 >> bits) * 9 // 8 + 2 * CHUNK  # hashes are even
+    out = np.empty(most, np.uint64)
+    size = _part_of_set(data, longest, unit == "word", n, *room, np.uint64(part), bits, np.empty(CHUNK, np.uint64), out)
+    return out[:size]
+
+
+@njit(nogil=True, cache=True)
+def _part_of_set(
+    data: Any, end: Any, by_word: Any, n: Any, lower: Any, classes: Any, steps: Any, text: Any, positions: Any,
+    words: Any, part: Any, bits: Any, chunk: Any, out: Any,
+) -> Any:  # fmt: skip
+    size, chars, found, count = prepare(data, 0, end, by_word, n, lower, classes, steps, text, positions, words)
+    shift = np.uint64(64 - bits)
+    kept = 0
+    for first in range(0, count, len(chunk)):
+        last = min(count, first + len(chunk))
+        if kept + len(chunk) > len(out):  # a text that repeats itself
+            kept = _distinct(out, kept)
+        shingle_hashes(text, size, chars, positions, words, found, by_word, n, first, last, chunk)
+        for j in range(last - first):
+            if bits == 0 or chunk[j] >> shift == part:
+                out[kept] = chunk[j]
+                kept += 1
+    return _distinct(out, kept)
+
+
+@njit(nogil=True, cache=True)
+def _distinct(values: Any, count: Any) -> Any:
+    """Sort the first values, each once; how many are left."""
+    values[:count].sort()
+    size = min(1, count)
+    for j in range(1, count):
+        if values[j] != values[size - 1]:
+            values[size] = values[j]
+            size += 1
+    return size

@@ -125,7 +125,7 @@ def run(
     refuse_pending(root.store)
     wanted = plan.until(until) if until is not None else set(plan.stages)
     root.describe(plan)
-    complete = {name: {receipt.unit for receipt in root.complete(stage)} for name, stage in plan.stages.items()}
+    complete = {name: {receipt.unit for receipt in root.each_complete(stage)} for name, stage in plan.stages.items()}
     outcome = Outcome(complete=sum(len(complete[name]) for name in wanted))
     outcome.other_versions = other_versions(root, [stage for name, stage in plan.stages.items() if name in wanted])
     with root.store.log(f"{folder}/log.jsonl") as log:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from corpuskit.engines import Task
 from corpuskit.engines.worker import serve
 from corpuskit.run.execute import execute
-from corpuskit.store.root import Root
+from corpuskit.store.root import WORKER_RECEIPT_BYTES, Root
 
 
 def executor(run: str, place: str) -> Callable[[Task], None]:
     """Runs and commits one unit of the plan of a run, `runs/<time>`, in a root."""
-    root = Root(place)
+    root = Root(place, WORKER_RECEIPT_BYTES)
     plan = root.plan_of(run)
     return lambda task: execute(plan, root, task)
 

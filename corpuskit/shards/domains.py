@@ -20,13 +20,15 @@ Group = list[tuple[str, Receipt]]
 """(source, receipt) of the token units of one domain, in stream order."""
 
 
-def by_domain(sources: Iterable[Source], receipts_of: Callable[[str], list[Receipt]]) -> Receipts:
+def by_domain(sources: Iterable[Source], receipts_of: Callable[[str], Iterable[Receipt]]) -> Receipts:
     """The token units of all sources by domain; `receipts_of` gives those of a source."""
     found: Receipts = {source.domain: [] for source in sources}
     for source in sorted(sources):
-        # by the key that their files are named by: it is what the manifest says of them
-        named = (dataclasses.replace(receipt, key=receipt.name) for receipt in receipts_of(source.source))
-        found[source.domain] += [(source.source, receipt) for receipt in named]
+        for receipt in receipts_of(source.source):
+            # by the key that their files are named by: it is what the manifest says of them. What else a receipt says
+            # is left out, for all of them stay in memory
+            named = dataclasses.replace(receipt, key=receipt.name, inputs=[], books={}, versions={})
+            found[source.domain].append((source.source, named))
     return dict(sorted(found.items()))
 
 

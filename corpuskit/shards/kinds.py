@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from corpuskit.core.kinds import TOKEN, Flow, StageKind
+from corpuskit.core.kinds import STORED, TOKEN, Flow, Holds, StageKind, constant, spec_of
 from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 
 STAGES = "corpuskit.shards.stages"
+
+SAMPLE_BYTES = 64_000_000
+"""Of text that a tokenizer is trained on."""
+
+DRAWN = 1.5
+"""How many times its share of that is drawn from a domain, for documents are of unequal length."""
 
 FILE_TOKENS = 1 << 28
 """The most tokens of a train file."""
@@ -32,7 +38,7 @@ class OverSources(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer(OverSources):
-    """What `tokenizer` is told.
+    """What `tokenizer` is told. One that is trained needs the stages `shares` and `sample-SOURCE`.
 
     Attributes:
         tokenizers: version of the library.
@@ -41,10 +47,18 @@ class Tokenizer(OverSources):
         fim: whether it must have, or gets, tokens for fill in the middle.
     """
 
+    version: ClassVar[int] = 2
     tokenizers: str
     tokenizer: Any
     wanted: Any = field(metadata=ASIDE)
     fim: bool = False
+
+
+@dataclass(frozen=True)
+class Sampled(Spec):
+    """What `sample` is told: the domain of its source."""
+
+    domain: str
 
 
 @dataclass(frozen=True)
@@ -92,14 +106,42 @@ def _tokens(stage: Stage, flow: Flow) -> float:
     return flow.through(stage) / TOKEN * 2
 
 
+def _sample(stage: Stage, flow: Flow) -> float:
+    return min(flow.through(stage), DRAWN * SAMPLE_BYTES * flow.through(stage) / max(1.0, flow.text)) * STORED
+
+
 def _shards(_stage: Stage, flow: Flow) -> float:
     return flow.text / TOKEN * 2
 
 
+LIBRARIES = 150 << 20
+"""Bytes of memory of `tokenizers`, gigatoken and a vocabulary, which a worker keeps."""
+
+TRAINED = 7.0
+"""Bytes of memory for a byte of the sample that a tokenizer is trained on."""
+
+
+def _with_libraries(mib: int) -> Holds:
+    return lambda _stage, _flow, _memory: float(LIBRARIES + (mib << 20))
+
+
+def _training(stage: Stage, flow: Flow, _memory: int) -> float:
+    trained = not isinstance(spec_of(stage, Tokenizer).wanted, str)
+    return LIBRARIES + trained * TRAINED * min(float(SAMPLE_BYTES), flow.text)
+
+
+def _encoding(_stage: Stage, _flow: Flow, memory: int) -> float:
+    return LIBRARIES + memory / 16
+
+
 KINDS = (
-    StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", spec=Tokenizer, packages=("tokenizers",)),
-    StageKind("tokens", f"{STAGES}:tokens", "shards", _tokens, spec=Tokens, packages=("tokenizers", "gigatoken")),
-    StageKind("blocks", f"{STAGES}:blocks", "shards", spec=Cut),
-    StageKind("mixture", f"{STAGES}:mixture", "shards", spec=Mixed),
-    StageKind("shards", f"{STAGES}:shards", "shards", _shards, spec=Mixed),
+    StageKind("shares", f"{STAGES}:shares", "shards", spec=OverSources),
+    StageKind("sample", f"{STAGES}:sample", "shards", _sample, constant(150), spec=Sampled),
+    StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", holds=_training, spec=Tokenizer, packages=("tokenizers",)),
+    StageKind(
+        "tokens", f"{STAGES}:tokens", "shards", _tokens, _encoding, spec=Tokens, packages=("tokenizers", "gigatoken")
+    ),
+    StageKind("blocks", f"{STAGES}:blocks", "shards", holds=_with_libraries(40), spec=Cut),
+    StageKind("mixture", f"{STAGES}:mixture", "shards", holds=_with_libraries(40), spec=Mixed),
+    StageKind("shards", f"{STAGES}:shards", "shards", _shards, _with_libraries(60), spec=Mixed),
 )

@@ -11,7 +11,7 @@ from corpuskit.core.keys import plain
 from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Planner
 from corpuskit.mix.methods import identity, learns_here
-from corpuskit.shards.kinds import Cut, Mixed, Source, Tokenizer, Tokens
+from corpuskit.shards.kinds import Cut, Mixed, OverSources, Sampled, Source, Tokenizer, Tokens
 from corpuskit.shards.settings import Mix
 
 
@@ -65,7 +65,9 @@ def _tokens(planner: Planner, asked: Mix, sources: tuple[Source, ...]) -> dict[s
         wanted=plain(chosen),
         fim=asked.shards.fim is not None,
     )
-    planner.add(Stage.of("tokenizer", "tokenizer", spec, corpus), count=1)
+    trains = not isinstance(chosen, str | File)
+    above = _sampled(planner, sources, docs, corpus) if trains else corpus
+    planner.add(Stage.of("tokenizer", "tokenizer", spec, above), count=1)
     needs = {}
     for source in planner.sources.values():
         name, upstream = f"tokens-{source.name}", docs[source.name]
@@ -73,6 +75,20 @@ def _tokens(planner: Planner, asked: Mix, sources: tuple[Source, ...]) -> dict[s
         planner.add(Stage.of(name, "tokens", Tokens(source.domain, fim(asked, source.domain)), above), like=upstream)
         needs[f"tokens:{source.name}"] = Need(name, "all")
     return {**needs, "tokenizer": Need("tokenizer", "all")}
+
+
+def _sampled(
+    planner: Planner, sources: tuple[Source, ...], docs: dict[str, str], corpus: dict[str, Need]
+) -> dict[str, Need]:
+    """Add what draws the documents that a tokenizer is trained on; what it needs of them."""
+    planner.add(Stage.of("shares", "shares", OverSources(sources=sources), corpus), count=1)
+    needs = {"shares": Need("shares", "all")}
+    for source in sources:
+        name, upstream = f"sample-{source.source}", docs[source.source]
+        above = {"corpus": Need(upstream, "each"), "shares": Need("shares", "all")}
+        planner.add(Stage.of(name, "sample", Sampled(source.domain), above), like=upstream)
+        needs[f"sample:{source.source}"] = Need(name, "all")
+    return needs
 
 
 def fim(asked: Mix, domain: str) -> dict[str, Any] | None:

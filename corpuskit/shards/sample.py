@@ -10,8 +10,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpuskit.core.batch import text_bytes
+from corpuskit.shards.kinds import DRAWN
 
-SAMPLE_BYTES = 64_000_000
+HASHES = 1 << 64
+
+
+def drawn(ids: npt.NDArray[np.uint64], budget: int, total: int) -> npt.NDArray[np.bool_]:
+    """Which documents of a domain of `total` bytes can be in a sample of `budget` bytes, bool[n]; all, if it is small.
+
+    These are about `DRAWN` times as many as are wanted, of which `Sample` takes the first by hash.
+    """
+    limit = min(HASHES, int(DRAWN * HASHES * budget / max(1, total)))
+    return scrambled(ids) <= np.uint64(limit - 1) if limit else np.zeros(len(ids), np.bool_)
 
 
 class Sample:
@@ -25,7 +35,7 @@ class Sample:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self._heap: list[tuple[int, int, str, int]] = []
+        self._heap: list[tuple[int, int, bytes]] = []
         self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -37,17 +47,17 @@ class Sample:
             worst = -self._heap[0][0] if self._heap else -1
             candidates = candidates[hashes[candidates] <= max(worst, 0)]
         for row in candidates.tolist():
-            size = int(sizes[row])
-            heapq.heappush(self._heap, (-int(hashes[row]), -int(ids[row]), batch.column("text")[row].as_py(), size))
-            self._bytes += size
-            while self._heap and self._bytes - self._heap[0][3] >= self.budget:
-                self._bytes -= heapq.heappop(self._heap)[3]
+            text: bytes = batch.column("text")[row].as_buffer().to_pybytes()
+            heapq.heappush(self._heap, (-int(hashes[row]), -int(ids[row]), text))
+            self._bytes += len(text)
+            while self._heap and self._bytes - len(self._heap[0][2]) >= self.budget:
+                self._bytes -= len(heapq.heappop(self._heap)[2])
 
     def __iter__(self) -> Iterator[str]:
         left = self.budget
-        for _, _, text, size in sorted(self._heap, key=lambda item: (-item[0], -item[1])):
-            yield text if size <= left else text.encode()[:left].decode(errors="ignore")
-            left -= size
+        for _, _, text in sorted(self._heap, key=lambda item: (-item[0], -item[1])):
+            yield text[:left].decode(errors="ignore")
+            left -= len(text)
 
 
 def scrambled(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

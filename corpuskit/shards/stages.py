@@ -1,4 +1,4 @@
-"""The stages from corpus to shards: `tokenizer`, `tokens`, `blocks`, `mixture`, `shards`.
+"""The stages from corpus to shards: `shares`, `sample`, `tokenizer`, `tokens`, `blocks`, `mixture`, `shards`.
 
 Each body is a pure function of its spec and of the parts it needs. Domains are streams: their token parts in order of
 source name, then unit number; that order, and not the one in the recipe, fixes every block.
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpuskit.core.batch import split_batches, text_bytes
+from corpuskit.core.batch import PartReader, PartWriter, split_batches, text_bytes
 from corpuskit.core.work import Receipt, Work
 from corpuskit.errors import CorpuskitError
 from corpuskit.mix.methods import learns_here
@@ -37,16 +37,18 @@ from corpuskit.shards.contents import (
 from corpuskit.shards.domains import by_domain, open_blocks, open_train, open_validation, token_parts
 from corpuskit.shards.encoder import Encoder, ready
 from corpuskit.shards.fim import TOKENS, Fim, joined, rearranged, refuse_marks, whole
-from corpuskit.shards.kinds import FILE_TOKENS, Cut, Mixed, OverSources, Tokenizer, Tokens
+from corpuskit.shards.kinds import FILE_TOKENS, SAMPLE_BYTES, Cut, Mixed, OverSources, Sampled, Tokenizer, Tokens
 from corpuskit.shards.pack import write_best_fit
 from corpuskit.shards.plan import train_files
-from corpuskit.shards.sample import SAMPLE_BYTES, Sample
+from corpuskit.shards.sample import Sample, drawn
 from corpuskit.shards.stream import write_documents
 from corpuskit.shards.tokenizer import load
 from corpuskit.shards.training import train
 from corpuskit.shards.write import write_shard
 from corpuskit.store.removed import removed
 from corpuskit.train.order import Indices, Plan
+
+SAMPLE = pa.schema([("doc", pa.uint64()), ("text", pa.string())])
 
 READ_BYTES = 1 << 22
 """Text read from Parquet at a time."""
@@ -55,14 +57,15 @@ READ_BYTES = 1 << 22
 def tokenizer(work: Work[Tokenizer]) -> None:
     """Train or load the tokenizer.
 
-    Needs `corpus:<source>` of all sources. Part `tokenizer`; facts: identity and vocabulary.
+    Needs `shares` and `sample:<source>` of all sources if it is trained. Part `tokenizer`; facts: identity and
+    vocabulary; of a trained one `sample`, documents and bytes by domain.
     """
     wanted = work.spec.wanted
     if isinstance(wanted, str):
         name, loaded = Path(wanted).name if Path(wanted).exists() else wanted, load(wanted)
     else:
         special = TOKENS if work.spec.fim else ()
-        name, loaded = "trained on a sample of the corpus", train(_sample(work), wanted["train"]["vocab_size"], special)
+        name, loaded = "trained on a sample of the corpus", train(_drawn(work), wanted["train"]["vocab_size"], special)
     if work.spec.fim:
         work.facts["fim"] = dataclasses.asdict(loaded.fim_marks())
     work.put("tokenizer", ".json", publish="tokens/tokenizer.json").write_bytes(loaded.content)
@@ -77,26 +80,54 @@ def tokenizer(work: Work[Tokenizer]) -> None:
     }
 
 
-def _sample(work: Work[Tokenizer]) -> Iterator[str]:
-    """Documents to train on: `SAMPLE_BYTES` of text, shared among domains by their stored text."""
-    files: dict[str, list[Path]] = {}
-    for source in sorted(work.spec.sources):
-        parts = [receipt.parts.get("corpus") for receipt in work.receipts(f"corpus:{source.source}")]
-        files.setdefault(source.domain, []).extend(part.local() for part in parts if part is not None)
-    sizes = {domain: sum(sum(_text_sizes(path)) for path in paths) for domain, paths in files.items()}
-    total = sum(sizes.values())
+def shares(work: Work[OverSources]) -> None:
+    """How much of each domain a tokenizer is trained on: `SAMPLE_BYTES` together, shared by the bytes of their texts.
+
+    Needs `corpus:<source>` of all sources. Fact `shares`: of each domain the bytes of its texts, and those wanted.
+    """
+    sizes: Counter[str] = Counter()
+    for source in work.spec.sources:
+        for receipt in work.receipts(f"corpus:{source.source}"):
+            sizes[source.domain] += receipt.facts.get("corpus", {"bytes": 0})["bytes"]
+    total = sizes.total()
     if not total:
         msg = "there is no text to train a tokenizer on: the corpus kept no document"
         raise CorpuskitError(msg, "`corpuskit stats` shows what dropped them")
+    work.facts["shares"] = {
+        domain: {"bytes": size, "wanted": -(-SAMPLE_BYTES * size // total)} for domain, size in sorted(sizes.items())
+    }
+
+
+def sample(work: Work[Sampled]) -> None:
+    """The documents of one unit that may be in the sample of its domain.
+
+    Needs `corpus` one to one, and `shares`. Part `sample`: doc, text.
+    """
+    share = work.receipts("shares")[0].facts["shares"][work.spec.domain]
+    corpus = work.receipt("corpus").parts.get("corpus")
+    with PartWriter(work.put("sample", ".arrow"), SAMPLE) as writer:
+        for batch in _batches(corpus.local()) if corpus is not None else ():
+            ids = batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64)
+            found = batch.filter(pa.array(drawn(ids, share["wanted"], share["bytes"])))
+            writer.write(found.cast(SAMPLE))
+    work.rows("sample", writer.rows)
+
+
+def _drawn(work: Work[Tokenizer]) -> Iterator[str]:
+    """Texts to train on, domain by domain."""
+    told = work.receipts("shares")[0].facts["shares"]
     work.facts["sample"] = {}
-    for domain in sorted(files):
-        sample = Sample(-(-SAMPLE_BYTES * sizes[domain] // total))
-        for path in files[domain]:
-            for batch in _batches(path):
-                sample.add(batch)
-        texts = list(sample)
-        work.facts["sample"][domain] = {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
-        yield from texts
+    for domain in sorted(told):
+        sample = Sample(told[domain]["wanted"])
+        for source in sorted(work.spec.sources):
+            for receipt in work.receipts(f"sample:{source.source}") if source.domain == domain else ():
+                for batch in PartReader(receipt.parts["sample"].local()):
+                    sample.add(batch)
+        counts = Counter(documents=0, bytes=0)
+        for text in sample:
+            counts.update(documents=1, bytes=len(text.encode()))
+            yield text
+        work.facts["sample"][domain] = dict(counts)
 
 
 def _text_sizes(path: Path) -> list[int]:

@@ -10,12 +10,14 @@ import contextlib
 import dataclasses
 import email
 import email.message
+import functools
 import hashlib
 import itertools
 import json
 import os
 import platform
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import DamagedFile, UsageError
 from corpuskit.store.local import LocalStore
 from corpuskit.store.objects import ObjectStore
+from corpuskit.store.receipts import Receipts, Recent, ahead
 from corpuskit.store.removed import refuse_pending
 
 
@@ -36,6 +39,12 @@ def opened(place: str | os.PathLike[str]) -> Store:
     url = os.fspath(place)
     return ObjectStore.from_url(url) if "://" in url else LocalStore(Path(url))
 
+
+RECEIPT_BYTES = 64 << 20
+"""Receipts, as JSON, that a root remembers; see `WORKER_RECEIPT_BYTES`."""
+
+WORKER_RECEIPT_BYTES = 8 << 20
+"""The same in a worker, whose memory is bounded."""
 
 MANIFEST = "_manifest.json"
 """What a published folder holds, with rows and digests."""
@@ -46,13 +55,14 @@ class Root:
 
     Args:
         place: a path, the URL of a bucket, or an open store.
+        receipt_bytes: of receipts, as JSON, to remember.
     """
 
-    def __init__(self, place: str | os.PathLike[str] | Store) -> None:
+    def __init__(self, place: str | os.PathLike[str] | Store, receipt_bytes: int = RECEIPT_BYTES) -> None:
         self.store: Store = opened(place) if isinstance(place, str | os.PathLike) else place
         self.contents: dict[tuple[str, str], str] = {}
         """Digests of all that the units of a stage gave, for `corpuskit.reuse`."""
-        self._receipts: dict[str, dict[str, Receipt]] = {}
+        self._recent = Recent(receipt_bytes)
 
     @property
     def url(self) -> str:
@@ -80,15 +90,13 @@ class Root:
 
     def receipt_in(self, folder: str, key: str, stage: Stage) -> Receipt | None:
         """The receipt of the unit `key` in the folder of any plan's stage, if it would do for a unit of `stage`."""
-        known = self._receipts.setdefault(folder, {})
-        if key not in known:
-            try:
-                known[key] = self._parse(stage, folder, self.store.get(_receipt_key(folder, key)))
-            except (FileNotFoundError, Damaged):
-                return None
-        if self._stands(known[key], stage):
-            return known[key]
-        del known[key]  # another process may complete it
+        found = self._recent.get(folder, key)
+        if found is None:
+            with contextlib.suppress(FileNotFoundError, Damaged):
+                found = self._read(stage, folder, key, self.store.get(_receipt_key(folder, key)))
+        if found is None or self._stands(found, stage):
+            return found
+        self._recent.drop(folder, key)  # another process may complete it
         return None
 
     def _stands(self, found: Receipt, stage: Stage) -> bool:
@@ -99,38 +107,54 @@ class Root:
             return False
         return all(self.store.size(part.key) == part.bytes for part in found.parts.values())
 
-    def _parse(self, stage: Stage, folder: str, content: bytes) -> Receipt:
-        return parse_receipt(self.store, stage.name, folder, content)
+    def _read(self, stage: Stage, folder: str, key: str, content: bytes) -> Receipt:
+        found = parse_receipt(self.store, stage.name, folder, content)
+        self._recent.put(folder, key, found, len(content))
+        return found
 
-    def _look(self, stage: Stage) -> list[Receipt | None]:
-        """The receipts of all units of a stage: one listing (of parts too, whose sizes a bucket's store remembers)."""
-        known = self._receipts.setdefault(stage.folder, {})
-        wanted = {_receipt_key(stage.folder, unit.key): unit.key for unit in stage.units if unit.key not in known}
-        there = self.store.list(f"stages/{stage.folder}") if wanted else {}
-        listed = [key for key in wanted if key in there]
-        for key, content in zip(listed, self.store.get_all(listed), strict=True):
-            if content is not None:
-                with contextlib.suppress(Damaged):
-                    known[wanted[key]] = self._parse(stage, stage.folder, content)
-        return [self.receipt(stage, number) if unit.key in known else None for number, unit in enumerate(stage.units)]
+    def _listed(self, stage: Stage) -> dict[str, int]:
+        """What is there of a stage; of its parts too, in a bucket, whose store then knows their sizes."""
+        return self.store.list(f"stages/{stage.folder}" + ("/receipts" if self.store.path is not None else ""))
 
-    def receipts(self, stage: Stage) -> list[Receipt]:
-        """Receipts of all units of a stage, in unit order.
+    def _fetch(self, stage: Stage, numbers: Iterable[int]) -> Iterator[Receipt | None]:
+        """The receipts of units, many at a time; None of one that is not complete."""
+        for some in ahead(numbers):
+            keys = {number: stage.units[number].key for number in some}
+            unread = [key for key in keys.values() if self._recent.get(stage.folder, key) is None]
+            contents = self.store.get_all([_receipt_key(stage.folder, key) for key in unread])
+            for key, content in zip(unread, contents, strict=True):
+                if content is not None:
+                    with contextlib.suppress(Damaged):
+                        self._read(stage, stage.folder, key, content)
+            for number in some:
+                yield self.receipt(stage, number)
+
+    def receipts(self, stage: Stage) -> Sequence[Receipt]:
+        """Receipts of all units of a stage, in unit order, each read when it is asked for.
 
         Raises:
-            UsageError: a unit is not complete.
+            UsageError: a unit is not complete; also later, when its receipt is read.
         """
-        found = self._look(stage)
-        missing = found.count(None)
+
+        def incomplete(missing: int) -> UsageError:
+            text = f"{missing} of {len(stage.units)} units of `{stage.name}` are not complete"
+            return UsageError(text, "run the recipe first")
+
+        there = self._listed(stage)
+        missing = sum(_receipt_key(stage.folder, unit.key) not in there for unit in stage.units)
         if missing:
-            raise UsageError(
-                f"{missing} of {len(found)} units of `{stage.name}` are not complete", "run the recipe first"
-            )
-        return [receipt for receipt in found if receipt is not None]
+            raise incomplete(missing)
+        return Receipts(len(stage.units), functools.partial(self._fetch, stage), incomplete)
+
+    def each_complete(self, stage: Stage) -> Iterator[Receipt]:
+        """Receipts of the units of a stage that are complete, in unit order, one after the other."""
+        there = self._listed(stage)
+        numbers = (n for n, unit in enumerate(stage.units) if _receipt_key(stage.folder, unit.key) in there)
+        return (receipt for receipt in self._fetch(stage, numbers) if receipt is not None)
 
     def complete(self, stage: Stage) -> list[Receipt]:
-        """Receipts of the units of a stage that are complete, in unit order."""
-        return [receipt for receipt in self._look(stage) if receipt is not None]
+        """The same as a list."""
+        return list(self.each_complete(stage))
 
     def commit(self, stage: Stage, work: Work[Spec], seconds: float, cpu_seconds: float, peak: int) -> None:
         """Put the parts of a unit, then its receipt."""
@@ -205,7 +229,7 @@ class Root:
         content = with_sum(receipt)
         if not self.store.put_new(key, content) and not stands:
             self.store.put(key, content)
-        self._receipts.get(stage.folder, {}).pop(receipt["key"], None)
+        self._recent.drop(stage.folder, receipt["key"])
 
     def manifest(self, folder: str) -> dict[str, Any]:
         """What a published folder says of itself; nothing if it is not there, is damaged, or is being filled."""

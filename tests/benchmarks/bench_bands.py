@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_bands.py --documents 20_000_000 --bands 17 --rows 7
 
-Nothing is mocked: units of 100,000 documents get the parts that stage `signatures` writes, with signatures drawn at
+Nothing is mocked: units of `--each` documents get the parts that stage `signatures` writes, with signatures drawn at
 random, and the real stages `rank`, `exact`, `bands`, `verify` (with `verify: sketch`, so that no text is needed) and
 `choose` run on them, each in this process. One document in ten is a near copy of an earlier one (a quarter of these of
 one of the first thousand, which makes buckets of hundreds of members), whose signature agrees with it in 95 % of its
@@ -29,7 +29,6 @@ from corpuskit.dedup.signatures import LEADING_BITS, band_keys, grouped
 from corpuskit.store.local import LocalStore
 from tests.core.builder import committed
 
-UNIT = 100_000
 PERMUTATIONS = 128
 
 
@@ -73,9 +72,10 @@ class Bench:
     def signatures(self):
         """Write the parts; CPU seconds to hash and group the bands."""
         total = 0.0
-        signature = np.empty((UNIT, PERMUTATIONS), np.uint32)
-        for first in range(0, self.options.documents, UNIT):
-            count = min(UNIT, self.options.documents - first)
+        each = self.options.each
+        signature = np.empty((each, PERMUTATIONS), np.uint32)
+        for first in range(0, self.options.documents, each):
+            count = min(each, self.options.documents - first)
             draw(first, signature[:count])
             doc = np.arange(first, first + count, dtype=np.uint64)
             lengths = (hashed_array(doc, 7) % np.uint64(50_000) + np.uint64(200)).astype(np.uint32)
@@ -84,9 +84,9 @@ class Bench:
             start = time.process_time()
             keys = np.empty((count, self.options.bands), np.uint64)
             band_keys(signature[:count], self.options.rows, np.uint64(0), keys)
-            for name, values, each in (("exact", exact, 1), ("band", keys.reshape(-1, 1), self.options.bands)):
-                found, row, start_of = grouped(values, np.arange(count), each, LEADING_BITS)
-                arrays[f"{name}_key"] = found if each == 1 else found.reshape(-1)
+            for name, values, times in (("exact", exact, 1), ("band", keys.reshape(-1, 1), self.options.bands)):
+                found, row, start_of = grouped(values, np.arange(count), times, LEADING_BITS)
+                arrays[f"{name}_key"] = found if times == 1 else found.reshape(-1)
                 arrays[f"{name}_row"], arrays[f"{name}_start"] = row, start_of
             total += time.process_time() - start
             parts = {}
@@ -173,6 +173,7 @@ def main():
     parser.add_argument("--bands", type=int, default=17)
     parser.add_argument("--rows", type=int, default=7)
     parser.add_argument("--memory", type=int, default=1024, help="the budget, MiB")
+    parser.add_argument("--each", type=int, default=100_000, help="documents of a unit of signatures")
     parser.add_argument("--units", type=int, default=4, help="partitions")
     parser.add_argument("--folder", help="where to work; about 1,000 bytes a document")
     options = parser.parse_args()

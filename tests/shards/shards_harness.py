@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.core.work import Part, Receipt, Work
 from corpuskit.shards import stages
-from corpuskit.shards.kinds import Cut, Mixed, Source, Tokenizer, Tokens
+from corpuskit.shards.kinds import Cut, Mixed, OverSources, Sampled, Source, Tokenizer, Tokens
 from corpuskit.store.local import LocalStore
 
 SCHEMA = pa.schema([("doc", pa.uint64()), ("text", pa.large_string()), ("domain", pa.string())])
@@ -46,6 +46,7 @@ class Corpus:
         self.texts.update(zip(ids, texts, strict=True))
         table = pa.table([ids, list(texts), [domain] * len(ids)], schema=SCHEMA)
         pq.write_table(table, work.put(split, ".parquet"), row_group_size=self.group_rows)
+        work.facts[split] = {"rows": len(ids), "bytes": sum(len(text.encode()) for text in texts)}
 
     def _work(self, stage, unit, units, spec, needs=None):
         key = hashlib.sha256(f"{stage}/{unit}".encode()).hexdigest()[:12]
@@ -99,14 +100,24 @@ class Corpus:
             self._commit(work)
         return self.receipts[stage]
 
+    def _sample(self):
+        """The stages that draw what a tokenizer is trained on; what it needs."""
+        corpus = {f"corpus:{name}": f"corpus-{name}" for name in self.content}
+        self.run("shares", stages.shares, OverSources(sources=self.sources), corpus)
+        for name, (domain, units) in self.content.items():
+            needs = {"corpus": f"corpus-{name}", "shares": "shares"}
+            self.run(f"sample-{name}", stages.sample, Sampled(domain), needs, units=len(units))
+            self.receipts.setdefault(f"sample-{name}", [])
+        return {"shares": "shares", **{f"sample:{name}": f"sample-{name}" for name in self.content}}
+
     def tokenize(self, tokenizer, fim=None):
         """The stages `tokenizer` and `tokens`; `fim`: {domain: what its tokens are told of it}."""
-        corpus = {f"corpus:{name}": f"corpus-{name}" for name in self.content}
+        needed = {} if isinstance(tokenizer, str) else self._sample()
         self.run(
             "tokenizer",
             stages.tokenizer,
             Tokenizer(sources=self.sources, tokenizers="", tokenizer="", wanted=tokenizer, fim=bool(fim)),
-            corpus,
+            needed,
         )
         for name, (domain, units) in self.content.items():
             needs = {"corpus": f"corpus-{name}", "tokenizer": "tokenizer"}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.kinds import Flow, kind_of, peak
 from corpuskit.core.plan import Plan
 from corpuskit.core.tables import size
 from corpuskit.core.work import Receipt
@@ -129,27 +130,31 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def resources(root: Root, plan: Plan) -> str:
     """Time, throughput, memory and disk of each stage, and the slowest units; times are sums over units."""
     rows, seconds, peaks, units = [], [], [], []
+    flow = Flow.of(plan)
     for stage in plan.stages.values():
         complete = root.complete(stage)
         if not complete:
             continue
         parts = sum(part.bytes for receipt in complete for part in receipt.parts.values())
         wall, cpu = (sum(getattr(receipt, name) for receipt in complete) for name in ("seconds", "cpu_seconds"))
-        peak = max(receipt.peak_bytes for receipt in complete)
+        highest = max(receipt.peak_bytes for receipt in complete)
         counted = f"{len(complete):,} / {len(stage.units):,}"
-        rows.append([stage.name, counted, f"{wall:,.1f}", f"{cpu:,.1f}", _rate(complete), size(peak), size(parts)])
+        memory = [size(highest), size(peak(stage, flow, plan.memory))]
+        disk = [size(parts), size(kind_of(stage).disk(stage, flow))]
+        rows.append([stage.name, counted, f"{wall:,.1f}", f"{cpu:,.1f}", _rate(complete), *memory, *disk])
         seconds.append((stage.name, wall))
-        peaks.append((stage.name, peak / (1 << 20)))
+        peaks.append((stage.name, highest / (1 << 20)))
         units += [(receipt.seconds, f"{stage.name}:{receipt.unit}", receipt) for receipt in complete]
     if not rows:
         return ""
-    memory = charts.bars(peaks, "MiB", [f"{value:,.0f}" for _, value in peaks], mark=plan.memory / (1 << 20))
+    bars = charts.bars(peaks, "MiB", [f"{value:,.0f}" for _, value in peaks], mark=plan.memory / (1 << 20))
     time = charts.bars(seconds, "seconds", [f"{value:,.1f}" for _, value in seconds])
     slowest = sorted(units, key=lambda one: (-one[0], one[1]))[:SLOWEST]
-    columns = ["stage", "units", "seconds", "CPU seconds", "MB per CPU-second", "peak memory", "on disk"]
+    columns = ["stage", "units", "seconds", "CPU seconds", "MB per CPU-second"]
+    columns += ["peak memory", "predicted", "on disk", "predicted"]
     return (
         figure("Seconds by stage, summed over units", time)
-        + figure("Largest peak of memory by stage, and (dashed) what `memory` allows a worker", memory)
+        + figure("Largest peak of memory by stage, and (dashed) what `memory` allows a worker", bars)
         + table(columns, rows)
         + heading("The slowest units")
         + table(

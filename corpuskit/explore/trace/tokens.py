@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -124,7 +124,7 @@ class Shards:
         written = stage.kind == "shards"
         self.files: list[File] = [*(self._written(receipts) if written else self._unwritten(root, plan, stage))]
 
-    def _written(self, receipts: list[Receipt]) -> Iterator[Written]:
+    def _written(self, receipts: Iterable[Receipt]) -> Iterator[Written]:
         parts = {name: part for receipt in receipts for name, part in receipt.parts.items()}
         for name, first, sequences, width, phase in self._named():
             tokens, sidecar = parts[f"bin-{name}"], parts[f"docs-{name}"]
