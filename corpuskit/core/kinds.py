@@ -110,7 +110,6 @@ class StageKind:
             seven domains of this kind of corpus, so a prediction can be off by a factor of two.
         asks: what a unit of a stage is given, from the recipe's `memory`.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
-        keeps: whether its units work in a folder that outlives them (`Store.kept`), which a bucket does not have.
     """
 
     name: str
@@ -119,7 +118,6 @@ class StageKind:
     disk: Callable[[Stage, Flow], float] = _nothing
     asks: Callable[[Stage, int], Resources] = _one_core
     packages: tuple[str, ...] = ()
-    keeps: bool = False
     spec: type[Spec] = Spec
 
 
