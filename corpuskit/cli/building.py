@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, repeated, root_of
@@ -73,7 +74,6 @@ def plan(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what has no receipt, then print the outcome."""
-    from corpuskit.core.kinds import kind_of
     from corpuskit.engines import check_engine
     from corpuskit.explore.opened import as_yaml, failed_expects
     from corpuskit.explore.views import rebuild
@@ -100,8 +100,6 @@ def run(options: argparse.Namespace) -> int:
         from corpuskit.cli.foretold import encoder
 
         encoder(recipe, plan, root)  # a name on the hub is refused now, and not hours later
-    if any(kind_of(plan.stages[name]).keeps for name in wanted):
-        root.store.kept("checkpoints")  # refused now, and not hours later
     if options.pdb and options.unit is None:
         raise UsageError("--pdb needs --unit STAGE:N", "corpuskit plan lists the stages")
     if options.unit is not None:
@@ -127,11 +125,9 @@ def run(options: argparse.Namespace) -> int:
     }
     if outcome.failures:
         with contextlib.suppress(OSError):  # of a full disk, say, which then is why units failed
-            if root.store.path is not None:
-                rebuild(root, plan)
+            rebuild(root, plan)
         raise failure_report(outcome, plan, str(options.recipe), repeated(options))
-    if root.store.path is not None:
-        rebuild(root, plan)
+    rebuild(root, plan)
     if options.until is None:
         _finish(options, plan, root, folder, summary)
     failed = failed_expects(plan, root) if options.until is None else []
@@ -148,13 +144,12 @@ def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: str, sum
     from corpuskit.core.tables import wrapped
     from corpuskit.explore import report, stats, stats_text
 
-    page = report.write(root, plan, folder) if root.store.path is not None else None  # it is made with SQL on files
+    page = report.write(root, plan, folder)
     found = stats.domain_table(root, plan)
-    summary |= {"report": str(page) if page else None, "domains": stats.as_json(found)}
+    summary |= {"report": page, "domains": stats.as_json(found)}
     if not options.json:
         print(wrapped(stats_text.render(root, plan)))
-        if page is not None:
-            print(f"report: {page}")
+        print(f"report: {page}")
 
 
 def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:
@@ -193,7 +188,8 @@ def train(options: argparse.Namespace) -> int:
     options.until = "train"
     for name, value in {"engine": "local", "workers": None, "sample": None, "unit": None, "pdb": False}.items():
         setattr(options, name, value)
-    if not options.recipe.is_dir():
+    if "://" not in options.recipe and not Path(options.recipe).is_dir():
+        options.recipe = Path(options.recipe)
         if load_recipe(options).train is None:
             raise UsageError(
                 f"{options.recipe} has no `train:`",
@@ -208,14 +204,14 @@ def train(options: argparse.Namespace) -> int:
     plan = root.require_plan()
     if "train" not in plan.stages or options.set:
         raise UsageError(
-            f"the last run in {root.path} " + ("cannot be changed here" if options.set else "has no `train`"),
-            f"corpuskit train RECIPE --root {root.path} --set train.model=1M --set train.tokens=2M",
+            f"the last run in {root.url} " + ("cannot be changed here" if options.set else "has no `train`"),
+            f"corpuskit train RECIPE --root {root.url} --set train.model=1M --set train.tokens=2M",
         )
     with progress(sys.stderr) as report:
         outcome = run_plan(plan, root, root.latest_run(), until="train", report=report)
     rebuild(root, plan)
     if outcome.failures:
-        raise UsageError(outcome.failures[0][1].message, f"try again: corpuskit train {root.path}")
+        raise UsageError(outcome.failures[0][1].message, f"try again: corpuskit train {root.url}")
     result = root.receipts(plan.stages["train"])[0].facts["result"]
     answer(options, json.dumps(result, indent=1), result)
     return 0

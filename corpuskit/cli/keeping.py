@@ -103,8 +103,10 @@ def _look_again(root: Root, plan: Plan, docs: list[int]) -> None:
 
     rebuild(root, plan)
     for run in root.runs():
-        page = root.path / run / "report.html"
-        if page.exists() and run == root.latest_run():
+        page = f"{run}/report.html"
+        if root.store.size(page) is None:
+            continue
+        if run == root.latest_run():
             report.write(root, plan, run)
-        elif page.exists() and any(str(doc) in page.read_text(encoding="utf-8") for doc in docs):
-            root.store.delete([f"{run}/report.html"])
+        elif any(str(doc).encode() in root.store.get(page) for doc in docs):
+            root.store.delete([page])

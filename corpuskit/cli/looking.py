@@ -72,7 +72,7 @@ def report(options: argparse.Namespace) -> None:
     root = Root(options.root)
     plan = root.require_plan()
     page = report.write(root, plan, root.latest_run())
-    answer(options, f"wrote {page}", {"report": str(page)})
+    answer(options, f"wrote {page}", {"report": page})
 
 
 def explore(options: argparse.Namespace) -> None:

@@ -150,7 +150,7 @@ def _swarm(asked: Asked) -> Answer:
         plan, root = _plan(asked)
         _complete(plan, root, "swarm", asked)
         drawn = ratios_of(root.receipts(plan.stages["swarm"]))
-        target = asked.output or root.path / "ratios.csv"
+        target = asked.output or (root.store.path or Path()) / "ratios.csv"
         following = f"to train them: corpuskit run {asked.command} --until losses"
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = target.with_name(f".{target.name}.partial")

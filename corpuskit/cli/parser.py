@@ -34,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminated)  # so that worker processes are ended too
         code: int = getattr(importlib.import_module(verbs[first]), first)(options) or 0
     except CorpuskitError as error:
+        from corpuskit.core.secrets import without_secrets
+
         said = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        print(json.dumps(said) if "--json" in given else f"error: {error}", file=sys.stderr)
+        text = json.dumps(said) if "--json" in given else f"error: {error}"
+        print(without_secrets(text), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if isinstance(error, BrokenPipeError):
@@ -211,7 +214,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--discount-fallback", action="store_true", help="discounts for too little text")
     command.add_argument("--no-interpolate-unigrams", action="store_true", help="give `<unk>` all that words leave")
     command = verb("train", "building", "train on the shards of a recipe or of a finished run")
-    command.add_argument("recipe", type=Path, metavar="RECIPE|ROOT")
+    command.add_argument("recipe", metavar="RECIPE|ROOT")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="train.tokens=2M, say")
     rooted(command)
     verb("schema", "starting", "print the JSON Schema of a recipe, for editors")

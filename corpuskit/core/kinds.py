@@ -129,7 +129,6 @@ class StageKind:
             the plan and from `memory` of the recipe.
         asks: what a unit of a stage is given, from the recipe's `memory`.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
-        keeps: whether its units work in a folder that outlives them (`Store.kept`), which a bucket does not have.
     """
 
     name: str
@@ -139,7 +138,6 @@ class StageKind:
     holds: Holds = _little
     asks: Callable[[Stage, int], Resources] = _one_core
     packages: tuple[str, ...] = ()
-    keeps: bool = False
     spec: type[Spec] = Spec
 
 

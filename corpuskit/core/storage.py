@@ -60,6 +60,9 @@ class Store(Protocol):
     def local(self, key: str) -> Path:
         """A file of this machine with the content, which stands until `release`; never write to it."""
 
+    def folder(self, key: str) -> Path:
+        """A folder of this machine with all contents below a folder of the root, which stands until `release`."""
+
     def release(self) -> None:
         """Remove what `local` fetched."""
 
@@ -69,12 +72,8 @@ class Store(Protocol):
     def scratches(self, stage: str | None = None) -> Iterator[Path]:
         """The scratch folders on this machine, of one stage or of all."""
 
-    def kept(self, folder: str) -> Path:
-        """A folder of this machine that outlives the unit, for checkpoints.
-
-        Raises:
-            UsageError: the root is a bucket.
-        """
+    def changed(self, key: str) -> float | None:
+        """When a content, or one that lies in the folder of this name, was last put, in seconds since the epoch."""
 
     def sealing(self) -> AbstractContextManager[None]:
         """One run at a time fills published folders, where the store has locks."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
 from corpuskit.core.kinds import Resources
+from corpuskit.core.secrets import without_secrets
 from corpuskit.errors import CorpuskitError
 
 ATTEMPTS = 2
@@ -38,7 +39,8 @@ class Failure:
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception; one that is not the user's to fix keeps its type's name."""
         message = str(error) if isinstance(error, CorpuskitError) else f"{type(error).__name__}: {error}"
-        return cls(_bounded(message), _bounded("".join(traceback.format_exception(error))))
+        said = (message, "".join(traceback.format_exception(error)))
+        return cls(*(_bounded(without_secrets(text)) for text in said))
 
 
 def _bounded(text: str) -> str:

@@ -23,7 +23,8 @@ def lsh(root: Root, plan: Plan) -> datasketch.MinHashLSH:
     """The bands of the run over the documents of its corpus; keys are document ids."""
     library, params = _library(), _parameters(root)
     index = library.MinHashLSH(num_perm=params["permutations"], params=(params["bands"], params["rows"]))
-    kept = pq.read_table(root.path / "corpus", columns=["doc"]).column("doc").to_numpy()
+    files = [root.store.open(f"corpus/{name}") for name in root.manifest("corpus")["files"]]
+    kept = pa.concat_tables(pq.read_table(file, columns=["doc"]) for file in files).column("doc").to_numpy()
     for stage in plan.stages.values():
         if stage.kind != "signatures":
             continue
@@ -54,9 +55,9 @@ def _library() -> Any:
 
 
 def _parameters(root: Root) -> dict[str, Any]:
-    path = root.path / "index" / "minhash.json"
-    params: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    key = "index/minhash.json"
+    params: dict[str, Any] = json.loads(root.store.get(key)) if root.store.size(key) is not None else {}
     if params.get("hash") != "datasketch":
         why = f"has signatures by `hash: {params['hash']}`" if params else "has no signatures of `minhash`"
-        raise UsageError(f"{root.path} {why}; datasketch's index takes its own", "minhash: {hash: datasketch, ...}")
+        raise UsageError(f"{root.url} {why}; datasketch's index takes its own", "minhash: {hash: datasketch, ...}")
     return params

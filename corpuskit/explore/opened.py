@@ -48,10 +48,11 @@ class OpenRun:
         """The corpus: `doc`, `text`, `domain`, and the columns of all sources and signals, null where one has none."""
         import polars as pl
 
-        folders = sorted((self.root.path / "corpus").glob("domain=*"))
-        if not folders:
-            raise UsageError(f"{self.root.path} has no corpus yet", "run the recipe to its end")
-        scans = [pl.scan_parquet(folder / "*.parquet", hive_partitioning=True) for folder in folders]
+        keys = [key for key in self.root.store.list("corpus") if key.endswith(".parquet")]
+        if not keys:
+            raise UsageError(f"{self.root.url} has no corpus yet", "run the recipe to its end")
+        folders = dict.fromkeys(f"{self.root.url}/{key.rpartition('/')[0]}" for key in keys)
+        scans = [pl.scan_parquet(f"{folder}/*.parquet", hive_partitioning=True) for folder in folders]
         return pl.concat(scans, how="diagonal_relaxed")
 
     def stats(self) -> pl.DataFrame:

@@ -102,7 +102,7 @@ def _failed_in_arrays(root: Root, plan: Plan, folder: str) -> list[dict[str, Any
     """What Slurm's tasks wrote of failed units: the process of the run may have ended before."""
     return [
         {**task._asdict(), "label": plan.stages[task.stage].units[task.unit].label, "error": failure.message}
-        for task, failure in failures(root.path / folder)
+        for task, failure in (failures(root.store.path / folder) if root.store.path is not None else ())
     ]
 
 
@@ -116,9 +116,8 @@ def _complete(root: Root, plan: Plan, entry: dict[str, Any]) -> bool:
 
 def _last_activity(root: Root, plan: Plan, folder: str) -> float | None:
     """When the newest receipt of this plan or line of its log was written."""
-    paths = [root.path / folder / "log.jsonl"]
-    paths += [root.path / "stages" / stage.folder / "receipts" for stage in plan.stages.values()]
-    return max((path.stat().st_mtime for path in paths if path.exists()), default=None)
+    keys = [f"{folder}/log.jsonl", *(f"stages/{stage.folder}/receipts" for stage in plan.stages.values())]
+    return max((found for key in keys if (found := root.store.changed(key)) is not None), default=None)
 
 
 def render(root: Root, *, verbose: bool = False) -> str:

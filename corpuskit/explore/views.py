@@ -1,9 +1,9 @@
 """The DuckDB views of a run, and the sandbox in which users query them.
 
 `corpus.duckdb` holds views only, over the Parquet files of the run by absolute path; every verb rebuilds it, so that a
-root can be moved. It is for other tools: corpuskit makes its views anew for each query, and believes no database. What
-views cannot read from published folders (receipts, the domain table) is written as Parquet beside the plan of the last
-run. A query can read the run folder and nothing else, and write nowhere.
+root can be moved; a bucket has none. It is for other tools: corpuskit makes its views anew for each query, and believes
+no database. What views cannot read from published folders (receipts, the domain table) is written as Parquet beside the
+plan of the last run. A query can read the run folder and nothing else, and write nowhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from corpuskit.core.plan import Plan
 from corpuskit.core.work import Receipt
 from corpuskit.errors import UsageError
 from corpuskit.explore import stats
+from corpuskit.explore.place import Place, failure
 from corpuskit.store.root import MANIFEST, Root
 
 VERSION = 3
@@ -132,35 +134,32 @@ def rebuild(root: Root, plan: Plan) -> None:
     Raises:
         UsageError: there was no run in this root.
     """
-    base = root.path.resolve()
-    folder = base / root.latest_run()
+    run = root.latest_run()
     for name in (*_PUBLISHED, "shards"):
         root.store.list(name)  # what DuckDB will read lies in the root
-    root.store.size("files.parquet")
     complete = [receipt for stage in plan.stages.values() for receipt in root.complete(stage)]
-    state = _state(base, plan, complete)
-    done = folder / "views.json"
-    if (base / DATABASE).is_file() and done.is_file() and done.read_text() == state:
-        return
-    _write(folder / "receipts.parquet", pa.Table.from_pylist([_receipt(receipt) for receipt in complete], _RECEIPTS))
-    _write(folder / "domain_stats.parquet", _domain_stats(stats.domain_table(root, plan)))
-    _write_views(base, folder)
-    waiting = folder / f".views.{os.getpid()}"
-    waiting.write_text(state)
-    waiting.replace(done)
+    state, local = _state(root, plan, complete), root.store.path
+    with contextlib.suppress(FileNotFoundError):
+        if (local is None or (local / DATABASE).is_file()) and root.store.get(f"{run}/views.json") == state:
+            return
+    receipts = pa.Table.from_pylist([_receipt(receipt) for receipt in complete], _RECEIPTS)
+    for name, table in (("receipts", receipts), ("domain_stats", _domain_stats(stats.domain_table(root, plan)))):
+        written = pa.BufferOutputStream()
+        pq.write_table(table, written, compression="zstd")
+        root.store.put(f"{run}/{name}.parquet", written.getvalue().to_pybytes())
+    if local is not None:
+        _write_views(local.resolve(), Place(root), run)
+    root.store.put(f"{run}/views.json", state)
 
 
-def _state(base: Path, plan: Plan, complete: list[Receipt]) -> str:
+def _state(root: Root, plan: Plan, complete: list[Receipt]) -> bytes:
     """What the views depend on, hashed: the place, the plan, its receipts and the published folders."""
-    published = []
-    for path in (*(base / folder / MANIFEST for folder in (*_PUBLISHED, "shards")), base / "files.parquet"):
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            published.append([path.name, status.st_ino, status.st_mtime_ns, status.st_size])
-    keys = [[stage.folder, len(stage.units)] for stage in plan.stages.values()]
-    units = [receipt.key for receipt in complete]
-    described = json.dumps([VERSION, str(base), keys, units, published])
-    return json.dumps({"views": list(VIEWS), "state": hashlib.sha256(described.encode()).hexdigest()})
+    keys = [*(f"{folder}/{MANIFEST}" for folder in (*_PUBLISHED, "shards")), "files.parquet"]
+    published = [hashlib.sha256(content or b"").hexdigest() for content in root.store.get_all(keys)]
+    place = str(root.store.path.resolve()) if root.store.path is not None else root.url
+    stages = [[stage.folder, len(stage.units)] for stage in plan.stages.values()]
+    described = json.dumps([VERSION, place, stages, [receipt.key for receipt in complete], published])
+    return json.dumps({"views": list(VIEWS), "state": hashlib.sha256(described.encode()).hexdigest()}).encode()
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:
@@ -174,29 +173,19 @@ def _domain_stats(table: list[stats.DomainStats]) -> pa.Table:
     return pa.Table.from_pylist([row.as_json() | {"rules": list(row.rules.items())} for row in table], _DOMAIN_STATS)
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, waiting, compression="zstd")
-    except OSError as error:
-        waiting.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    waiting.replace(path)
-
-
-def _write_views(base: Path, folder: Path) -> None:
+def _write_views(base: Path, place: Place, run: str) -> None:
     waiting = base / f".{DATABASE}.{os.getpid()}"
     for path in (waiting, waiting.with_name(f"{waiting.name}.wal")):
         path.unlink(missing_ok=True)
     with contextlib.closing(duckdb.connect(str(waiting))) as connection:
-        _create_views(connection, base, folder)
+        _create_views(connection, place, run)
     waiting.replace(base / DATABASE)
 
 
 def _create_views(
-    connection: duckdb.DuckDBPyConnection, base: Path, folder: Path, names: Collection[str] | None = None
+    connection: duckdb.DuckDBPyConnection, place: Place, run: str, names: Collection[str] | None = None
 ) -> None:
-    found = _definitions(base, folder)
+    found = _definitions(place, run)
     wanted = set(found if names is None else names)
     wanted |= {other for name in wanted for other in _words(found[name]) & set(found)}  # views that views read
     for name, query in found.items():
@@ -208,39 +197,33 @@ def _words(sql: str) -> set[str]:
     return set(re.findall(r"\w+", sql.lower()))
 
 
-def _definitions(base: Path, folder: Path) -> dict[str, str]:
+def _definitions(place: Place, run: str) -> dict[str, str]:
     found = {}
     for name, columns in _PUBLISHED.items():
         hive = ", hive_partitioning=true, hive_types_autocast=false" if name != "duplicates" else ""
-        found[name] = _over(base, f"{name}/**/*.parquet", columns, hive)
+        found[name] = _over(place, f"{name}/**/*.parquet", columns, hive)
     found["signals"] = _SIGNALS
     chosen = "* EXCLUDE (filename), replace(parse_filename(filename), '.docs.parquet', '.bin') AS file"
-    found["shards"] = _over(base, "shards/*.docs.parquet", _SHARDS, ", filename=true", chosen)
-    found["lineage"] = _LINEAGE.format(files=_over(base, "files.parquet", _FILES, "", ", ".join(_FILES)))
-    inside = folder.relative_to(base).as_posix()
-    receipts = _over(base, f"{inside}/receipts.parquet", {}, "")
+    found["shards"] = _over(place, "shards/*.docs.parquet", _SHARDS, ", filename=true", chosen)
+    found["lineage"] = _LINEAGE.format(files=_over(place, "files.parquet", _FILES, "", ", ".join(_FILES)))
+    receipts = _over(place, f"{run}/receipts.parquet", {}, "")
     found["receipts"] = f"SELECT * REPLACE (books::JSON AS books, facts::JSON AS facts) FROM ({receipts})"
-    found["domain_stats"] = _over(base, f"{inside}/domain_stats.parquet", {}, "")
+    found["domain_stats"] = _over(place, f"{run}/domain_stats.parquet", {}, "")
     return found
 
 
-def _over(base: Path, pattern: str, columns: dict[str, str], options: str, chosen: str = "*") -> str:
+def _over(place: Place, pattern: str, columns: dict[str, str], options: str, chosen: str = "*") -> str:
     """A query over Parquet files that has at least `columns`, also where there is no file."""
     empty = "SELECT " + ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items()) + " WHERE false"
-    if next(base.glob(pattern), None) is None:
+    if not place.has(pattern):
         return empty
-    place = _literal(f"{_as_pattern(str(base))}/{pattern}")
-    files = f"SELECT {chosen} FROM read_parquet({place}, union_by_name=true{options})"
+    named = _literal(f"{place.start}{pattern}")
+    files = f"SELECT {chosen} FROM read_parquet({named}, union_by_name=true{options})"
     return f"{empty} UNION ALL BY NAME {files}" if columns else files
 
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _as_pattern(path: str) -> str:
-    """A path as a glob pattern that matches it alone."""
-    return "".join(f"[{c}]" if c in "[*?" else c for c in path)
 
 
 # -- queries of users ----------------------------------------------------------------------------------------------
@@ -252,7 +235,7 @@ def query(root: Root, sql: str) -> pa.Table:
     Raises:
         UsageError: the SQL is wrong, is no query, or wants to leave the run folder.
     """
-    with contextlib.closing(connect(root, temporary=f"{DATABASE}.tmp", names=_named(sql))) as connection, said():
+    with contextlib.closing(connect(root, spills=True, names=_named(sql))) as connection, said():
         only_query(connection, sql)
         table = _integers(connection.sql(sql).to_arrow_table())
         return table.rename_columns(distinct(table.column_names))
@@ -289,7 +272,7 @@ def said() -> Iterator[None]:
     except duckdb.CatalogException as error:
         raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
     except duckdb.Error as error:
-        raise UsageError(str(error)) from None
+        raise failure(error) or UsageError(str(error)) from None
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -313,32 +296,36 @@ def _integers(table: pa.Table) -> pa.Table:
     return table
 
 
-def connect(
-    root: Root, temporary: str | None = None, names: Collection[str] | None = None
-) -> duckdb.DuckDBPyConnection:
+def connect(root: Root, *, spills: bool = False, names: Collection[str] | None = None) -> duckdb.DuckDBPyConnection:
     """The views, made in memory: no file outside the root, no extension, no Python object, no setting.
 
-    What lies in the root's own database is not looked at. The connection stays right while runs rebuild it; its cursors
-    serve threads.
+    What lies in the root's own database is not looked at. The connection stays right while runs rebuild it, of a bucket
+    with the files that were there when it was opened; its cursors serve threads.
 
     Args:
         root: of the run.
-        temporary: a folder of the root for what a query has no memory for; without one the query fails.
+        spills: whether what a query has no memory for goes to a folder, of the root or in TMPDIR; else the query fails.
         names: of the views; default: all.
 
     Raises:
         UsageError: there was no run in this root, or nothing rebuilt its views.
     """
-    base = root.path.resolve()
-    folder = base / root.latest_run()
-    if not (folder / "receipts.parquet").is_file():
-        raise UsageError(f"{base} has no {DATABASE}", f"corpuskit stats {base} writes it")
+    run, place = root.latest_run(), Place(root)
+    if root.store.size(f"{run}/receipts.parquet") is None:
+        raise UsageError(f"{root.url} has no {DATABASE}", f"corpuskit stats {root.url} writes it")
     connection = duckdb.connect(":memory:", config=_CLOSED)
-    connection.execute(f"SET temp_directory = {_literal(str(base / temporary) if temporary else '')}")
+    connection.execute(f"SET temp_directory = {_literal(_spill(root) if spills else '')}")
     connection.execute("SET parquet_metadata_cache = true")
-    _create_views(connection, base, folder, names)
-    _lock(connection, base)
+    place.open_to(connection)
+    _create_views(connection, place, run, names)
+    _lock(connection, place)
     return connection
+
+
+def _spill(root: Root) -> str:
+    if root.store.path is None:
+        return f"{tempfile.gettempdir()}/corpuskit-sql-{os.getpid()}"
+    return str(root.store.path.resolve() / f"{DATABASE}.tmp")
 
 
 _CLOSED: dict[str, Any] = {
@@ -351,19 +338,18 @@ _CLOSED: dict[str, Any] = {
 def connect_both(one: Root, other: Root) -> duckdb.DuckDBPyConnection:
     """The views of two roots, as `a.corpus` and `b.corpus` and so on; for the rest as `connect`."""
     connection = duckdb.connect(":memory:", config=_CLOSED)
-    bases = [root.path.resolve() for root in (one, other)]
-    for name, root, base in zip("ab", (one, other), bases, strict=True):
+    places = {name: Place(root, name) for name, root in zip("ab", (one, other), strict=True)}
+    for (name, place), root in zip(places.items(), (one, other), strict=True):
+        place.open_to(connection)
         connection.execute(f"ATTACH ':memory:' AS {name}; USE {name}")
-        _create_views(connection, base, base / root.latest_run())
+        _create_views(connection, place, root.latest_run())
     connection.execute("USE memory")
-    _lock(connection, *bases)
+    _lock(connection, *places.values())
     return connection
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, *bases: Path) -> None:
-    # DuckDB compares a glob pattern with these as text, so a folder is allowed in both its spellings
-    folders = dict.fromkeys(text for base in bases for text in (str(base), _as_pattern(str(base))))
-    allowed = ", ".join(map(_literal, folders))
+def _lock(connection: duckdb.DuckDBPyConnection, *places: Place) -> None:
+    allowed = ", ".join(_literal(folder) for place in places for folder in dict.fromkeys(place.folders))
     connection.execute(f"SET allowed_directories = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET TimeZone = 'UTC'")

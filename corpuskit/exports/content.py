@@ -47,8 +47,8 @@ def require(root: Root, folder: str) -> str:
             f"{root.url}/{folder} is of an earlier plan: the last run did not come to its end",
             f"corpuskit run RECIPE --root {root.url} goes on with it",
         )
-    published = [root.path / name / MANIFEST for name in (folder, *(("holdout",) if folder == "corpus" else ()))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in published if path.exists())).hexdigest()
+    published = [f"{name}/{MANIFEST}" for name in (folder, *(("holdout",) if folder == "corpus" else ()))]
+    return hashlib.sha256(b"".join(content or b"" for content in root.store.get_all(published))).hexdigest()
 
 
 def said(root: Root, holds: str) -> Counts:
@@ -65,7 +65,7 @@ def said(root: Root, holds: str) -> Counts:
             counts = {name: part[name] for name in ("documents", "tokens", "bytes")}
             found.setdefault((part["split"], part["domain"]), Counter()).update(counts)
     else:
-        plan, index = read_plan(root), read_index(root.path / "shards")
+        plan, index = read_plan(root), root_index(root)
         for name, domain in plan["domains"].items():
             found["train", name] = Counter(sequences=domain["sequences"], tokens=domain["taken"])
         for name, entry in index["validation"].items():
@@ -134,12 +134,12 @@ def open_tokens(root: Root) -> Tokens:
     Raises:
         InputError: a file is missing, or is not what the manifest says.
     """
-    about, folder = _manifest(root), root.path / "tokens"
-    return Tokens(folder, about, [_token_file(root, about, part) for part in about["parts"]])
+    about, folder = _manifest(root), root.store.folder("tokens")
+    return Tokens(folder, about, [_token_file(root, about, folder, part) for part in about["parts"]])
 
 
-def _token_file(root: Root, about: dict[str, Any], part: dict[str, Any]) -> TokenFile:
-    path = root.path / "tokens" / part["file"]
+def _token_file(root: Root, about: dict[str, Any], folder: Path, part: dict[str, Any]) -> TokenFile:
+    path = folder / part["file"]
     idx, docs = path.with_suffix(".idx"), path.with_suffix(".docs.parquet")
     for each in (path, idx, docs):
         if not each.is_file():
@@ -159,7 +159,7 @@ def _token_file(root: Root, about: dict[str, Any], part: dict[str, Any]) -> Toke
 
 
 def _manifest(root: Root) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((root.path / "tokens/manifest.json").read_bytes())
+    found: dict[str, Any] = json.loads(root.store.get("tokens/manifest.json"))
     return found
 
 
@@ -194,8 +194,13 @@ class ShardFile:
 
 def read_plan(root: Root) -> dict[str, Any]:
     """The content of `shards/plan.json`."""
-    found: dict[str, Any] = json.loads((root.path / "shards/plan.json").read_bytes())
+    found: dict[str, Any] = json.loads(root.store.get("shards/plan.json"))
     return found
+
+
+def root_index(root: Root) -> dict[str, Any]:
+    """The content of `shards/index.json`; raises InputError as `read_index`."""
+    return read_index(root.store.local("shards/index.json").parent)
 
 
 def open_shards(root: Root) -> Iterator[ShardFile]:
@@ -204,7 +209,7 @@ def open_shards(root: Root) -> Iterator[ShardFile]:
     Raises:
         InputError: a file is missing, or has not the size that the index says.
     """
-    folder = root.path / "shards"
+    folder = root.store.folder("shards")
     index, plan = read_index(folder), read_plan(root)
     orders, spans = Plan.from_json(plan), train_files(plan)
     for entry, (phase, low, end) in zip(index["train"], spans, strict=True):
@@ -243,8 +248,9 @@ def open_corpus(root: Root) -> list[CorpusFile]:
     """
     found = []
     for split, folder in (("train", "corpus"), ("validation", "holdout")):
+        here = root.store.folder(folder)
         for name, about in root.manifest(folder).get("files", {}).items():
-            path = root.path / folder / name
+            path = here / name
             if not path.is_file() or path.stat().st_size != about["bytes"]:
                 raise InputError(f"{path}: missing, or not of {about['bytes']:,} bytes", AGAIN.format(root=root.url))
             rows = pq.read_metadata(path).num_rows

@@ -35,7 +35,8 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
     """
     if form not in names():
         raise UsageError(f"unknown format `{form}`", did_you_mean(form, names()) or f"formats: {', '.join(names())}")
-    if root.path.is_dir() and to.resolve().is_relative_to(root.path.resolve()):
+    here = root.store.path
+    if here is not None and here.is_dir() and to.resolve().is_relative_to(here.resolve()):
         raise UsageError(f"--to {to} lies in the run {root.url}", "give a folder outside it")
     exporter = importlib.import_module(f"{formats.__name__}.{form}")
     holds: str = exporter.HOLDS
@@ -58,8 +59,8 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
 
 def _refuse_plan(root: Root, form: str) -> None:
     """Raise UsageError if the shards of a run are not written."""
-    index = root.path / "shards/index.json"
-    if index.exists() and json.loads(index.read_bytes())["format"] == UNWRITTEN:
+    key = "shards/index.json"
+    if root.store.size(key) is not None and json.loads(root.store.get(key))["format"] == UNWRITTEN:
         others = [one for one in names() if importlib.import_module(f"{formats.__name__}.{one}").HOLDS == "tokens"]
         raise UsageError(
             f"{form} holds shards, and {root.url} has only the plan of some: its recipe says `mix: {{write: plan}}`",

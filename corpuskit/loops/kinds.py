@@ -60,15 +60,14 @@ def _train(stage: Stage, memory: int) -> Resources:
 
 KINDS = (
     StageKind("swarm", f"{PROXIES}:swarm", None, spec=Swarm),
-    StageKind("proxy", f"{PROXIES}:proxy", None, asks=_proxy, packages=("torch",), keeps=True, spec=Proxy),
-    StageKind("losses", f"{PROXIES}:losses", "swarm", keeps=True),
+    StageKind("proxy", f"{PROXIES}:proxy", None, asks=_proxy, packages=("torch",), spec=Proxy),
+    StageKind("losses", f"{PROXIES}:losses", "swarm"),
     StageKind(
         "train",
         "corpuskit.loops.training:train",
         None,
         asks=_train,
         packages=("torch",),
-        keeps=True,
         spec=Training,
     ),
 )

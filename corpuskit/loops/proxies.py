@@ -18,6 +18,7 @@ import numpy as np
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Receipt, Work
 from corpuskit.errors import CorpuskitError
+from corpuskit.loops.kept import kept
 from corpuskit.loops.kinds import Proxy, Swarm
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Problem, largest_budget
 from corpuskit.mix.runs import Ratios, read_ratios, write_metrics, write_ratios
@@ -102,15 +103,15 @@ def proxy(work: Work[Proxy]) -> None:
     """
     weights = json.loads(work.receipt("swarm").parts["ratios"].local().read_bytes())
     plan, index = planned(work, work.spec.mix | {"weights": weights})
-    out = _folder(work, work.key)
-    out.mkdir(parents=True, exist_ok=True)
-    with out.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be at the same run
-        if not (out / "result.json").exists():
-            _train(work, plan, index, out)
-        result = json.loads((out / "result.json").read_text())
-        for checkpoint in out.glob("step-*"):
-            shutil.rmtree(checkpoint)
+    with kept(work, _folder(work.key)) as out:
+        out.mkdir(parents=True, exist_ok=True)
+        with out.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process of this machine may be at the same run
+            if not (out / "result.json").exists():
+                _train(work, plan, index, out)
+            result = json.loads((out / "result.json").read_text())
+            for checkpoint in out.glob("step-*"):
+                shutil.rmtree(checkpoint)
     del result["config"]  # it names this machine's folders
     losses = {name: score["loss"] for name, score in result["validation"].items() if score["loss"] is not None}
     if not losses:
@@ -122,9 +123,9 @@ def proxy(work: Work[Proxy]) -> None:
     work.put("result", ".json").write_bytes(readable(result))
 
 
-def _folder(work: Work[Spec], key: str) -> Path:
-    """Where the trainer of a proxy run works."""
-    return work.store.kept(f"checkpoints/proxy-{key}")
+def _folder(key: str) -> str:
+    """Where the root keeps what the trainer of a proxy run writes."""
+    return f"checkpoints/proxy-{key}"
 
 
 def _train(work: Work[Proxy], plan: dict[str, Any], index: dict[str, Any], out: Path) -> None:
@@ -161,8 +162,8 @@ def losses(work: Work[Spec]) -> None:
     target = work.put("metrics", ".csv", publish="swarm/metrics.csv", rows=len(found))
     write_metrics(target, drawn.runs, metrics, values)
     for receipt in proxies:  # their results stand in the parts now
-        shutil.rmtree(_folder(work, receipt.name), ignore_errors=True)
-        _folder(work, receipt.name).with_suffix(".lock").unlink(missing_ok=True)
+        folder = _folder(receipt.name)
+        work.store.delete([*work.store.list(folder), f"{folder}.lock"])
 
 
 def ratios_of(receipts: Sequence[Receipt]) -> Ratios:

@@ -1,6 +1,6 @@
 """The body of the stage that trains: it hands the shards to the bundled trainer and keeps its result.
 
-The trainer writes its checkpoints to `checkpoints/<key>/` under the root, so that a killed run resumes from the last.
+Its checkpoints are kept as `checkpoints/<key>/` under the root, so that a killed run resumes from the last.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from corpuskit.core.work import Work
+from corpuskit.loops.kept import kept
 from corpuskit.loops.kinds import Training
 from corpuskit.loops.policies import resolved
 from corpuskit.store.files import link_or_copy
@@ -31,15 +32,16 @@ def train(work: Work[Training]) -> None:
     for folder, files in digests.items():
         (work.scratch / folder / "_manifest.json").write_text(json.dumps({"files": files}))
     tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
-    out = work.store.kept(f"checkpoints/{work.key}")
-    config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
-    processes = config.pop("processes")
-    launch(resolved(config), processes)
-    result = json.loads((out / "result.json").read_text())
+    folder = f"checkpoints/{work.key}"
+    with kept(work, folder) as out:
+        config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
+        processes = config.pop("processes")
+        launch(resolved(config), processes)
+        result = json.loads((out / "result.json").read_text())
+        with (out / "metrics.jsonl").open() as lines, work.put("metrics", ".jsonl").open("w") as timeless:
+            for line in lines:
+                record = {name: value for name, value in json.loads(line).items() if name != "tokens_per_second"}
+                timeless.write(json.dumps(record) + "\n")
     del result["config"]  # it names this machine's folders
-    work.facts |= {"result": result, "checkpoint": f"checkpoints/{work.key}/{result['checkpoint']}"}
+    work.facts |= {"result": result, "checkpoint": f"{folder}/{result['checkpoint']}"}
     work.put("result", ".json").write_text(json.dumps(result, indent=1, sort_keys=True))
-    with (out / "metrics.jsonl").open() as lines, work.put("metrics", ".jsonl").open("w") as kept:
-        for line in lines:
-            timeless = {name: value for name, value in json.loads(line).items() if name != "tokens_per_second"}
-            kept.write(json.dumps(timeless) + "\n")

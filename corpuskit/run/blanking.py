@@ -22,6 +22,7 @@ from corpuskit.core.batch import ParquetPart, PartReader, PartWriter, text_bytes
 from corpuskit.core.checksum import digests
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Stage
+from corpuskit.core.storage import Store
 from corpuskit.documents.kinds import Segment
 from corpuskit.documents.reading import RECORD_BITS
 from corpuskit.shards.blank import blank_runs, blank_tokens
@@ -46,7 +47,7 @@ class Blanked:
 
     Attributes:
         stage: its stage. receipt: what its receipt says, and is to say.
-        parts: the folder of its parts. scratch: a folder for new ones.
+        store: what keeps the run. scratch: a folder for new parts.
         gone: ids of the documents. left: `exact` or `near` of those that dedup removed in this unit.
         eos, dtype: of the tokens, where the unit holds some.
         new: what is written anew, by name. unmade: whether the unit goes instead, and the next run makes it again.
@@ -54,7 +55,7 @@ class Blanked:
 
     stage: Stage
     receipt: dict[str, Any]
-    parts: Path
+    store: Store
     scratch: Path
     gone: Docs
     left: dict[int, str] = field(default_factory=dict)
@@ -64,12 +65,16 @@ class Blanked:
     unmade: bool = False
 
     def path(self, name: str) -> Path:
-        """The file of a part."""
-        return self.parts / str(self.receipt["parts"][name]["file"])
+        """A file of this machine with a part, as it is by now."""
+        return self.new.get(self.file(name)) or self.store.local(f"stages/{self.stage.folder}/parts/{self.file(name)}")
+
+    def file(self, name: str) -> str:
+        """The name of a part's file."""
+        return str(self.receipt["parts"][name]["file"])
 
     def target(self, name: str) -> Path:
         """Where to write a part anew; `put` takes it."""
-        suffix = self.path(name).name.rpartition(name)[2]
+        suffix = self.file(name).rpartition(name)[2]
         return self.scratch / f"{name}{suffix}"
 
     def put(self, name: str, path: Path, rows: int | None = None, publish: str | None = None) -> None:
@@ -90,7 +95,7 @@ def blank(unit: Blanked) -> None:
 def _rows(unit: Blanked) -> None:
     """Parts with a row a document, of stages that nothing is said of below."""
     for name in list(unit.receipt["parts"]):
-        if unit.path(name).suffix in (".arrow", ".parquet"):
+        if unit.file(name).endswith((".arrow", ".parquet")):
             _without(unit, name)
 
 
@@ -217,8 +222,7 @@ def _already(unit: Blanked) -> set[int]:
 def _add_dropped(unit: Blanked, spec: Segment, docs: list[int]) -> None:
     """Add rows to `dropped`: as a reader does of a record that is on the list."""
     there = "dropped" in unit.receipt["parts"]
-    path = unit.new.get(unit.receipt["parts"]["dropped"]["file"], unit.path("dropped")) if there else None
-    before = pq.ParquetFile(path) if path is not None else None
+    before = pq.ParquetFile(unit.path("dropped")) if there else None
     schema = DROPPED if before is None else before.schema_arrow
     columns = {"doc": pa.array(docs, pa.uint64()), "rule": pa.array([RULE] * len(docs), pa.string())}
     arrays = [columns.get(one.name, pa.nulls(len(docs), one.type)).cast(one.type) for one in schema]
@@ -229,7 +233,7 @@ def _add_dropped(unit: Blanked, spec: Segment, docs: list[int]) -> None:
             part.write(batch)
         part.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
     if there:
-        unit.new.pop(unit.receipt["parts"]["dropped"]["file"], None)
+        unit.new.pop(unit.file("dropped"), None)
     name = unit.receipt["content"] or unit.receipt["key"]
     unit.put("dropped", target, part.rows, f"dropped/domain={spec.domain}/{name}.parquet")
 

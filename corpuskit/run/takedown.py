@@ -7,12 +7,15 @@ the same takedown goes on; until then no run begins.
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,7 @@ from corpuskit.run.seal import FOLDERS, seal, unsealed
 from corpuskit.shards.kinds import OverSources
 from corpuskit.store.removed import LIST, PENDING, SCHEMA, listed, pending
 from corpuskit.store.root import Root
-from corpuskit.store.scratch import at_work
+from corpuskit.store.scratch import at_work, scratch_name
 
 Docs = npt.NDArray[np.uint64]
 
@@ -136,36 +139,50 @@ def _readable(root: Root, stage: Stage) -> None:
 
 
 def _blank_all(root: Root, gone: Docs) -> int:
+    """Write anew each complete unit that holds some of the documents; how many there were."""
     done = 0
     for plan, stage, number in _units(root):
-        base = root.path / "stages" / stage.folder
-        path = base / "receipts" / f"{stage.units[number].key}.json"
-        if not path.exists():
+        folder = f"stages/{stage.folder}"
+        key = f"{folder}/receipts/{stage.units[number].key}.json"
+        if root.store.size(key) is None:
             continue
-        scratch = root.path / "removed" / "scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        key = path.relative_to(root.path).as_posix()
-        unit = Blanked(stage, _record(root, key), base / "parts", scratch, gone)
-        before = json.dumps(unit.receipt, sort_keys=True)
-        if any(not unit.path(name).exists() for name in unit.receipt["parts"]):
-            continue  # it is not complete
-        _inform(root, plan, stage, number, unit)
-        blank(unit)
-        if stage.kind == "blocks":
-            rewrite_json(unit, "manifest", partial(_manifest, root, plan, stage))
-        elif stage.kind == "mixture":
-            rewrite_json(unit, "index", partial(_index, root, plan, stage))
-        if unit.unmade:
-            root.store.delete([key])
-            done += 1
-        elif json.dumps(unit.receipt, sort_keys=True) != before:
-            folder = f"stages/{stage.folder}"
-            root.store.put_files({f"{folder}/parts/{file}": made for file, made in unit.new.items()})
-            root.store.put(key, with_sum(unit.receipt))
-            done += 1
-        shutil.rmtree(scratch)
+        receipt = _record(root, key)
+        if all(root.store.size(f"{folder}/parts/{part['file']}") is not None for part in receipt["parts"].values()):
+            with _scratch(root, stage.folder) as scratch:
+                done += _blank(root, plan, number, Blanked(stage, receipt, root.store, scratch, gone))
     return done
+
+
+def _blank(root: Root, plan: Plan, number: int, unit: Blanked) -> bool:
+    """Take the documents out of one unit; whether it held any."""
+    stage, before = unit.stage, json.dumps(unit.receipt, sort_keys=True)
+    folder, key = f"stages/{stage.folder}", f"stages/{stage.folder}/receipts/{unit.receipt['key']}.json"
+    _inform(root, plan, stage, number, unit)
+    blank(unit)
+    if stage.kind == "blocks":
+        rewrite_json(unit, "manifest", partial(_manifest, root, plan, stage))
+    elif stage.kind == "mixture":
+        rewrite_json(unit, "index", partial(_index, root, plan, stage))
+    if unit.unmade:
+        root.store.delete([key])
+        return True
+    if json.dumps(unit.receipt, sort_keys=True) == before:
+        return False
+    root.store.put_files({f"{folder}/parts/{file}": made for file, made in unit.new.items()})
+    root.store.put(key, with_sum(unit.receipt))
+    return True
+
+
+@contextlib.contextmanager
+def _scratch(root: Root, folder: str) -> Iterator[Path]:
+    """An empty folder of a stage to work in; nothing of it stays, nor of what was fetched meanwhile."""
+    scratch = root.store.scratch(folder, scratch_name("takedown"))
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch)
+        root.store.release()
 
 
 def _inform(root: Root, plan: Plan, stage: Stage, number: int, unit: Blanked) -> None:
@@ -180,10 +197,12 @@ def _inform(root: Root, plan: Plan, stage: Stage, number: int, unit: Blanked) ->
                 continue
             decide = plan.stages[stage.needs[label].stage]
             files = _receipt(root, decide, number)["parts"]
-            parts = root.path / "stages" / decide.folder / "parts"
-            look = Lookup(parts / files["removed_docs"]["file"])
-            found, places = look(pa.array(unit.gone))
-            exact = mapped(parts / files["removed_exact"]["file"], "u1")[places]
+            docs, kinds = (
+                root.store.local(f"stages/{decide.folder}/parts/{files[name]['file']}")
+                for name in ("removed_docs", "removed_exact")
+            )
+            found, places = Lookup(docs)(pa.array(unit.gone))
+            exact = mapped(kinds, "u1")[places]
             for doc, copy in zip(unit.gone[found].tolist(), exact.tolist(), strict=True):
                 unit.left.setdefault(doc, "exact" if copy else "near")
 
@@ -237,10 +256,13 @@ def _index(root: Root, plan: Plan, stage: Stage, value: dict[str, Any]) -> None:
 
 def _blank_signals(root: Root, gone: Docs) -> None:
     """Stored values of the documents; a file is named by the hash of the documents in it."""
-    for path in sorted(root.path.glob("stages/signal-*/columns/*/*.arrow")):
-        memo = Memo(root.store, path.parent.relative_to(root.path).as_posix())
-        if named_sum(path.name) != file_sum(path):  # no run takes its values, and it may hold any
-            root.store.delete([path.relative_to(root.path).as_posix()])
+    for key in root.store.list("stages"):
+        if not fnmatch.fnmatchcase(key, "stages/signal-*/columns/*/*.arrow"):
+            continue
+        folder, _, name = key.rpartition("/")
+        memo, path = Memo(root.store, folder), root.store.local(key)
+        if named_sum(name) != file_sum(path):  # no run takes its values, and it may hold any
+            root.store.delete([key])
             continue
         reader = PartReader(path)
         batches = list(reader)
@@ -250,13 +272,13 @@ def _blank_signals(root: Root, gone: Docs) -> None:
         left = [batch.filter(pa.array(~mask)) for batch, mask in zip(batches, masks, strict=True)]
         docs = np.concatenate([batch.column("doc").to_numpy() for batch in left])
         if len(docs):
-            waiting = root.path / "removed" / "column.arrow"
-            with PartWriter(waiting, reader.schema) as writer:
-                for batch in left:
-                    writer.write(batch)
-            name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
-            memo.put(f"{name}.arrow", waiting)
-        root.store.delete([path.relative_to(root.path).as_posix()])
+            with _scratch(root, folder.split("/")[1]) as scratch:
+                with PartWriter(scratch / "column.arrow", reader.schema) as writer:
+                    for batch in left:
+                        writer.write(batch)
+                name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
+                memo.put(f"{name}.arrow", scratch / "column.arrow")
+        root.store.delete([key])
 
 
 def _tidy(root: Root) -> None:
@@ -264,18 +286,17 @@ def _tidy(root: Root) -> None:
     known: dict[str, set[str]] = {}
     for _, stage, number in _units(root):
         known.setdefault(stage.folder, set()).add(stage.units[number].key)
-    for folder in sorted((root.path / "stages").iterdir()):
-        if folder.name == "content" or folder.name.startswith("signal-"):
+    there = list(root.store.list("stages"))
+    named = set()
+    for key in there:
+        _, folder, *rest = key.split("/")
+        if rest[0] != "receipts":
             continue
-        named = set()
-        for path in sorted(folder.glob("receipts/*.json")):
-            if path.stem in known.get(folder.name, set()):
-                key = path.relative_to(root.path).as_posix()
-                named |= {part["file"] for part in _record(root, key)["parts"].values()}
-            else:
-                root.store.delete([path.relative_to(root.path).as_posix()])
-        parts = sorted(path for path in folder.glob("parts/*") if path.name not in named)
-        root.store.delete(path.relative_to(root.path).as_posix() for path in parts)
+        if rest[1].removesuffix(".json") in known.get(folder, set()):
+            named |= {f"stages/{folder}/parts/{part['file']}" for part in _record(root, key)["parts"].values()}
+        else:
+            root.store.delete([key])
+    root.store.delete(key for key in there if key.split("/")[2] == "parts" and key not in named)
     for scratch in root.store.scratches():
         if at_work(scratch) is False:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.secrets import refuse_secrets
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import SourceFile
 
@@ -74,6 +75,7 @@ def _protocol(pattern: str) -> str:
 def _absolute(pattern: str, base: Path) -> str:
     """A pattern with its folder, without `.` and `..`; a URL as its store writes it."""
     if _protocol(pattern):
+        refuse_secrets(pattern)
         files = filesystem(pattern)
         return str(files.unstrip_protocol(files._strip_protocol(pattern)))  # noqa: SLF001 - one way to write an address
     return os.path.normpath(Path(base, Path(pattern).expanduser()).absolute())

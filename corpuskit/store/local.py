@@ -154,6 +154,10 @@ class LocalStore:
         """The file itself."""
         return self._place(key)
 
+    def folder(self, key: str) -> Path:
+        """The folder itself."""
+        return self._place(key)
+
     def release(self) -> None:
         """Nothing was fetched."""
 
@@ -165,9 +169,12 @@ class LocalStore:
         """The scratch folders on this file system; other machines may have made some."""
         return self._base.glob(f"stages/{glob.escape(stage) if stage else '*'}/scratch/*")
 
-    def kept(self, folder: str) -> Path:
-        """A folder below the root."""
-        return self._place(folder)
+    def changed(self, key: str) -> float | None:
+        """The time of a file, or of a folder, which is that of its newest name."""
+        try:
+            return self._place(key).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     @contextlib.contextmanager
     def sealing(self) -> Iterator[None]:

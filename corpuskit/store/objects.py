@@ -9,6 +9,7 @@ import hashlib
 import io
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 import pyarrow as pa
 
 from corpuskit.errors import CorpuskitError, UsageError
-from corpuskit.store.scratch import scratch_name
+from corpuskit.store.scratch import at_work, scratch_name
 
 if TYPE_CHECKING:
     import obstore.store
@@ -152,7 +153,7 @@ class ObjectStore:
     def list(self, folder: str) -> dict[str, int]:
         """Sizes of all objects below a folder."""
         with self._asking(f"list {folder}"):
-            pages = self._obstore.list(self._bucket, folder.rstrip("/") + "/")
+            pages = self._obstore.list(self._bucket, f"{folder}/" if folder else None)
             found = {entry["path"]: entry["size"] for page in pages for entry in page}
         self._sizes |= found
         return dict(sorted(found.items()))
@@ -182,15 +183,22 @@ class ObjectStore:
 
     def local(self, key: str) -> Path:
         """A fetched file."""
+        if key.startswith("/") or ".." in key.split("/"):
+            raise UsageError(f"{self.url} speaks of a file `{key}`, which would not lie in it")
         path = self._fetched / key
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            waiting = path.with_name(f".{path.name}")
+            waiting = path.with_name(f".{path.name}.{threading.get_ident()}")
             with waiting.open("wb") as stream, self._asking(f"get {key}"):
                 for piece in self._obstore.get(self._bucket, key).stream(min_chunk_size=READ_AHEAD):
                     stream.write(piece)
             waiting.replace(path)
         return path
+
+    def folder(self, key: str) -> Path:
+        """Fetched files."""
+        list(self._threads.map(self.local, self.list(key)))
+        return self._fetched / key
 
     @property
     def _fetched(self) -> Path:
@@ -205,15 +213,19 @@ class ObjectStore:
         return self._folder / stage / name
 
     def scratches(self, stage: str | None = None) -> Iterator[Path]:
-        """The folders in TMPDIR, and those of fetched parts."""
-        return self._folder.glob(f"{glob.escape(stage) if stage else '*'}/*")
+        """The folders in TMPDIR; of fetched parts those whose processes are gone: one that only looks is no run."""
+        for path in self._folder.glob(f"{glob.escape(stage) if stage else '*'}/*"):
+            if path.parent.name != "fetched" or at_work(path) is False:
+                yield path
 
-    def kept(self, folder: str) -> Path:
-        """There is none yet."""
-        raise UsageError(
-            f"{self.url}: a bucket cannot hold {folder}: checkpoints need a local root in this version",
-            "stop before it (--until shards), or give a folder: --root DIR",
-        )
+    def changed(self, key: str) -> float | None:
+        """The time of an object, or of the newest one of a listing."""
+        with self._asking(f"look at {key}"):
+            try:
+                return float(self._obstore.head(self._bucket, key)["last_modified"].timestamp())
+            except FileNotFoundError:
+                pages = self._obstore.list(self._bucket, f"{key}/")
+                return max((entry["last_modified"].timestamp() for page in pages for entry in page), default=None)
 
     def sealing(self) -> AbstractContextManager[None]:
         """No lock: two seals of one plan put the same bytes; do not run two plans in one bucket root at a time."""

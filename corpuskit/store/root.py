@@ -24,6 +24,7 @@ from typing import Any
 from corpuskit.core.checksum import Damaged, digests, parse_record, with_sum
 from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.secrets import refuse_secrets
 from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
 from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
@@ -37,6 +38,8 @@ from corpuskit.store.removed import refuse_pending
 def opened(place: str | os.PathLike[str]) -> Store:
     """The store at a path, or in a bucket (`s3://bucket/prefix`, and the other URLs that obstore knows)."""
     url = os.fspath(place)
+    if "://" in url:
+        refuse_secrets(url)
     return ObjectStore.from_url(url) if "://" in url else LocalStore(Path(url))
 
 
@@ -74,13 +77,10 @@ class Root:
         """The folder of a local root.
 
         Raises:
-            UsageError: the root is a bucket.
+            UsageError: the root is a bucket, which has none.
         """
         if self.store.path is None:
-            raise UsageError(
-                f"{self.url}: only a root on this machine can be looked at in this version",
-                "copy corpus/, runs/ and stages/ from the bucket to a folder, and name that",
-            )
+            raise UsageError(f"{self.url} is no folder of this machine", "read its contents by `Root.store`")
         return self.store.path
 
     def receipt(self, stage: Stage, number: int) -> Receipt | None:
@@ -103,7 +103,7 @@ class Root:
         """Whether a unit is as its receipt says."""
         if spec_of(stage, Spec).strict and found.facts.get("unreadable"):
             return False  # it stands under `on_error: drop` only
-        if "checkpoint" in found.facts and not self.store.kept(found.facts["checkpoint"]).exists():
+        if "checkpoint" in found.facts and self.store.size(f"{found.facts['checkpoint']}/state.json") is None:
             return False
         return all(self.store.size(part.key) == part.bytes for part in found.parts.values())
 

@@ -111,7 +111,7 @@ def test_the_report_is_drawn_without_network_and_shows_text_as_text(
     hostile: Path, browser: Any, width: int, scheme: str
 ) -> None:
     root = Root(hostile)
-    path = report.write(root, root.require_plan(), root.latest_run())
+    path = Path(report.write(root, root.require_plan(), root.latest_run()))
     seen = Seen(browser, width, scheme)
     seen.page.goto(path.as_uri())
     seen.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
@@ -132,7 +132,7 @@ def test_the_report_is_drawn_without_network_and_shows_text_as_text(
 def test_charts_take_the_colours_of_paper_when_the_page_is_printed(hostile: Path, browser: Any) -> None:
     root = Root(hostile)
     seen = Seen(browser, 1200, "dark")
-    seen.page.goto(report.write(root, root.require_plan(), root.latest_run()).as_uri())
+    seen.page.goto(Path(report.write(root, root.require_plan(), root.latest_run())).as_uri())
     bar = "document.querySelector('.chart .point path').style.fill"
     dark = seen.page.evaluate(bar)
     seen.page.emulate_media(media="print")

@@ -110,7 +110,7 @@ def test_text_and_report_promise_what_the_way_can_hold(built: dict[str, Root], w
     root = built[way]
     plan = root.require_plan()
     text = " ".join(stats_text.render(root, plan).split())
-    page = report.write(root, plan, root.latest_run()).read_text().replace("&gt;", ">")
+    page = Path(report.write(root, plan, root.latest_run())).read_text().replace("&gt;", ">")
     for promise in PROMISES.get(way, []):
         assert promise in text
         assert promise in page
@@ -150,7 +150,7 @@ def test_one_of_two_choices_is_told_without_the_evidence_that_is_not_published(b
     try:
         stopped = Root(root.path)
         assert [choice.step for choice in evidence.choices(stopped, plan)] == ["exact"]
-        page = report.write(stopped, plan, root.latest_run()).read_text()
+        page = Path(report.write(stopped, plan, root.latest_run())).read_text()
         assert "copies of equal normalized text" in page
         assert "The largest clusters" not in page
     finally:
@@ -190,7 +190,7 @@ def test_a_kept_document_of_a_finished_corpus_is_never_shown_as_one_of_ours(tmp_
     (doc,) = {row["kept_doc"] for row in rows}
     assert evidence.choices(root, plan)[0].against == [str(against)]
     assert [row.domain for row in stats.domain_table(root, plan)] == ["books", "web"]
-    page = report.write(root, plan, root.latest_run()).read_text()
+    page = Path(report.write(root, plan, root.latest_run())).read_text()
     assert f">3 removed for document {doc} of elsewhere in {against}</p>" in page
     assert f">2 removed for document {doc} of web</p>{quote(longest[: duplicates_section.BEGINNING])}" in page
     (section,) = [part for part in page.split("<section") if "removed for document" in part]
@@ -208,4 +208,4 @@ def test_lines_that_were_cut_are_counted(raw: Path, tmp_path: Path) -> None:
     size = 5 * len(notice.encode() + b"\n")
     assert said == f"lines: 5 repeated lines cut from 5 documents, {size} B of text"
     assert said in stats_text.render(root, plan)
-    assert said in report.write(root, plan, root.latest_run()).read_text()
+    assert said in Path(report.write(root, plan, root.latest_run())).read_text()

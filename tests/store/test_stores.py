@@ -2,15 +2,12 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +15,9 @@ import pytest
 
 from corpuskit.cli import main
 from corpuskit.core.storage import Store
+from corpuskit.engines.base import Failure
 from corpuskit.errors import UsageError
+from corpuskit.explore import views
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.run import run
@@ -27,6 +26,7 @@ from corpuskit.store.objects import ObjectStore
 from corpuskit.store.root import Root
 from tests.core.builder import corpus, recipe
 from tests.core.kills import RUN
+from tests.store import s3
 
 obstore = pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
 
@@ -107,11 +107,77 @@ def test_a_log_goes_on(store: Store) -> None:
     assert store.get("runs/1/log.jsonl") == b"one\ntwo\n"
 
 
-def test_a_bucket_holds_no_checkpoints() -> None:
-    with pytest.raises(UsageError, match="checkpoints need a local root"):
-        in_memory().kept("checkpoints/x")
-    with pytest.raises(UsageError, match="only a root on this machine"):
+def test_when_something_was_put(store: Store) -> None:
+    assert store.changed("runs") is None
+    store.put("runs/1/log.jsonl", b"x")
+    assert abs(store.changed("runs/1/log.jsonl") - time.time()) < 3600
+    assert abs(store.changed("runs/1") - time.time()) < 3600
+
+
+def test_a_folder_is_there_as_files(store: Store) -> None:
+    for name in ("shards/a.bin", "shards/deep/b.bin", "shardsnot"):
+        store.put(name, name.encode())
+    folder = store.folder("shards")
+    assert {path.name: path.read_bytes() for path in folder.rglob("*.bin")} == {
+        "a.bin": b"shards/a.bin", "b.bin": b"shards/deep/b.bin",
+    }  # fmt: skip
+
+
+def test_a_bucket_has_no_folder_and_names_nothing_outside_it() -> None:
+    with pytest.raises(UsageError, match="no folder of this machine"):
         _ = Root(in_memory()).path
+    for key in ("../../etc/hostname", "/etc/hostname"):
+        with pytest.raises(UsageError, match="would not lie in it"):
+            in_memory().local(key)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA:hush-hush@corpora/x",
+        "s3://hush-hush@corpora/x",
+        "https://host/x.jsonl?X-Amz-Credential=a&X-Amz-Signature=hush-hush",
+        "https://account.blob.core.windows.net/c/x?sv=1&sig=hush-hush",
+        "https://storage.googleapis.com/b/x?GoogleAccessId=a&Signature=hush-hush",
+    ],
+)
+def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = recipe(tmp_path, Path("unused")).read_text().replace("unused/web/*", url)
+    (tmp_path / "signed.yaml").write_text(text)
+    words = [["stats", url], ["run", str(tmp_path / "signed.yaml"), "--root", str(tmp_path / "root")]]
+    for given in words if url.startswith("s3") else words[1:]:
+        assert main(given) == 2
+        said = capsys.readouterr()
+        assert "would be written into plans and logs" in said.err
+        assert "hush-hush" not in said.out + said.err
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "environment"),
+    [
+        ("gs://corpora/x", {"GOOGLE_SKIP_SIGNATURE": "true"}),
+        ("az://corpora/x", {"AZURE_STORAGE_ACCOUNT_NAME": "lab", "AZURE_STORAGE_ACCOUNT_KEY": "bGFi"}),
+        ("abfs://corpora@lab.dfs.core.windows.net/x", {"AZURE_STORAGE_ACCOUNT_KEY": "bGFi"}),
+        ("s3://corpora/x", {}),
+    ],
+)  # fmt: skip
+def test_each_store_is_opened_by_its_url_and_its_own_environment(
+    url: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Root(url).url == url  # no request is made yet
+
+
+def test_credentials_in_what_a_store_answers_are_starred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    failure = Failure.of(ValueError("hush-hush of us-east-1"))
+    assert failure.message == "ValueError: *** of us-east-1"
+    assert "hush-hush" not in failure.traceback
 
 
 def test_a_url_that_is_none() -> None:
@@ -182,39 +248,17 @@ def test_another_plan_in_a_bucket_leaves_nothing_of_the_first(built: tuple[Path,
 
 
 @pytest.fixture(scope="module")
-def server() -> object:
-    """A real server of S3's protocol on loopback; the environment that reaches its bucket."""
-    pytest.importorskip("moto", reason="the server of S3's protocol is moto's")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(
-                    urllib.request.Request(f"http://127.0.0.1:{port}/corpora", method="PUT"), timeout=5
-                ).close()
-                break
-            time.sleep(0.1)
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        }  # fmt: skip
-    finally:
-        process.kill()
-        process.wait()
+def server() -> Iterator[int]:
+    """The port of a real server of S3's protocol."""
+    with s3.serving("corpora") as port:
+        yield port
 
 
 def test_a_run_on_a_server_is_killed_and_goes_on(
-    built: tuple[Path, dict[str, str]], server: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: tuple[Path, dict[str, str]], server: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path, expected = built
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "work").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "work"))
+    s3.set_environment(monkeypatch, server, tmp_path / "work")
     url = "s3://corpora/small/root"
     command = [*RUN, str(path), "--root", url, "--workers", "2"]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -233,16 +277,30 @@ def test_a_run_on_a_server_is_killed_and_goes_on(
     assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]  # no scratch, nothing fetched
 
 
-def test_a_recipe_that_trains_is_refused_in_a_bucket(
-    built: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("faults", "every"), [(("refused", "reset", "lost", "slow"), 5), (("stale",), 2)])
+def test_a_server_that_fails_again_and_again_changes_no_byte(
+    built: tuple[Path, dict[str, str]],
+    server: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    faults: tuple[str, ...],
+    every: int,
 ) -> None:
-    pytest.importorskip("torch", reason="`train:` needs torch")
-    text = built[0].read_text() + "train: {model: 1M, tokens: 4k}\n"
-    (tmp_path / "trains.yaml").write_text(text)
-    assert main(["run", str(tmp_path / "trains.yaml"), "--root", "memory:///"]) != 0
-    assert "checkpoints need a local root" in capsys.readouterr().err
-    words = ["--root", "memory:///", "--until", "shards", "--engine", "inline"]
-    assert main(["run", str(tmp_path / "trains.yaml"), *words]) == 0
+    path, expected = built
+    url = f"s3://corpora/{faults[0]}/root"
+    with s3.faulty(server, faults, every) as before:
+        s3.set_environment(monkeypatch, before.server_port, tmp_path / "work")
+        command = [*RUN, str(path), "--root", url, "--engine", "inline"]
+        for _ in range(3):  # a listing that lags may end a run, and never with other bytes
+            said = subprocess.run(command, capture_output=True, text=True, check=False)
+            if said.returncode == 0 or faults != ("stale",):
+                break
+            assert "error: " in said.stderr
+            assert "Traceback" not in said.stderr
+        assert min(before.done[fault] for fault in faults) > 10
+    assert said.returncode == 0, said.stderr
+    s3.set_environment(monkeypatch, server, tmp_path / "work")
+    assert contents(ObjectStore.from_url(url)) == expected
 
 
 class Full(LocalStore):
@@ -277,17 +335,11 @@ def test_a_folder_that_was_filled_in_part_has_no_manifest(built: tuple[Path, dic
     assert not [key for key in root.store.list("") if "/." in key]  # no file that waits for its name
 
 
-def test_a_root_that_was_copied_from_a_bucket_can_be_looked_at(
-    built: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, _ = built
-    root, plan = Root(in_memory()), make(load(path, []))
+def test_views_are_made_of_a_bucket_in_memory(built: tuple[Path, dict[str, str]]) -> None:
+    root, plan = Root(in_memory()), make(load(built[0], []))
     assert not run(plan, root, root.new_run("", "", plan), engine="inline").failures
-    here = LocalStore(tmp_path / "here")
-    for folder in ("corpus", "runs", "stages"):
-        for key in root.store.list(folder):
-            here.put(key, root.store.get(key))
-    sql = "SELECT count(*) AS n FROM corpus"
-    assert main(["stats", str(tmp_path / "here"), "--sql", sql, "--json"]) == 0
+    views.rebuild(root, plan)
     kept = sum(part["rows"] for part in root.manifest("corpus")["files"].values())
-    assert json.loads(capsys.readouterr().out) == [{"n": kept}]
+    assert views.query(root, "SELECT count(*) AS n FROM corpus").to_pylist() == [{"n": kept}]
+    root.store.delete([next(key for key in root.store.list("corpus") if key.endswith(".parquet"))])
+    assert views.query(root, "SELECT count(*) AS n FROM corpus").to_pylist()[0]["n"] < kept

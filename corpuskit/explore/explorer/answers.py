@@ -156,7 +156,7 @@ class Answers:
     def search(self, *, text: str, fate: str = "kept", domain: str | None = None, blind: bool = False) -> Iterator[Row]:
         """Documents with a text in them, as they are found."""
         root, _ = self._opened()
-        return search(root.path, text, FOLDERS.get(fate, ""), domain or None, blind=blind)
+        return search(root.store, text, FOLDERS.get(fate, ""), domain or None, blind=blind)
 
     def trace(self, *, what: str) -> Row:
         """What `corpuskit trace` says of a document, a raw record, a place in shards or a step of training."""

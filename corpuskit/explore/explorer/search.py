@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpuskit.core.storage import Store
 from corpuskit.errors import UsageError
 
 FOLDERS = ("corpus", "holdout", "dropped")
@@ -21,11 +21,11 @@ AROUND = 120
 """Characters that are shown on each side of a hit."""
 
 
-def search(base: Path, text: str, folder: str, domain: str | None, *, blind: bool) -> Iterator[dict[str, Any]]:
+def search(store: Store, text: str, folder: str, domain: str | None, *, blind: bool) -> Iterator[dict[str, Any]]:
     """Documents that hold `text`, and how far the search is.
 
     Args:
-        base: the run's root. folder: one of `FOLDERS`. domain: None for all. blind: to the case of letters.
+        store: what keeps the run. folder: one of `FOLDERS`. domain: None for all. blind: to the case of letters.
 
     Yields:
         {doc, domain, before, match, after} for a hit, {read, of} in documents after each batch, and last
@@ -37,10 +37,10 @@ def search(base: Path, text: str, folder: str, domain: str | None, *, blind: boo
     if not text or folder not in FOLDERS:
         raise UsageError("there is nothing to look for", f"a text, in one of {', '.join(FOLDERS)}")
     pattern = re.compile(re.escape(text), re.IGNORECASE if blind else 0)
-    names = sorted((base / folder).glob("domain=*/*.parquet"))
-    files = [pq.ParquetFile(name) for name in names if domain in (None, _domain(name))]
+    names = [key for key in store.list(folder) if key.endswith(".parquet") and domain in (None, _domain(key))]
+    files = [pq.ParquetFile(store.open(name)) for name in names]
     total, read, hits = sum(file.metadata.num_rows for file in files), 0, 0
-    for name, file in zip((name for name in names if domain in (None, _domain(name))), files, strict=True):
+    for name, file in zip(names, files, strict=True):
         for batch in file.iter_batches(ROWS, columns=["doc", "text"]):
             having = batch.filter(pc.match_substring(batch.column("text"), text, ignore_case=blind))
             for row in having.to_pylist():
@@ -54,8 +54,8 @@ def search(base: Path, text: str, folder: str, domain: str | None, *, blind: boo
     yield {"done": True, "more": False}
 
 
-def _domain(path: Path) -> str:
-    return path.parent.name.removeprefix("domain=")
+def _domain(key: str) -> str:
+    return key.split("/")[1].removeprefix("domain=")
 
 
 def _around(text: str, pattern: re.Pattern[str]) -> dict[str, str]:

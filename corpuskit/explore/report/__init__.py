@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from corpuskit.core.plan import Plan
 from corpuskit.explore import views
 from corpuskit.explore.report import built, duplicates, funnel, samples, sections, signals
 from corpuskit.explore.report.page import page
-from corpuskit.store.files import put
 from corpuskit.store.root import Root
 
 __all__ = ["write"]
 
 
-def write(root: Root, plan: Plan, run: str) -> Path:
+def write(root: Root, plan: Plan, run: str) -> str:
     """Write `report.html` into the folder of a run.
 
     Args:
@@ -22,14 +19,13 @@ def write(root: Root, plan: Plan, run: str) -> Path:
         run: the folder of the run whose recipe and environment are shown, `runs/<time>`.
 
     Returns:
-        The path of the page.
+        The path of the page, or its URL.
     """
     views.rebuild(root, plan)
-    folder = root.path / run
     made = [
-        ("", built.summary(root, plan, folder)),
+        ("", built.summary(root, plan, run)),
         ("Expected", built.expectations(root, plan)),
-        ("Recipe", sections.recipe(folder)),
+        ("Recipe", sections.recipe(root, run)),
         ("Domains", sections.domains(root, plan)),
         ("Funnel", funnel.section(root, plan)),
         ("Dropped, by rule", sections.dropped(root, plan)),
@@ -40,8 +36,8 @@ def write(root: Root, plan: Plan, run: str) -> Path:
         ("Training", sections.training(root, plan)),
         ("Resources", sections.resources(root, plan)),
         ("Lineage", built.lineage(root, plan)),
-        ("Environment", sections.environment(root, plan, folder)),
+        ("Environment", sections.environment(root, plan, run)),
     ]
-    path = folder / "report.html"
-    put(path, page(f"corpuskit: {plan.recipe}", [(name, content) for name, content in made if content]).encode())
-    return path
+    html = page(f"corpuskit: {plan.recipe}", [(name, content) for name, content in made if content])
+    root.store.put(f"{run}/report.html", html.encode())
+    return f"{root.url}/{run}/report.html"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from pathlib import Path
 
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan
@@ -17,7 +16,7 @@ from corpuskit.recipe import parse_expect
 from corpuskit.store.root import Root
 
 
-def summary(root: Root, plan: Plan, folder: Path) -> str:
+def summary(root: Root, plan: Plan, run: str) -> str:
     """What was built, what it cost, whether it is complete, and what to look at."""
     found = stats.domain_table(root, plan)
     every = stats.total(found)
@@ -26,7 +25,7 @@ def summary(root: Root, plan: Plan, folder: Path) -> str:
         f"{every.read:,} raw records in {len(found)} domains; {every.kept:,} documents kept, "
         f"{size(every.bytes)} of text{tokens}."
     )
-    said += table(["", ""], _head(root, plan, folder), left=2)
+    said += table(["", ""], _head(root, plan, run), left=2)
     complete = sum(len(root.complete(stage)) for stage in plan.stages.values())
     units = sum(len(stage.units) for stage in plan.stages.values())
     if complete < units:
@@ -34,18 +33,18 @@ def summary(root: Root, plan: Plan, folder: Path) -> str:
     return said + "".join(paragraph(text, "warning") for text in stats.warnings(root, plan, found))
 
 
-def _head(root: Root, plan: Plan, folder: Path) -> list[list[str]]:
+def _head(root: Root, plan: Plan, run: str) -> list[list[str]]:
     receipts = [receipt for stage in plan.stages.values() for receipt in root.complete(stage)]
     wall, cpu = (sum(getattr(receipt, name) for receipt in receipts) for name in ("seconds", "cpu_seconds"))
     peak = max((receipt.peak_bytes for receipt in receipts), default=0)
     disk = sum(part.bytes for receipt in receipts for part in receipt.parts.values())
-    environment = json.loads((folder / "env.json").read_text())
+    environment = json.loads(root.store.get(f"{run}/env.json"))
     versions = ", ".join(
         f"{name} {environment['packages'][name]}" for name in ("corpuskit",) if name in environment["packages"]
     )
     key = hashlib.sha256(" ".join(sorted(stage.folder for stage in plan.stages.values())).encode()).hexdigest()[:16]
     return [
-        ["run", folder.name],
+        ["run", run.removeprefix("runs/")],
         ["key of all stages", key],
         ["versions", ", ".join(text for text in (versions, f"Python {environment.get('python', '')}") if text)],
         ["cost", f"{cpu / 3600:,.3g} CPU-hours; {wall / 3600:,.3g} hours of units, whenever they ran"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from corpuskit.core.kinds import Flow, kind_of, peak
@@ -28,12 +27,10 @@ POINTS = 600
 """Most points of a training curve; more are averaged in equal stretches."""
 
 
-def recipe(folder: Path) -> str:
+def recipe(root: Root, run: str) -> str:
     """The recipe as it was given, and as it was understood."""
-    said = code((folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace"))
-    return said + folded(
-        "with all defaults", code((folder / "resolved.yaml").read_text(encoding="utf-8", errors="replace"))
-    )
+    said = code(root.store.get(f"{run}/recipe.yaml").decode(errors="replace"))
+    return said + folded("with all defaults", code(root.store.get(f"{run}/resolved.yaml").decode(errors="replace")))
 
 
 def domains(root: Root, plan: Plan) -> str:
@@ -177,9 +174,9 @@ def _rate(receipts: Sequence[Receipt]) -> str:
     return f"{written / 1e6 / cpu:,.1f}" if written and cpu else ""
 
 
-def environment(root: Root, plan: Plan, folder: Path) -> str:
+def environment(root: Root, plan: Plan, run: str) -> str:
     """Python, machine, the versions of all packages, and what was made with others."""
-    found = json.loads((folder / "env.json").read_text())
+    found = json.loads(root.store.get(f"{run}/env.json"))
     packages = "\n".join(f"{name} {version}" for name, version in found.pop("packages").items())
     rows = [[str(name), str(value)] for name, value in found.items()]
     others = "".join(paragraph(line, "warning") for line in other_versions(root, plan.stages.values()))

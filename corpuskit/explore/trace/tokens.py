@@ -250,26 +250,29 @@ class Training:
     @property
     def done(self) -> int:
         """The last step that was taken."""
-        log = self.root.store.kept(self.folder) / "metrics.jsonl"
-        lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
-        return max((json.loads(line)["step"] for line in lines if line.endswith(b"\n")), default=0)
+        return max((record["step"] for record in self._log), default=0)
+
+    @cached_property
+    def _log(self) -> list[Row]:
+        """The records of the trainer's log, but one that was cut short."""
+        try:
+            content = self.root.store.get(f"{self.folder}/metrics.jsonl")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
     @cached_property
     def chosen(self) -> dict[int, list[int]] | None:
         """The sequences of each step that was taken, where a policy chose them; else None: the plan says which."""
         if not spec_of(self.stage, Trained).train.get("policy"):
             return None
-        log = self.root.store.kept(self.folder) / "metrics.jsonl"
-        lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
-        return {record["step"]: record["sequences"] for record in records if "sequences" in record}
+        return {record["step"]: record["sequences"] for record in self._log if "sequences" in record}
 
     @property
     def checkpoints(self) -> list[int]:
         """The steps of the checkpoints that are there."""
-        found = self.root.store.kept(self.folder).glob("step-*")
-        names = (re.fullmatch(r"step-(\d+)", path.name) for path in found)
-        return sorted(int(name[1]) for name in names if name)
+        found = (re.search(r"/step-(\d+)/state\.json$", key) for key in self.root.store.list(self.folder))
+        return sorted(int(name[1]) for name in found if name)
 
     def saw(self, runs: list[Row]) -> Row:
         """Which of its steps read some runs of `Shards`, and which checkpoints came after: {training, steps, ...}.

@@ -92,7 +92,7 @@ def _widen(file: CorpusFile, schema: pa.Schema, target: Path) -> None:
 
 
 def _raw_files(root: Root) -> pa.Table:
-    return pq.read_table(root.path / "files.parquet")
+    return pq.read_table(pa.BufferReader(root.store.get("files.parquet")))
 
 
 def _card(root: Root, files: list[CorpusFile]) -> Card:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpuskit.exports.content import ShardFile, open_shards
+from corpuskit.exports.content import ShardFile, open_shards, root_index
 from corpuskit.exports.target import Target
-from corpuskit.shards.read import read_index
 from corpuskit.store.root import Root
 
 HOLDS = "shards"
@@ -32,7 +31,7 @@ def export(root: Root, into: Target) -> None:
     Columns: `tokens`, seq_len + 1 of them; `cu_seqlens`, int32, where documents begin in them and the last one ends
     (what follows is padding); `domain`.
     """
-    dtype = read_index(root.path / "shards")["dtype"]
+    dtype = root_index(root)["dtype"]
     columns = {"cu_seqlens": "ndarray:int32", "domain": "str", "tokens": f"ndarray:{dtype}"}
     writers: dict[str, _Writer] = {}
     for file in open_shards(root):
@@ -43,7 +42,7 @@ def export(root: Root, into: Target) -> None:
             into.count(file.split, domain, **found)
     for writer in writers.values():
         writer.close()
-    into.link(root.path / "tokens/tokenizer.json", "tokenizer.json")
+    into.link(root.store.local("tokens/tokenizer.json"), "tokenizer.json")
 
 
 def _samples(file: ShardFile) -> Iterator[bytes]:

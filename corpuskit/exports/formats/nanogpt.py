@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 from corpuskit.errors import UsageError
-from corpuskit.exports.content import ShardFile, open_shards
+from corpuskit.exports.content import ShardFile, open_shards, root_index
 from corpuskit.exports.target import Target
-from corpuskit.shards.read import read_index
 from corpuskit.store.root import Root
 
 HOLDS = "shards"
@@ -23,7 +22,7 @@ def export(root: Root, into: Target) -> None:
     Raises:
         UsageError: the vocabulary is too large for 16 bits.
     """
-    index = read_index(root.path / "shards")
+    index = root_index(root)
     if index["dtype"] != "uint16":
         raise UsageError(
             f"nanoGPT reads tokens of 16 bits; the vocabulary of {root.url} has {index['vocab_size']:,}",
@@ -33,7 +32,7 @@ def export(root: Root, into: Target) -> None:
     for split, name in (("train", "train.bin"), ("validation", "val.bin")):
         _put([file for file in files if file.split == split], into, name)
     into.write("meta.pkl", pickle.dumps({"vocab_size": index["vocab_size"]}, protocol=4))
-    into.link(root.path / "tokens/tokenizer.json", "tokenizer.json")
+    into.link(root.store.local("tokens/tokenizer.json"), "tokenizer.json")
 
 
 def _put(files: list[ShardFile], into: Target, name: str) -> None:

@@ -1,0 +1,98 @@
+"""Where DuckDB finds the files of a root: below its folder, or in its bucket through the store that is open already.
+
+DuckDB's own access to buckets is an extension, which would be fetched and would ask for credentials. Here it gets a
+file system of Python's that reads one root, by ranges, and nothing else: a query fetches the columns that it names.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import duckdb
+import fsspec
+
+from corpuskit.errors import CorpuskitError
+from corpuskit.store.root import Root
+
+
+class Place:
+    """The files of a root, as queries name them.
+
+    Args:
+        root: of the run. name: what a bucket's files are called by, `name://KEY`; another one for each root of a query.
+
+    Attributes:
+        start: what the glob patterns of its files begin with. folders: where a query may read, as DuckDB compares it.
+    """
+
+    def __init__(self, root: Root, name: str = "root") -> None:
+        self._base = root.store.path.resolve() if root.store.path is not None else None
+        self._bucket = _Bucket(root, name)
+        if self._base is None:
+            self.start, self.folders = f"{name}://", [f"{name}://"]
+        else:
+            pattern = "".join(f"[{c}]" if c in "[*?" else c for c in str(self._base))
+            self.start, self.folders = f"{pattern}/", [str(self._base), pattern]  # as text: a pattern too
+
+    def open_to(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read it."""
+        if self._base is None:
+            connection.register_filesystem(self._bucket)
+
+    def has(self, pattern: str) -> bool:
+        """Whether there is a file that matches a glob pattern."""
+        if self._base is None:
+            return bool(self._bucket.glob(pattern))
+        return next(self._base.glob(pattern), None) is not None
+
+
+class _Bucket(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """The contents of one root, to read."""
+
+    cachable = False
+
+    def __init__(self, root: Root, name: str) -> None:
+        super().__init__()
+        self.protocol = name
+        self._store = root.store
+        self._listed: dict[str, dict[str, int]] = {}
+
+    def _key(self, path: str) -> str:
+        return path.removeprefix(f"{self.protocol}://").strip("/")
+
+    def glob(self, path: str, **_: Any) -> list[str]:
+        """Keys that match a pattern, sorted; of each folder as it was when it was first asked for."""
+        key = self._key(path)
+        folder = re.split(r"[*?\[]", key)[0].rpartition("/")[0]
+        if not fsspec.core.has_magic(key):
+            return [key] if self._store.size(key) is not None else []
+        matches = re.compile(fsspec.utils.glob_translate(key)).match
+        if folder not in self._listed:
+            self._listed[folder] = self._store.list(folder)
+        return [found for found in self._listed[folder] if matches(found)]
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Size of a content."""
+        size = self._store.size(self._key(path))
+        if size is None:
+            raise FileNotFoundError(f"{self._store.url} holds no {self._key(path)}")
+        return {"name": path, "size": size, "type": "file"}
+
+    def modified(self, path: str) -> dt.datetime:  # noqa: ARG002 - a part never changes under its name
+        """The same for all."""
+        return dt.datetime.fromtimestamp(0, dt.UTC)
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+        if mode != "rb":
+            raise PermissionError(f"a query changes nothing in {self._store.url}")
+        return self._store.open(self._key(path))
+
+
+def failure(error: duckdb.Error) -> CorpuskitError | None:
+    """What a bucket said, where that is why DuckDB failed: it makes a text of an exception, with a traceback."""
+    said = re.findall(r"^[\w.]+(?:Error|File): (.+)", str(error), re.MULTILINE)
+    if not said or not str(error).startswith("Traceback "):
+        return None
+    return CorpuskitError(said[-1], "see to the bucket, then ask again")

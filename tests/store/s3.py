@@ -1,0 +1,160 @@
+"""A real server of S3's protocol on loopback, and one before it that loses, refuses, delays or repeats answers."""
+
+import contextlib
+import http.client
+import http.server
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+SECRETS = {"AWS_ACCESS_KEY_ID": "MARKED-KEY-ID-6f1d", "AWS_SECRET_ACCESS_KEY": "MARKED-SECRET-90ae"}
+
+
+def environment(port: int) -> dict[str, str]:
+    """What reaches the server at a port, as a user would say it."""
+    endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    return endpoint | SECRETS
+
+
+@contextlib.contextmanager
+def serving(bucket: str) -> Iterator[int]:
+    """The port of a server with an empty bucket."""
+    pytest.importorskip("moto", reason="the server of S3's protocol is moto's")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                wanted = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
+                urllib.request.urlopen(wanted, timeout=5).close()
+                break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def upload(folder: Path, url: str) -> None:
+    """Put the files of a folder into a bucket."""
+    from corpuskit.store.objects import ObjectStore
+
+    store = ObjectStore.from_url(url)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            store.put(path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+class Faulty(http.server.ThreadingHTTPServer):
+    """Passes requests on to a server, but the n-th ones as `fault` says.
+
+    Args:
+        port: of the server. every: n.
+        faults: which come in turn: `refused` (503), `reset` (the connection is closed without an answer), `lost` (done,
+            but the connection is closed without an answer), `slow` (a fifth of a second), `stale` (a listing is
+            answered as it was the last time).
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port: int, faults: Sequence[str], every: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target, self.every = port, every
+        self.counted, self.turns, self.done = itertools.count(1), itertools.cycle(faults), Counter[str]()
+        self.listings: dict[str, tuple[int, bytes, list[tuple[str, str]]]] = {}
+        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self.thread.start()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went is no news."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Faulty
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = "" if next(self.server.counted) % self.server.every else next(self.server.turns)
+        listing = "list-type" in self.path
+        self.server.done[fault] += 1
+        if fault == "refused":
+            self._say(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>", [])
+            return
+        if fault == "reset":
+            self.close_connection = True
+            return
+        if fault == "slow":
+            time.sleep(0.2)
+        if fault == "stale" and listing and self.path in self.server.listings:
+            self._say(*self.server.listings[self.path])
+            return
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(self.command, self.path, body, dict(self.headers.items()))
+            answer = connection.getresponse()
+            found = answer.status, answer.read(), answer.getheaders()
+        if fault == "lost":
+            self.close_connection = True
+            return
+        if listing:
+            self.server.listings[self.path] = found
+        self._say(*found)
+
+    def __getattr__(self, name: str) -> object:
+        """`do_GET` and so on."""
+        if name.startswith("do_"):
+            return self._pass_on
+        raise AttributeError(name)
+
+    def _say(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in ("transfer-encoding", "connection", "server", "date") and (
+                name.lower() != "content-length" or self.command == "HEAD"
+            ):
+                self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@contextlib.contextmanager
+def faulty(port: int, faults: Sequence[str], every: int) -> Iterator[Faulty]:
+    """A server before the one at `port`."""
+    with Faulty(port, faults, every) as server:
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            server.thread.join()
+
+
+def set_environment(patch: pytest.MonkeyPatch, port: int, tmp: Path) -> None:
+    """Let this process and those that it starts reach the server, and work below `tmp`."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            patch.delenv(name)
+    for name, value in environment(port).items():
+        patch.setenv(name, value)
+    tmp.mkdir(exist_ok=True)
+    patch.setenv("TMPDIR", str(tmp))
+    patch.setattr("tempfile.tempdir", None)
