@@ -200,8 +200,8 @@ def perplexity(
 
     Args:
         batch: n documents.
-        model: an ARPA file or a kenlm binary, or what to estimate one on. A binary is shared by all workers of a machine;
-            an ARPA file each of them loads.
+        model: an ARPA file or a kenlm binary, or what to estimate one on. All workers of a machine share a binary, and
+            each loads an ARPA file for itself.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
         tokenizer: a SentencePiece model (`pip install 'corpuskit[sentencepiece]'`); its text is lower-cased anyway.
