@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from corpuskit.lm.estimate import Estimated
 
+BINARY = ".binary"
+"""The suffix of an output that is to be a kenlm binary."""
+
 
 def lm(options: argparse.Namespace) -> None:
-    """Estimate an n-gram model on texts and write it as ARPA."""
+    """Estimate an n-gram model on texts and write it as ARPA, or as a kenlm binary."""
     if options.what != "train":
         raise UsageError(f"unknown `lm {options.what}`", did_you_mean(options.what, ["train"]) or "corpuskit lm train")
     from corpuskit.lm.estimate import estimate
@@ -29,15 +32,27 @@ def lm(options: argparse.Namespace) -> None:
     )
     memory, files = _bytes(options.memory), _files(options.texts)
     output: Path = options.output
+    if (binary := output.suffix == BINARY) and settings.order == 1:
+        raise UsageError(f"--output {output}: kenlm reads binaries of order 2 and above only", "--order 2, or .arpa")
     if not output.parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.parent}", f"mkdir -p {output.parent}")
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         made = Path(folder) / "model.arpa"
         texts = _texts(files, options.lowercase, options.tokenizer)
         found = estimate(texts, made, settings, folder=Path(folder) / "work", memory=memory)
+        if binary:
+            made = _as_binary(made)
         made.replace(output)
     facts = found.facts() | {"model": str(output), "bytes": output.stat().st_size}
     answer(options, _said(found, output), facts)
+
+
+def _as_binary(arpa: Path) -> Path:
+    from corpuskit.lm.binary import write_binary
+
+    binary = arpa.with_suffix(BINARY)
+    write_binary(arpa, binary)
+    return binary
 
 
 def _said(found: Estimated, output: Path) -> str:

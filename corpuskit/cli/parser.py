@@ -201,7 +201,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument(
         "texts", type=Path, nargs="+", metavar="TEXTS", help=".txt, .jsonl, compressed too; .parquet, or a folder of it"
     )
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="ARPA", help="where to write the model")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="MODEL",
+        help="where to write the model, as ARPA; NAME.binary: as a kenlm binary, which processes share",
+    )  # fmt: skip
     command.add_argument("--order", type=int, default=5, metavar="N", help="words of the longest n-grams; default: 5")
     command.add_argument(
         "--prune", default="", metavar="COUNTS", help='leave out n-grams of so many, by order from 1 on: "0 0 1"'

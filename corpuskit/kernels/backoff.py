@@ -52,7 +52,7 @@ def _is_space(byte: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _number(data: Any, at: Any) -> Any:
+def arpa_number(data: Any, at: Any) -> Any:
     """A decimal number without an exponent, and where it ends."""
     negative = data[at] == _MINUS
     at += 1 if negative else 0
@@ -69,7 +69,8 @@ def _number(data: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _word_end(data: Any, at: Any) -> Any:
+def word_end(data: Any, at: Any) -> Any:
+    """Where a word of an ARPA file ends."""
     while not (data[at] == _BLANK or data[at] == _TAB or data[at] == _FEED or data[at] == _RETURN or data[at] == 0):
         at += 1
     return at
@@ -95,19 +96,19 @@ def enter(data: Any, end: Any, n: Any, count: Any, entries: Any) -> Any:
         if at == end:
             return at, done
         start = at
-        chance, at = _number(data, at)
+        chance, at = arpa_number(data, at)
         if at == start or chance > 0 or data[at] != _TAB:
             return -1, done
         for k in range(n):
             start = at + 1
-            at = _word_end(data, start)
+            at = word_end(data, start)
             if at == start or (k < n - 1 and data[at] != _BLANK):
                 return -1, done
             words[k] = hash_piece(data, start, at - start)
         backoff = 0.0
         if data[at] == _TAB:
             start = at + 1
-            backoff, at = _number(data, start)
+            backoff, at = arpa_number(data, start)
             if at == start:
                 return -1, done
         if data[at] != _FEED:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +13,7 @@ import pyarrow as pa
 from corpuskit.core.batch import KERNEL_PADDING, utf8
 from corpuskit.kernels.backoff import HIGHEST, count_tokens, enter, knows, score
 from corpuskit.kernels.hashing import hash_piece
-
-BLOCK_BYTES = 1 << 24
-"""Bytes of a file that are read at a time."""
-
-LONGEST = 64
-"""Bytes of a line of the head, at most."""
+from corpuskit.lm.reading import read_sections, read_sizes
 
 LOAD = 0.7
 """The share of the table that is in use: 23 bytes of memory for each n-gram."""
@@ -75,50 +68,17 @@ def load_arpa(path: Path, _digest: str = "") -> Model | None:
     n-gram lacks a shorter one) are for kenlm, which knows what to do with each or says what is wrong.
     """
     with path.open("rb") as stream:
-        if (sizes := _sizes(stream)) is None or not 2 <= len(sizes) <= HIGHEST:
-            return None
+        sizes = read_sizes(stream)
         # more n-grams than bytes cannot be
-        if sum(sizes) > path.stat().st_size:
+        if sizes is None or not 2 <= len(sizes) <= HIGHEST or sum(sizes) > path.stat().st_size:
             return None
         entries = np.zeros(2 * (int(sum(sizes) / LOAD) + 64), np.uint64)
-        if not all(_section(stream, n, size, entries) for n, size in enumerate(sizes, start=1)):
-            return None
-        if stream.readline(LONGEST) != b"\\end\\\n":
+        if not read_sections(stream, sizes, lambda data, end, n, count: enter(data, end, n, count, entries)):
             return None
     padded = [np.frombuffer(word + bytes(KERNEL_PADDING), np.uint8) for word in SPECIALS]
     hashes = [hash_piece(one, 0, len(word)) for one, word in zip(padded, SPECIALS, strict=True)]
     model = Model(len(sizes), entries, np.array(hashes, np.uint64))
     return model if all(knows(entries, one) for one in model.specials) else None
-
-
-def _sizes(stream: BinaryIO) -> list[int] | None:
-    """How many n-grams there are of each order, by the head of an ARPA file."""
-    if stream.readline(LONGEST) != b"\\data\\\n":
-        return None
-    sizes: list[int] = []
-    while (line := stream.readline(LONGEST)) != b"\n":
-        found = re.fullmatch(rb"ngram (\d+)=(\d+)\n", line)
-        if found is None or int(found[1]) != len(sizes) + 1:
-            return None
-        sizes.append(int(found[2]))
-    return sizes
-
-
-def _section(stream: BinaryIO, n: int, size: int, entries: npt.NDArray[np.uint64]) -> bool:
-    """Enter the n-grams of one order; whether they are as they should be."""
-    if stream.readline(LONGEST) != f"\\{n}-grams:\n".encode():
-        return False
-    while size:
-        start = stream.tell()
-        block = stream.read(BLOCK_BYTES)
-        end = block.rfind(b"\n") + 1
-        data = np.frombuffer(block[:end] + bytes(KERNEL_PADDING), np.uint8)
-        used, entered = enter(data, end, n, size, entries)
-        if entered == 0 or used < 0:
-            return False
-        size -= entered
-        stream.seek(start + used)
-    return stream.readline(LONGEST) == b"\n"
 
 
 def count(texts: pa.Array) -> npt.NDArray[np.int64]:

@@ -236,13 +236,14 @@ def perplexity(
     Marion et al. 2023, arXiv:2309.04564): the last checkpoint of that run, or a folder `step-N`. The perplexity is
     exp of the mean negative log likelihood of the document's tokens but the first, which nothing predicts, in windows
     of the length of the model's sequences that follow one another, each of which begins with the last token of the one
-    before. A text is scored as it is; one of more than 2^20 characters is encoded
-    in pieces, cut before a space. A window is scored by itself and by one thread, so that a document has the same bits
-    whatever stands beside it; another processor, or `device: cuda`, may change the last ones.
+    before. A text is scored as it is; one of more than 2^20 characters is encoded in pieces, cut before a space. A
+    window is scored by itself and by one thread, so that a document has the same bits whatever stands beside it;
+    another processor, or `device: cuda`, may change the last ones.
 
     Args:
         batch: n documents.
-        model: an ARPA file or a kenlm binary, what to estimate one on, or a checkpoint of the trainer.
+        model: an ARPA file or a kenlm binary, what to estimate one on, or a checkpoint of the trainer. All workers of a
+            machine share a binary, and each loads an ARPA file for itself.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
         tokenizer: a SentencePiece model (`pip install 'corpuskit[sentencepiece]'`); its text is lower-cased anyway.

@@ -48,6 +48,14 @@ def test_answers_for_programs(texts, tmp_path, capsys):
     assert said["bytes"] == (tmp_path / "m.arpa").stat().st_size
 
 
+def test_a_binary_is_what_kenlm_makes_of_the_arpa(texts, tmp_path):
+    for name in ("m.arpa", "m.binary"):
+        assert train(texts, "--order", 3, "--discount-fallback", "-o", tmp_path / name) == 0
+    assert (tmp_path / "m.binary").read_bytes().startswith(b"mmap lm ")
+    arpa, binary = (kenlm.Model(str(tmp_path / name)) for name in ("m.arpa", "m.binary"))
+    assert [list(binary.full_scores(line)) for line in LINES] == [list(arpa.full_scores(line)) for line in LINES]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -56,6 +64,7 @@ def test_answers_for_programs(texts, tmp_path, capsys):
         (["--memory", "much"], "should be bytes"),
         (["--order", "2"], "discount-fallback"),
         (["--output", "gone/m.arpa"], "there is no folder gone"),
+        (["--output", "m.binary", "--order", "1"], "binaries of order 2 and above"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path, capsys, words, said):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpuskit.lm import scoring
+from corpuskit.lm import reading
 from corpuskit.lm.scoring import count, load_arpa
 from corpuskit.lm.settings import Settings
 from corpuskit.steps.perplexity import _by_kenlm, _by_kernel
@@ -81,7 +81,7 @@ ngram 3=1
 def test_a_file_is_read_in_blocks(tmp_path, monkeypatch):
     path = tmp_path / "small.arpa"
     path.write_text(SMALL)
-    monkeypatch.setattr(scoring, "BLOCK_BYTES", 21)  # a line and a half
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 21)  # a line and a half
     load_arpa.cache_clear()
     agree(path, pa.array(["b a\n\na b c b a", "c"]), 2)
     load_arpa.cache_clear()
