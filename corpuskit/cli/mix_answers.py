@@ -76,7 +76,7 @@ def answer_to(what: str, asked: Asked) -> Answer:
         "fit": _fit,
     }
     if what not in words:
-        hint = did_you_mean(what, words) or f"known: {', '.join(words)}"
+        hint = did_you_mean(what, words) or f"known: {', '.join(words)}, doremi, ablate"
         raise UsageError(f"unknown: mix {what}", hint)
     return words[what](asked)
 

@@ -18,7 +18,7 @@ MIX_OPTIONS = {
 
 
 def mix(options: argparse.Namespace) -> None:
-    """Print weights, what they mean, mixtures for proxy runs, or how well laws predict."""
+    """Print weights, what they mean, mixtures for proxy runs, how well laws predict, or what trained models say."""
     from corpuskit.cli.mix_answers import Asked, answer_to
 
     for name, verbs in MIX_OPTIONS.items():
@@ -28,6 +28,11 @@ def mix(options: argparse.Namespace) -> None:
     if len(options.inputs) > 1 and not tables:
         raise UsageError(f"mix {options.what} takes one recipe, not {len(options.inputs)}", "corpuskit mix --help")
     options.recipe = options.inputs[0]
+    if options.what in ("doremi", "ablate"):
+        from corpuskit.cli import mix_runs
+
+        {"doremi": mix_runs.doremi, "ablate": mix_runs.ablate}[options.what](options)
+        return
     recipe = None if tables else load_recipe(options)
     asked = Asked(
         recipe=recipe,

@@ -185,9 +185,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
         "mix",
         "mixing",
         "solve: the weights of a recipe; explain: shares, epochs, caps, what repeats are worth; "
-        "swarm: mixtures for proxy runs; fit: laws of mixing on their losses",
+        "swarm: mixtures for proxy runs; fit: laws of mixing on their losses; doremi: rounds of it, until the weights "
+        "settle; ablate: held-out losses of a mixture, by models of its domains",
     )
-    command.add_argument("what", metavar="solve|explain|swarm|fit")
+    command.add_argument("what", metavar="solve|explain|swarm|fit|doremi|ablate")
     command.add_argument("inputs", type=Path, nargs="+", metavar="RECIPE", help="fit also takes RATIOS.csv METRICS.csv")
     changed(command)
     rooted(command)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.errors import UsageError
+from corpuskit.mix import rounds as iterated
 from corpuskit.mix.ado import ADO, ado_preference, fit_power_law
 from corpuskit.mix.aioli import Aioli, aioli_law, aioli_step
 from corpuskit.mix.phases import Interpolated, Phase, Phased
@@ -81,6 +82,24 @@ def test_doremi_never_starves_a_source(steps):
     for step in steps:
         policy.observe(0, {name: Statistics(excess=value) for name, value in zip(ABC, step, strict=True)})
         assert min(values(policy.loss_weights)) >= 1e-3 / 3 * (1 - 1e-12)
+
+
+def test_rounds_of_doremi_hand_on_what_they_find_and_end_when_no_weight_moves_by_a_thousandth():
+    found = [mixture(0.5, 0.5), mixture(0.502, 0.498), mixture(0.5029, 0.4971), mixture(1, 0)]
+    drawn, answers = [], iter(found)
+
+    def proxy(reference):
+        drawn.append(reference)
+        return next(answers)
+
+    first = mixture(0.9, 0.1)
+    made = list(iterated.rounds(proxy, first, 10))
+    assert [each.mixture for each in made] == found[:3]
+    assert [each.change for each in made] == pytest.approx([0.4, 0.002, 0.0009])
+    assert [each.settled for each in made] == [False, False, True]
+    assert drawn == [first, *found[:2]]
+    answers = iter(found)
+    assert len(list(iterated.rounds(proxy, first, 2))) == 2
 
 
 def test_distances_of_the_published_doremi_weights(shared):

@@ -2,7 +2,6 @@
 
 import json
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -48,22 +47,6 @@ def test_saves_behind_training_hold_the_same_bits_and_resume_to_the_same(muon, s
     for step in (5, 9):  # those of the other run
         assert_same_bits(muon, behind, step)
     assert_same_bits(muon, run(shards, stopped_at_half(behind, tmp_path / "out"), async_save=True, **MORE))
-
-
-def test_two_processes_then_one_then_four(muon, shards, tmp_path):
-    out = tmp_path / "out"
-    config = given(shards, out, checkpoint_every=3, **MORE)
-    launch(config, 2)
-    for step, size in ((6, 1), (3, 4)):
-        for path in out.glob("step-*"):
-            if int(path.name[5:]) > step:
-                shutil.rmtree(path)
-        if not (out / f"step-{step}").exists():  # only two are kept
-            continue
-        (out / "result.json").unlink()
-        launch(config, size)
-        assert result(out)["world_size"] == size
-        assert_close(muon, out)
 
 
 def test_an_hsdp_that_does_not_divide_the_processes_is_refused(shards, tmp_path):
