@@ -47,7 +47,6 @@ class Tokenizer(OverSources):
         fim: whether it must have, or gets, tokens for fill in the middle.
     """
 
-    version: ClassVar[int] = 2
     tokenizers: str
     tokenizer: Any
     wanted: Any = field(metadata=ASIDE)
