@@ -78,9 +78,9 @@ def _nothing(_stage: Stage, _flow: Flow) -> float:
     return 0.0
 
 
-REST = 420 << 20
+REST = 340 << 20
 """Bytes of memory that a worker has at rest: the interpreter, libraries and kernels, of which 130 MiB are shared files,
-and what earlier units have left."""
+and what earlier units have left. Where kernels are still to be compiled, up to 170 MiB more."""
 
 Holds = Callable[["Stage", "Flow", int], float]
 """From a stage, the flow and the recipe's `memory` to bytes."""

@@ -115,7 +115,8 @@ class Plan:
         """A stage as JSON; units that follow those of another stage one to one are told by their keys alone."""
         data = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage) if field.name != "made"}
         data["needs"] = {label: dataclasses.asdict(need) for label, need in stage.needs.items()}
-        above = next((self.stages[need.stage] for need in stage.needs.values() if need.how == "each"), None)
+        one_to_one = (need.stage for _, need in sorted(stage.needs.items()) if need.how == "each")
+        above = self.stages.get(next(one_to_one, ""))
         if above is not None and _alike(stage.units, above.units):
             return data | {"units": {"like": above.name, "keys": [unit.key for unit in stage.units]}}
         return data | {"units": [dataclasses.asdict(unit) for unit in stage.units]}

@@ -191,13 +191,13 @@ def _entries(stage: Stage, flow: Flow, memory: int) -> float:
     # a bit for each document; a partition of the entries, 48 bytes each, and pairs that are sorted
     bands = spec_of(stage, Compared).params.bands if stage.kind == "bands" else 1
     here = flow.compared * max(1, bands) * 48 / len(stage.units)
-    return (40 << 20) + flow.compared / 8 + min(memory / 2, here)
+    return (20 << 20) + flow.compared / 8 + min(memory / 2, here)
 
 
 def _sets(stage: Stage, flow: Flow, memory: int) -> float:
-    # the shingles of a quarter of the documents, 8 bytes each; a quarter of the memory is what sets may take
+    # the shingles of a sixth of the texts, 8 bytes each; a quarter of the memory is what sets may take
     each = 1 if spec_of(stage, Compared).params.unit == "char" else 6
-    return (30 << 20) + min(memory / 4, flow.text / each * 8 / 4 / len(stage.units))
+    return (30 << 20) + min(memory / 4, flow.text / each * 8 / 6 / len(stage.units))
 
 
 def _chosen(_stage: Stage, flow: Flow, memory: int) -> float:

@@ -30,9 +30,9 @@ class Chosen(Spec):
 
 
 KINDS = (
-    StageKind("candidates", f"{STAGES}:candidates", holds=constant(100), spec=Candidates),
-    StageKind("holdout", f"{STAGES}:holdout", holds=constant(100), spec=Chosen),
-    StageKind("decide_holdout", f"{STAGES}:decide_holdout", holds=constant(100), spec=Reading),
+    StageKind("candidates", f"{STAGES}:candidates", holds=constant(80), spec=Candidates),
+    StageKind("holdout", f"{STAGES}:holdout", holds=constant(80), spec=Chosen),
+    StageKind("decide_holdout", f"{STAGES}:decide_holdout", holds=constant(80), spec=Reading),
 )
 
 BARRIERS = (Barrier("holdout", "corpuskit.holdout.planning:hold_out", "corpuskit.holdout.applied:HeldOut"),)

@@ -47,7 +47,6 @@ class Tokenizer(OverSources):
         fim: whether it must have, or gets, tokens for fill in the middle.
     """
 
-    version: ClassVar[int] = 2
     tokenizers: str
     tokenizer: Any
     wanted: Any = field(metadata=ASIDE)
@@ -114,7 +113,7 @@ def _shards(_stage: Stage, flow: Flow) -> float:
     return flow.text / TOKEN * 2
 
 
-LIBRARIES = 150 << 20
+LIBRARIES = 80 << 20
 """Bytes of memory of `tokenizers`, gigatoken and a vocabulary, which a worker keeps."""
 
 TRAINED = 7.0
@@ -136,7 +135,7 @@ def _encoding(_stage: Stage, _flow: Flow, memory: int) -> float:
 
 KINDS = (
     StageKind("shares", f"{STAGES}:shares", "shards", spec=OverSources),
-    StageKind("sample", f"{STAGES}:sample", "shards", _sample, constant(150), spec=Sampled),
+    StageKind("sample", f"{STAGES}:sample", "shards", _sample, constant(130), spec=Sampled),
     StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", holds=_training, spec=Tokenizer, packages=("tokenizers",)),
     StageKind(
         "tokens", f"{STAGES}:tokens", "shards", _tokens, _encoding, spec=Tokens, packages=("tokenizers", "gigatoken")

@@ -118,13 +118,13 @@ def _drawn(work: Work[Tokenizer]) -> Iterator[str]:
     told = work.receipts("shares")[0].facts["shares"]
     work.facts["sample"] = {}
     for domain in sorted(told):
-        sample = Sample(told[domain]["wanted"])
+        chosen = Sample(told[domain]["wanted"])
         for source in sorted(work.spec.sources):
             for receipt in work.receipts(f"sample:{source.source}") if source.domain == domain else ():
                 for batch in PartReader(receipt.parts["sample"].local()):
-                    sample.add(batch)
+                    chosen.add(batch)
         counts = Counter(documents=0, bytes=0)
-        for text in sample:
+        for text in chosen:
             counts.update(documents=1, bytes=len(text.encode()))
             yield text
         work.facts["sample"][domain] = dict(counts)

@@ -70,7 +70,7 @@ class Costs:
         return {
             "signatures": lambda: Load(n / 212e6, 0.47 * n, 556 * docs),
             "buckets": lambda: Load(370e-9 * docs, 512 * docs, 204 * docs),
-            "rank": lambda: Load(450e-9 * every + OPENED * self.units / 3, 12 * every, 40 * every),
+            "rank": lambda: Load(450e-9 * every + OPENED * self.units, 12 * every, 40 * every),
             "exact": lambda: Load(50e-9 * partition + OPENED * self.units, 20 * partition, 4 * partition),
             "bands": lambda: Load(590e-9 * partition + OPENED * self.units, 204 * partition, 8 * partition),
             "verify": lambda: Load(
@@ -78,12 +78,12 @@ class Costs:
                 2 * gone / units * 60e3,
                 32 * partition,
             ),
-            "choose": lambda: Load(300e-9 * every + 7e-6 * gone, 32 * every, 40 * gone),
+            "choose": lambda: Load(300e-9 * every + 1.6e-6 * gone, 32 * every, 40 * gone),
             "decide": lambda: Load(5e-3 + 0.2e-6 * docs, 8 * docs, 5 * docs),
             "candidates": lambda: Load(n / 1000e6, 0.47 * n, 13e3),
             "holdout": lambda: Load((2 * RECEIPT + 0.4e-3) * self.units, 13e3 * self.units, 16e6),
             "decide_holdout": lambda: Load(left / 250e6, 0.47 * n, 1e3),
-            "duplicates": lambda: Load(1.5e-6 * gone, 40 * gone, 30 * gone),
+            "duplicates": lambda: Load(0.75e-6 * gone, 40 * gone, 30 * gone),
             "shares": lambda: Load(RECEIPT * self.units, 5e3 * self.units, 1e3),
             "sample": lambda: Load(left / 600e6, 0.35 * left, 100e6 / self.units),
             "tokenizer": lambda: Load(12.0 + RECEIPT * self.units, 100e6, 2e6),

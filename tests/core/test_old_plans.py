@@ -1,14 +1,18 @@
 """Plans and keys of earlier builds: what they made can be looked at, and is not made again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan
 from corpuskit.documents.kinds import Call, Model, Seen, Segment, State
+from corpuskit.plan import make
+from corpuskit.recipe import load
 from corpuskit.shards.kinds import Tokenizer
 from corpuskit.sources.jsonl import jsonl
 from corpuskit.sources.parquet import parquet
+from tests.core import builder
 
 CALL = {"reference": "normalize", "params": {"unicode": "NFC"}}
 IDENTITY = {"step": "normalize", "kind": "edit", "version": 1}
@@ -65,3 +69,15 @@ def test_a_table_without_a_schema_has_the_key_that_it_had_before_there_were_sche
         named = reader.fingerprint(reader.validate({"schema": "dolma", "text": "text"}))["params"]
         assert own["schema_"] == "dolma"
         assert own != named
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    raw = builder.corpus(tmp_path / "raw", files=3, rows=5)
+    plan = make(load(builder.recipe(tmp_path, raw), []))
+    text = plan.dump()
+    again = Plan.parse(text)
+    assert again.dump() == text
+    assert list(again.stages) == list(plan.stages)
+    for name, stage in plan.stages.items():
+        assert again.stages[name].units == stage.units
+    assert text.count(plan.stages["filter-web"].units[0].label) < 3  # stages below name their units by keys alone

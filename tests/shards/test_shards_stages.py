@@ -298,6 +298,9 @@ def test_the_sample_of_a_large_corpus_is_shared_among_its_domains(tmp_path, monk
     monkeypatch.setattr("corpuskit.shards.stages.SAMPLE_BYTES", 3000)
     corpus = Corpus(tmp_path, content()).tokenize(TRAIN)
     sample = corpus.receipts["tokenizer"][0].facts["sample"]
+    units = [*corpus.receipts["sample-web_a"], *corpus.receipts["sample-web_b"]]
+    drawn = sum(receipt.parts["sample"].rows for receipt in units)
+    assert sample["web"]["documents"] <= drawn < 40  # of 73
     assert set(sample) == {"books", "web"}
     assert sum(about["bytes"] for about in sample.values()) <= 3002
     assert all(about["bytes"] > 300 for about in sample.values())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from corpuskit.cli.announce import announce
-from corpuskit.core.kinds import DOCUMENT
+from corpuskit.core.kinds import DOCUMENT, REST
 from corpuskit.core.plan import Plan
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
@@ -110,3 +110,20 @@ def test_a_sample_is_predicted_to_leave_its_share(tmp_path: Path) -> None:
         disks.append({stage["stage"]: stage["disk"] for stage in data["stages"]})
     for name in ("filter-web", "signatures-web", "bands"):
         assert disks[1][name] == pytest.approx(0.3 * disks[0][name], rel=0.1)
+
+
+def test_the_peak_of_a_stage_is_predicted_within_what_memory_allows(tmp_path: Path) -> None:
+    raw = corpus(tmp_path / "raw", ["nothing"])
+    peaks, budget = [], 512 << 20
+    for number, bytes_ in enumerate((1 << 20, 64 << 30)):
+        with (raw / "web" / "large.jsonl").open("wb") as file:  # it is not read
+            file.truncate(bytes_)
+        plan, text, data = planned(tmp_path / str(number), raw, EXACT + NEAR % "" + "  - lines: {}\n")
+        peaks.append({stage["stage"]: stage["peak"] for stage in data["stages"]})
+        assert "memory" in text.splitlines()[0]
+    assert all(REST < small <= large for small, large in zip(peaks[0].values(), peaks[1].values(), strict=True))
+    for name in ("rank", "bands", "choose", "repeated-lines"):
+        assert peaks[1][name] > 1.2 * peaks[0][name]
+    assert max(peaks[1].values()) < REST + plan.memory
+    assert plan.memory == budget
+    assert "`bands` is predicted to take" in text

@@ -238,7 +238,9 @@ def test_names_in_a_plan_lead_nowhere(root: Path, outside: Path, look: Look, fie
                 stage["key"] = f"{name}{number}"
             elif field == "domain" and "domain" in stage["spec"]:
                 stage["spec"]["domain"] = name
-            for unit in stage["units"] if field == "unit" else ():
+            if field == "unit" and isinstance(stage["units"], dict):  # one to one with those of another stage
+                stage["units"]["keys"] = [name] * len(stage["units"]["keys"])
+            for unit in stage["units"] if field == "unit" and isinstance(stage["units"], list) else ():
                 unit["key"] = unit["origin"] = name
 
     change_plan(root, lead)
