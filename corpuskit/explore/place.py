@@ -7,13 +7,16 @@ file system of Python's that reads one root, by ranges, and nothing else: a quer
 from __future__ import annotations
 
 import datetime as dt
+import io
 import re
+import threading
 from typing import Any
 
 import duckdb
 import fsspec
 
 from corpuskit.errors import CorpuskitError
+from corpuskit.store.objects import ObjectStore
 from corpuskit.store.root import Root
 
 
@@ -28,22 +31,22 @@ class Place:
     """
 
     def __init__(self, root: Root, name: str = "root") -> None:
-        self._base = root.store.path.resolve() if root.store.path is not None else None
-        self._bucket = _Bucket(root, name)
-        if self._base is None:
+        self._bucket = _Bucket(root.store, name) if isinstance(root.store, ObjectStore) else None
+        if self._bucket is not None:
             self.start, self.folders = f"{name}://", [f"{name}://"]
         else:
+            self._base = root.path.resolve()
             pattern = "".join(f"[{c}]" if c in "[*?" else c for c in str(self._base))
             self.start, self.folders = f"{pattern}/", [str(self._base), pattern]  # as text: a pattern too
 
     def open_to(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read it."""
-        if self._base is None:
+        if self._bucket is not None:
             connection.register_filesystem(self._bucket)
 
     def has(self, pattern: str) -> bool:
         """Whether there is a file that matches a glob pattern."""
-        if self._base is None:
+        if self._bucket is not None:
             return bool(self._bucket.glob(pattern))
         return next(self._base.glob(pattern), None) is not None
 
@@ -53,10 +56,10 @@ class _Bucket(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
     cachable = False
 
-    def __init__(self, root: Root, name: str) -> None:
+    def __init__(self, store: ObjectStore, name: str) -> None:
         super().__init__()
         self.protocol = name
-        self._store = root.store
+        self._store = store
         self._listed: dict[str, dict[str, int]] = {}
 
     def _key(self, path: str) -> str:
@@ -87,7 +90,36 @@ class _Bucket(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if mode != "rb":
             raise PermissionError(f"a query changes nothing in {self._store.url}")
-        return self._store.open(self._key(path))
+        return _Opened(self._store, self._key(path))
+
+
+class _Opened(io.RawIOBase):
+    """A content for DuckDB, whose threads share a file and each seek before they read: each has a place of its own."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        super().__init__()
+        self._store, self._key, self._size = store, key, store.size(key) or 0
+        self._of_thread = threading.local()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return getattr(self._of_thread, "at", 0)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._of_thread.at = offset + (0, self.tell(), self._size)[whence]
+        return self.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        start = self.tell()
+        end = self._size if size < 0 else min(start + size, self._size)
+        found = self._store.range(self._key, start, end) if start < end else b""
+        self._of_thread.at = start + len(found)
+        return found
 
 
 def failure(error: duckdb.Error) -> CorpuskitError | None:

@@ -312,7 +312,7 @@ def connect(root: Root, *, spills: bool = False, names: Collection[str] | None =
     """
     run, place = root.latest_run(), Place(root)
     if root.store.size(f"{run}/receipts.parquet") is None:
-        raise UsageError(f"{root.url} has no {DATABASE}", f"corpuskit stats {root.url} writes it")
+        raise UsageError(f"{root.url} has no views of its last run", f"corpuskit stats {root.url} makes them")
     connection = duckdb.connect(":memory:", config=_CLOSED)
     connection.execute(f"SET temp_directory = {_literal(_spill(root) if spills else '')}")
     connection.execute("SET parquet_metadata_cache = true")

@@ -139,6 +139,11 @@ class ObjectStore:
         with self._asking(f"get {key}"):
             return bytes(self._obstore.get(self._bucket, key).bytes())
 
+    def range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes [start, end) of a content; safe to ask from several threads."""
+        with self._asking(f"read {key}"):
+            return bytes(self._obstore.get_range(self._bucket, key, start=start, end=end))
+
     def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """Whole contents, many requests at a time."""
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +11,9 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from corpuskit.cli import main
@@ -18,6 +21,7 @@ from corpuskit.core.storage import Store
 from corpuskit.engines.base import Failure
 from corpuskit.errors import UsageError
 from corpuskit.explore import views
+from corpuskit.explore.place import Place
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.run import run
@@ -291,15 +295,14 @@ def test_a_server_that_fails_again_and_again_changes_no_byte(
     with s3.faulty(server, faults, every) as before:
         s3.set_environment(monkeypatch, before.server_port, tmp_path / "work")
         command = [*RUN, str(path), "--root", url, "--engine", "inline"]
-        for _ in range(3):  # a listing that lags may end a run, and never with other bytes
-            said = subprocess.run(command, capture_output=True, text=True, check=False)
-            if said.returncode == 0 or faults != ("stale",):
-                break
-            assert "error: " in said.stderr
-            assert "Traceback" not in said.stderr
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
         assert min(before.done[fault] for fault in faults) > 10
-    assert said.returncode == 0, said.stderr
     s3.set_environment(monkeypatch, server, tmp_path / "work")
+    if faults == ("stale",) and said.returncode:  # a listing that lags may end a run, in so many words
+        assert "error: " in said.stderr
+        assert "Traceback" not in said.stderr
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
     assert contents(ObjectStore.from_url(url)) == expected
 
 
@@ -343,3 +346,17 @@ def test_views_are_made_of_a_bucket_in_memory(built: tuple[Path, dict[str, str]]
     assert views.query(root, "SELECT count(*) AS n FROM corpus").to_pylist() == [{"n": kept}]
     root.store.delete([next(key for key in root.store.list("corpus") if key.endswith(".parquet"))])
     assert views.query(root, "SELECT count(*) AS n FROM corpus").to_pylist()[0]["n"] < kept
+
+
+def test_threads_of_a_query_that_share_a_file_read_each_its_own_place(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    texts = [rng.randbytes(200).hex() for _ in range(20_000)]
+    pq.write_table(pa.table({"doc": range(20_000), "text": texts}), tmp_path / "0.parquet", row_group_size=500)
+    store = in_memory()
+    store.put_files({"corpus/0.parquet": tmp_path / "0.parquet"})
+    place, expected = Place(Root(store)), (20_000, 199_990_000, sum(text.count("a") for text in texts))
+    with contextlib.closing(duckdb.connect(config={"threads": 4})) as connection:
+        place.open_to(connection)
+        sql = "SELECT count(*), sum(doc), sum(length(text) - length(replace(text, 'a', ''))) FROM read_parquet(?)"
+        for _ in range(5):
+            assert connection.execute(sql, [f"{place.start}corpus/*.parquet"]).fetchone() == expected
