@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
@@ -66,9 +67,43 @@ def _damage(path: str, _inode: int, _changed: int, size: int, sums: str, digest:
     if size > BLOCK * (len(sums) // DIGITS):
         return f"it has {size:,} bytes, more than its receipt says"
     with Path(path).open("rb", buffering=0) as stream:
-        for start in range(0, len(sums), DIGITS):
-            if _sum(stream.read(BLOCK)) != sums[start : start + DIGITS]:
-                return _where(start // DIGITS)
+        return _wrong(stream, range(len(sums) // DIGITS), sums)
+
+
+def check_bytes(path: Path, first: int, end: int, sums: str, digest: str) -> None:
+    """Check the blocks of a file that hold the bytes from first to end, each once in this process, as `check_file`.
+
+    Raises:
+        Damaged: they are not what was written.
+    """
+    if not sums:
+        check_file(path, sums, digest)
+        return
+    found = path.stat()
+    known = _known(str(path), found.st_ino, found.st_mtime_ns, found.st_size, sums)
+    last = min(-(-end // BLOCK), len(known))
+    unknown = [block for block in range(first // BLOCK, last) if not known[block]]
+    if unknown:
+        with path.open("rb", buffering=0) as stream:
+            damage = _wrong(stream, unknown, sums)
+        if damage is not None:
+            raise Damaged(damage)
+        for block in unknown:
+            known[block] = True
+
+
+@functools.lru_cache(1 << 12)
+def _known(_path: str, _inode: int, _changed: int, _size: int, sums: str) -> bytearray:
+    """A byte for each block of a file: whether it was checked; the arguments are as those of `_damage`."""
+    return bytearray(len(sums) // DIGITS)
+
+
+def _wrong(stream: BinaryIO, blocks: Iterable[int], sums: str) -> str | None:
+    """Which of some blocks, that rise, is the first that is not what was written."""
+    for block in blocks:
+        stream.seek(block * BLOCK)
+        if _sum(stream.read(BLOCK)) != sums[block * DIGITS : (block + 1) * DIGITS]:
+            return _where(block)
     return None
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from corpuskit.core.checksum import CheckedFile, Damaged, check_file, file_sum, named_sum
+from corpuskit.core.checksum import CheckedFile, Damaged, check_bytes, check_file, file_sum, named_sum
 from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
 from corpuskit.errors import DamagedFile
@@ -80,6 +80,26 @@ class Part:
         except Damaged as error:
             raise self._damaged(str(error)) from None
         return path
+
+    def ranges(self) -> tuple[Path, Callable[[int, int], None]]:
+        """As `local`, but not checked; and what checks bytes, from the first number to before the second.
+
+        Of a large part of which each worker reads a little, not every worker then reads all to check it.
+
+        Raises:
+            DamagedFile: it has not the bytes that were committed; what checks raises it, too.
+        """
+        path = self.store.local(self.key)
+        if (size := path.stat().st_size) != self.bytes:
+            raise self._damaged(f"it has {size:,} bytes, not {self.bytes:,}")
+
+        def check(first: int, end: int) -> None:
+            try:
+                check_bytes(path, first, end, self.sums, self.digest)
+            except Damaged as error:
+                raise self._damaged(str(error)) from None
+
+        return path, check
 
     def open(self) -> pa.NativeFile:
         """The content opened for reading at any offset, of which about as much is fetched and checked as is read.

@@ -51,7 +51,7 @@ def choose(work: Work[Compared]) -> None:
         for name in counts:
             counts[name] += receipt.facts[name]
     edges: list[Run] = [
-        (ArrayFile(receipt.parts["pair"].local()), ArrayFile(receipt.parts["jaccard"].local()))
+        (ArrayFile.of(receipt.parts["pair"]), ArrayFile.of(receipt.parts["jaccard"]))
         for receipt in work.receipts("verify")
     ]
     if len(edges) > 1:

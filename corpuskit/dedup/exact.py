@@ -35,7 +35,7 @@ def exact(work: Work[Compared]) -> None:
 
 def copies_of(receipts: Iterable[Receipt]) -> Iterable[ArrayFile]:
     """The `copies` of each unit of `exact`."""
-    return (ArrayFile(receipt.parts["copies"].local()) for receipt in receipts)
+    return (ArrayFile.of(receipt.parts["copies"]) for receipt in receipts)
 
 
 def copy_bits(receipts: Iterable[Receipt], documents: int) -> npt.NDArray[np.uint8]:

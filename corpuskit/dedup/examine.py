@@ -80,8 +80,8 @@ class Examination:
         """The members of each large bucket and their limits; many buckets are read at a time."""
         room = max(1 << 16, self._work.memory // 128)
         for receipt in self._work.receipts("bands"):
-            offsets = ArrayFile(receipt.parts["large_offset"].local()).read()
-            members = ArrayFile(receipt.parts["large_member"].local())
+            offsets = ArrayFile.of(receipt.parts["large_offset"]).read()
+            members = ArrayFile.of(receipt.parts["large_member"])
             first = 0
             while first < len(offsets) - 1:
                 last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + room, side="right")) - 1)

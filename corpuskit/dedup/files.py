@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from corpuskit.core.work import Part
 
 I64 = npt.NDArray[np.int64]
 
@@ -33,6 +35,9 @@ def _borders(groups: I64) -> list[int]:
 class ArrayFile:
     """A `.npy` file in C order.
 
+    Args:
+        path: of the file. check: is given the first and the end of bytes before they are read.
+
     Attributes:
         shape, dtype: of the array.
 
@@ -40,8 +45,10 @@ class ArrayFile:
         ValueError: not such a file, or one that was cut short.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, check: Callable[[int, int], None] | None = None) -> None:
+        self._path, self._check = path, check
+        if check is not None:
+            check(0, 1)
         with path.open("rb") as stream:
             if np.lib.format.read_magic(stream) != (1, 0):
                 raise ValueError(f"{path}: not a .npy file of version 1.0")
@@ -52,6 +59,15 @@ class ArrayFile:
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         if path.stat().st_size < self._start + len(self) * self._row_bytes:
             raise ValueError(f"{path}: shorter than its header says")
+
+    @classmethod
+    def of(cls, part: Part) -> Self:
+        """A part that is such a file, of which as much is checked as is read.
+
+        Raises:
+            DamagedFile: it is not what was committed; also later, when it is read.
+        """
+        return cls(*part.ranges())
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -76,6 +92,8 @@ class ArrayFile:
 
     def _fill(self, descriptor: int, rows: npt.NDArray[Any], first: int) -> None:
         view, at = rows.reshape(-1).view(np.uint8).data, self._start + first * self._row_bytes
+        if self._check is not None:
+            self._check(at, at + len(view))
         while view:
             count = os.preadv(descriptor, [view], at)
             if count == 0:

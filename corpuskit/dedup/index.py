@@ -82,7 +82,7 @@ class Signed:
         else:
             source, number = self.place(unit)
             of = self._banded if name.startswith("band_") else self._signed
-            self._open[key] = ArrayFile(of[source][number].parts[name].local())
+            self._open[key] = ArrayFile.of(of[source][number].parts[name])
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)
         return self._open[key]
@@ -102,7 +102,7 @@ class Index(Signed):
         super().__init__(work)
         parts = work.receipts("rank")[0].parts
         self._doc = parts["doc"]
-        self._rank, self._number = ArrayFile(parts["rank"].local()), ArrayFile(parts["number"].local())
+        self._rank, self._number = ArrayFile.of(parts["rank"]), ArrayFile.of(parts["number"])
         self._held: npt.NDArray[np.uint32] | None = None
         self._memory = work.memory
         counts = np.diff(self.starts)
@@ -122,7 +122,7 @@ class Index(Signed):
 
     def docs(self, numbers: I64) -> npt.NDArray[np.uint64]:
         """The ids of documents."""
-        return ArrayFile(self._doc.local()).gather(numbers)
+        return ArrayFile.of(self._doc).gather(numbers)
 
     def by_unit(self, numbers: I64) -> Iterator[tuple[int, I64, I64]]:
         """Group document numbers by unit: (unit, indices into `numbers`, rows within the unit)."""

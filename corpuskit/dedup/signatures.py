@@ -85,7 +85,7 @@ def buckets(work: Work[Banded]) -> None:
     """
     spec = work.spec
     parts = work.receipt("signatures").parts
-    signature, alive = ArrayFile(parts["signature"].local()), ArrayFile(parts["shingles"].local()).read() > 0
+    signature, alive = ArrayFile.of(parts["signature"]), ArrayFile.of(parts["shingles"]).read() > 0
     # at least one block: a unit without documents has parts as well
     entries = Entries(work, "band", work.memory // 64)
     rows = max(1, work.memory // (16 * (64 * spec.bands + 4 * signature.shape[1])))

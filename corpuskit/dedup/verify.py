@@ -49,7 +49,7 @@ def verify(work: Work[Compared]) -> None:
     end = -(-(work.unit + 1) * index.documents // work.units)
 
     def mine() -> Iterator[U64]:
-        runs = [(ArrayFile(receipt.parts["pairs"].local()), None) for receipt in work.receipts("bands")]
+        runs = [(ArrayFile.of(receipt.parts["pairs"]), None) for receipt in work.receipts("bands")]
         for pairs, _ in merge(runs, max(1024, work.memory // 64)):
             if work.units == 1:
                 yield pairs

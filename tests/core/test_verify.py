@@ -5,12 +5,14 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
 from corpuskit.cli import main
 from corpuskit.core.checksum import BLOCK, digests, file_sum
 from corpuskit.core.work import Memo, Part
+from corpuskit.dedup.files import ArrayFile
 from corpuskit.errors import DamagedFile
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
@@ -300,3 +302,28 @@ def test_a_receipt_of_before_there_were_sums_is_read(copied: tuple[Path, Path]) 
         one.write_bytes(orjson.dumps(data))
     assert go(path, root) == 0
     assert verify(Root(root)).faults == []
+
+
+def test_of_an_array_that_is_read_in_part_the_blocks_that_are_read_are_checked(tmp_path: Path) -> None:
+    path, rows = tmp_path / "array.npy", 3 * BLOCK // 8
+    np.save(path, np.arange(rows))
+    part = builder.committed("array", path, rows)
+    content = bytearray(path.read_bytes())
+    content[2 * BLOCK + 7] ^= 4  # in the third of four blocks
+    path.write_bytes(content)
+    array = ArrayFile.of(part)
+    assert array.read(0, 10).tolist() == list(range(10))
+    assert array.gather(np.array([rows - 1, 3])).tolist() == [rows - 1, 3]
+    for _ in range(2):
+        with pytest.raises(DamagedFile, match=rf"between {2 * BLOCK:,} and {3 * BLOCK:,} is not what was written"):
+            array.read(2 * BLOCK // 8 - 20)
+    content[2 * BLOCK + 7] ^= 4
+    path.write_bytes(content)
+    assert len(array.read(2 * BLOCK // 8 - 20)) == rows - 2 * BLOCK // 8 + 20
+    content[BLOCK + 1] ^= 1
+    path.write_bytes(content)  # what was checked before the file was written again is checked again
+    with pytest.raises(DamagedFile):
+        array.read(BLOCK // 8, BLOCK // 8 + 1)
+    path.write_bytes(content[:-1])
+    with pytest.raises(DamagedFile, match="bytes, not"):
+        ArrayFile.of(part)
