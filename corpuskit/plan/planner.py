@@ -314,6 +314,7 @@ class _Planner:
                     "raise `memory:` in the recipe, or train a smaller model",
                 )
             for name, value in call.params.items():
+                # a model that is no single file says itself what it takes
                 size = Path(value).stat().st_size if isinstance(value, File) else getattr(value, "bytes", 0)
                 if size > self.recipe.memory:
                     raise UsageError(

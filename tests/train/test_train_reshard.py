@@ -102,6 +102,7 @@ def test_two_processes_then_one(shards, tmp_path):
 @pytest.mark.parametrize("more", [{}, MUON], ids=["adamw", "muon"])
 def test_two_processes_then_one_then_four_fifty_steps_later(more, tmp_path):
     shards = write_shards(tmp_path / "shards", files=(300, 141))
-    config = given(shards, tmp_path / "out", checkpoint_every=5, keep=99, **more)
+    # at the rate of the recipes: AdamW at 0.01 makes more of the last bits, 0.003 nats within a hundred steps
+    config = given(shards, tmp_path / "out", checkpoint_every=5, keep=99, lr=0.003, **more)
     reshard(config, tmp_path / "out", tmp_path, 5, 55)
     assert records(tmp_path / "out")[-1][0] == 111  # more than fifty steps by each
