@@ -92,7 +92,7 @@ def test_bands_that_cannot_be_are_refused(params, says):
 values = st.lists(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 50)), max_size=300)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, max_size=8), st.sampled_from([0, 1 << 30]))
 def test_sorting_in_little_memory_is_sorting(tmp_path_factory, blocks, memory):
     folder = tmp_path_factory.mktemp("sort")
@@ -125,7 +125,7 @@ def test_an_appended_array_is_a_plain_npy_file(tmp_path):
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values, st.lists(st.integers(0, 299), max_size=40))
 def test_a_file_gives_the_rows_and_finds_the_values_that_it_holds(tmp_path, held, wanted):
     array = np.unique(np.array(held, np.uint64))
@@ -150,7 +150,7 @@ def test_sparse_rows_of_a_large_file_are_those_of_the_array(tmp_path):
         assert (ArrayFile(tmp_path / "a.npy").gather(some) == array[some]).all()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(list(range(50))), st.integers(1, 50))
 def test_scattered_values_land_where_they_belong(tmp_path, places, step):
     with Scatter(tmp_path / "a.npy", np.uint32, 50) as scatter:
@@ -160,7 +160,6 @@ def test_scattered_values_land_where_they_belong(tmp_path, places, step):
     assert np.load(tmp_path / "a.npy").tolist() == [place * 3 for place in range(50)]
 
 
-@settings(deadline=None)
 @given(values)
 def test_radix_sort_is_sort(held):
     array = np.array(held, np.uint64)

@@ -224,13 +224,12 @@ parameters = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(corpora(), parameters, st.sampled_from([0, 500, 2000, 1 << 26]), st.sampled_from([1, 4]), st.integers(1, 3))
 def test_what_is_cut_is_what_brute_force_says(sources, params, memory, partitions, rows):
     agrees(build(sources, memory=memory, partitions=partitions, rows=rows, **params), sources, **params)
 
 
-@settings(deadline=None)
 @given(st.lists(texts, max_size=6), st.sampled_from(["line", "paragraph"]), st.sampled_from([1, 3, 30]))
 @example(["\n", "\n\na\n\n", "a\r\n\r\nb", "\u2028\nab\n \x1c\ncd"], "paragraph", 1)
 def test_lines_are_found_numbered_and_told_apart(rows, unit, least):
@@ -248,7 +247,6 @@ def test_lines_are_found_numbered_and_told_apart(rows, unit, least):
     assert not {high for high, _ in hashes} & {low for _, low in hashes}
 
 
-@settings(deadline=None)
 @given(st.lists(bodies, min_size=1, max_size=5), st.sampled_from(["line", "paragraph"]), st.data())
 def test_any_lines_can_be_cut(rows, unit, data):
     places, wanted = [], []

@@ -50,7 +50,7 @@ shapes = {
 }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32),
     params=st.builds(parameters, **shapes, verify=st.sampled_from(["none", "sketch", "exact"])),
@@ -72,7 +72,7 @@ def test_by_priority_every_way_to_verify_is_as_if_all_pairs_were_compared(
         assert facts["precision"] in (1, None)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32),
     params=st.builds(

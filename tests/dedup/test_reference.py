@@ -19,7 +19,7 @@ from corpuskit.cli import main
 from corpuskit.dedup import reference
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
-from hostile import compiled, texts
+from hostile import texts
 from kernel_twins import shingles, words
 
 UNITS = [("char", 13), ("char", 1), ("char", 3), ("word", 1), ("word", 2), ("word", 13)]
@@ -56,7 +56,6 @@ def compare(rows, unit, n, permutations):
         assert signature.tolist() == theirs.tolist(), (row[:200], unit, n)
 
 
-@compiled
 @given(st.lists(texts, max_size=4), st.sampled_from(UNITS), st.sampled_from([1, 16, 128]))
 def test_signatures_of_hostile_texts_are_those_of_datasketch(rows, kind, permutations):
     compare(rows, *kind, permutations)

@@ -136,7 +136,7 @@ def corpora(draw):
     return sources
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     corpora(),
     st.integers(8, 20),
@@ -148,7 +148,7 @@ def test_what_is_cut_is_what_brute_force_says(sources, length, memory, partition
     agrees(sources, length, memory=memory, partitions=partitions, rows=rows)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.text("ab河", max_size=60), max_size=5), st.integers(8, 24))
 def test_windows_of_equal_bytes_have_equal_hashes_and_equal_anchors(texts, length):
     column, size = pa.array(["?", *texts], pa.string()).slice(1), anchor_size(length)

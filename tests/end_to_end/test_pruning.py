@@ -128,7 +128,7 @@ def test_the_perplexity_is_that_of_the_logits_window_by_window(reference, model)
 def test_what_stands_beside_a_document_changes_no_bit_of_its_score(model):
     texts = st.lists(st.none() | st.text("river xq<|endoftext|>\n", max_size=300), max_size=5)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(texts, texts)
     def check(a, b):
         assert scored(model, a + b) == scored(model, a) + scored(model, b)

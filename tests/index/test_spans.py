@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpuskit.cli import main
@@ -116,7 +116,6 @@ def reached(text: str, texts: list[str]) -> Callable[[int], int]:
     return lambda first: max(ends(first), default=first)
 
 
-@settings(deadline=None)
 @given(st.text("ab河", max_size=80), st.lists(st.text("ab河", max_size=40), max_size=4), st.integers(1, 12))
 def test_the_longest_spans_are_those_of_brute_force(text: str, texts: list[str], least: int) -> None:
     assert longest_spans(len(text), least, reached(text, texts)) == brute(text, least, texts)

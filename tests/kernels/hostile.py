@@ -1,10 +1,6 @@
 """Hypothesis strategies of texts that break careless kernels."""
 
-from hypothesis import settings
 from hypothesis import strategies as st
-
-compiled = settings(deadline=None)
-"""For properties of compiled kernels: the first example pays for the compilation."""
 
 PIECES = [
     " ", "  ", "\t\n", "\x1c\x1d\x1e\x1f", "\x85", "\xa0",

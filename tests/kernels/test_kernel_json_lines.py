@@ -3,7 +3,7 @@
 import numpy as np
 import orjson
 import pytest
-from hostile import compiled, texts
+from hostile import texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,7 +44,6 @@ def one(line, **params):
     return (text[0], rest[0], form[0]) if kind == kernel.ORDINARY else None
 
 
-@compiled
 @given(text=texts, before=st.dictionaries(texts, values, max_size=3), after=st.dictionaries(texts, values, max_size=3))
 def test_what_a_serializer_writes_is_read_back(text, before, after):
     record = before | {"text": text} | {name: value for name, value in after.items() if name != "text"}
@@ -61,7 +60,6 @@ def test_what_a_serializer_writes_is_read_back(text, before, after):
         assert found[1] == orjson.dumps(record)
 
 
-@compiled
 @given(st.text(alphabet='"\\/bfnrtu0dD8c9Fe{}[]:,-+.1 \t\r\x00\x1f\x7fxtruefalsn', max_size=30))
 def test_whatever_stands_as_a_value_is_accepted_only_if_orjson_does(value):
     for line in (b'{"text":"t","v":%s}', b'{"v":[%s],"text":"t"}', b'{"text":"t","v":"%s"}', b'{"text":"%s"}'):
@@ -73,7 +71,6 @@ def test_whatever_stands_as_a_value_is_accepted_only_if_orjson_does(value):
             assert found[2] != kernel.PLAIN or found[1] == orjson.dumps(record)
 
 
-@compiled
 @given(st.binary(max_size=8), st.integers(0, 130))
 def test_utf8_is_valid_where_python_says_so(data, before):
     data = data.translate(None, b'"\\' + bytes(range(32)))
@@ -187,7 +184,6 @@ def test_what_is_known_of_the_other_fields(rest, form):
         assert orjson.dumps(orjson.loads(b"{%s}" % rest)) == b"{%s}" % rest
 
 
-@compiled
 @given(
     lines=st.lists(
         st.sampled_from([b'{"text":"a","n":1}', b"", b" \t\r", b"{}", b'{"text":"bb"}', b"\xff", b"\x0b"]), max_size=30

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hostile import compiled, texts
+from hostile import texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kernel_twins import jaccard, normalized_hash, shingle_hashes, signature, words
@@ -19,7 +19,6 @@ def column(values):
     return pa.array(values, pa.large_string())
 
 
-@compiled
 @given(st.lists(texts, max_size=5), units, lengths)
 @example(["_ _ _ _", "a_b", "★★★", "İİ İ", "aΣ bΣ.c"], "word", 2)
 @example(["", " ", "x", "日本", "twelve chars", "13 characters"], "char", 13)
@@ -31,7 +30,6 @@ def test_sets_equal_python(values, unit, n):
         assert hashes[offsets[i] : offsets[i + 1]].tolist() == sorted(set(shingle_hashes(value, unit, n)))
 
 
-@compiled
 @given(st.lists(texts, min_size=1, max_size=4), units, lengths, st.sampled_from([0, 1, 2, 5, 100, 128]))
 def test_signatures_equal_python(values, unit, n, permutations):
     made = sketch(column(values), unit, n, permutations)
@@ -39,13 +37,11 @@ def test_signatures_equal_python(values, unit, n, permutations):
     assert made.shingles.tolist() == [len(shingle_hashes(value, unit, n)) for value in values]
 
 
-@compiled
 @given(st.lists(texts, max_size=4), st.integers(0, 2**64 - 1))
 def test_the_hash_by_character_is_that_of_the_normalized_text(values, seed):
     assert sketch(column(values), "char", 13, 1, seed).hash.tolist() == [normalized_hash(v, seed) for v in values]
 
 
-@compiled
 @given(st.lists(texts, min_size=2, max_size=8), units, lengths)
 @example(["can't a-b", "cant ab", "CANT, AB"], "word", 1)
 def test_equal_hashes_mean_equal_shingle_sets(values, unit, n):

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hostile import PIECES, compiled, texts
+from hostile import PIECES, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kernel_twins import BASE, K1, K2, M, fold, hash_piece
@@ -30,7 +30,6 @@ def column(values, kind=pa.large_string()):  # noqa: B008
     return pa.array(values, kind)
 
 
-@compiled
 @given(st.lists(texts | st.none(), max_size=5))
 @example(
     ["don't STOP -- now!?", "ΟΔΟΣ, Σ'Σ ΑΣ\u0301.", "İİ İ_", "日本語、テキスト", "a" * 63 + "É" + "." * 130, "", None]
@@ -41,7 +40,6 @@ def test_counts_equal_python(values):
     assert (gram_counts(column(values, pa.string())) == counts(values)).all()
 
 
-@compiled
 @given(st.lists(texts | st.none(), max_size=5), st.integers(0, 9))
 def test_sums_are_over_the_counts_of_each_row(values, seed):
     weights = np.random.default_rng(seed).normal(0, 5, BUCKETS)
@@ -54,7 +52,6 @@ def test_sums_are_over_the_counts_of_each_row(values, seed):
             assert np.isnan(found)
 
 
-@compiled
 @given(st.lists(texts | st.none(), max_size=8), st.integers(0, 8))
 def test_rows_do_not_touch_one_another(values, cut):
     whole, parts = column(values), [column(values[:cut]), column(values[cut:])]

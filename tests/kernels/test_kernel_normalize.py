@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hostile import compiled, texts
+from hostile import texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kernel_twins import normalize, normalized_hash
@@ -16,7 +16,6 @@ def column(values):
     return pa.array(values, pa.large_string())
 
 
-@compiled
 @given(st.lists(texts, max_size=6))
 @example(["", " ", "...", "a", "É", "x" * 64, "." * 64 + " a", "a" + " ." * 64])
 @example(["ΟΔΥΣΣΕΥΣ", "Σ", "aΣ", "Σa", "aΣ.", "aΣ.a", "aΣ" * 3])
@@ -24,13 +23,11 @@ def test_text_equals_python(values):
     assert kernel.normalized(column(values)).to_pylist() == [normalize(value) for value in values]
 
 
-@compiled
 @given(st.lists(texts, max_size=6))
 def test_code_points_are_counted(values):
     assert kernel.clean_chars(column(values)).tolist() == [len(normalize(value)) for value in values]
 
 
-@compiled
 @given(st.lists(texts, max_size=4), st.sampled_from([0, 1, 2**63, 2**64 - 1]))
 def test_hash_equals_python(values, seed):
     assert kernel.normalized_hash(column(values), seed).tolist() == [normalized_hash(value, seed) for value in values]

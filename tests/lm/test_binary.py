@@ -46,7 +46,7 @@ def agree(arpa, lines):
         assert all((word in other) == (word in one) for word in line.split())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(TEXTS, what_to_estimate().filter(lambda what: what.order > 1), TEXTS)
 def test_small_models_of_every_order(texts, what, scored):
     if not set(" ".join(texts).split()) - {"<s>", "</s>", "<unk>"}:

@@ -85,7 +85,7 @@ def what_to_estimate(draw):
     return Settings(order, tuple(prune), draw(st.booleans()), discount_fallback=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(TEXTS, what_to_estimate())
 def test_models_are_those_of_the_plain_twin(texts, what):
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ import kenlm
 import pyarrow as pa
 import pytest
 from datatrove.utils.perplexity import KenlmModel
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from corpuskit import open_run
@@ -23,7 +23,6 @@ from tests.kernels.hostile import texts as hostile
 MARKS = "".join(_PUNCTUATION.values()) + "0123٣१１²éÄŁ\u0301\u0085\n\t \u00a0한"
 
 
-@settings(deadline=None)
 @example(": \u0300")
 @given(st.one_of(hostile, st.text(alphabet=MARKS, max_size=60)))
 def test_text_is_normalized_as_by_ccnet(text):

@@ -31,7 +31,7 @@ def agree(path, texts, window):
     assert list(chain(ours[2])) == pytest.approx(list(chain(theirs[2])), rel=1e-3)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(TEXTS, what_to_estimate().filter(lambda what: what.order > 1), TEXTS, st.integers(1, 5))
 def test_small_models_of_every_order(texts, what, scored, window):
     if not set(" ".join(texts).split()) - {"<s>", "</s>", "<unk>"}:
@@ -49,7 +49,6 @@ def model(tmp_path_factory):
     return folder / "model.arpa"
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | hostile, min_size=1, max_size=4), st.integers(1, 9))
 def test_any_text(model, texts, window):
     agree(model, pa.array(texts, pa.string()), window)
@@ -130,7 +129,6 @@ def test_text_of_the_model_s_own_words_and_slices_of_it(model):
     agree(model, column[3:40], 7)
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | hostile, max_size=4))
 def test_tokens_are_words_and_ends_of_lines(texts):
     lines = [[line.split() for line in (text or "").encode().replace(b"\0", b" ").split(b"\n")] for text in texts]

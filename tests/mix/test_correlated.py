@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpuskit.errors import UsageError
@@ -141,7 +141,6 @@ def test_a_recipe_names_the_tables_and_needs_a_budget(tmp_path):
 # -- labels ------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(-999, 999), st.integers(1, 99)), min_size=2, max_size=30, unique_by=lambda page: page[0]

@@ -40,7 +40,7 @@ def test_few_scores_are_kept_as_they_are():
     assert found.dropped == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SCORES, SCORES, SCORES)
 def test_the_order_of_merging_changes_no_bit(one, two, three):
     for bins in (8, histogram.BINS):
@@ -52,7 +52,7 @@ def test_the_order_of_merging_changes_no_bit(one, two, three):
                 assert plain(first.merge(second.merge(third))) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.integers(0, 1000)), min_size=1, max_size=60))
 def test_bins_are_few_hold_all_weight_and_keep_the_order(rows):
     with at_most(8):

@@ -85,7 +85,7 @@ def test_simulation_finds_the_published_optimum_for_pile_cc(pile):
     assert found["train_the_pile_ubuntu_irc"] == pytest.approx(0.062, abs=0.01)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(2, 6), st.floats(0.5, 4.0), st.integers(0, 2**31))
 def test_a_log_linear_law_is_recovered_whatever_it_is(domains, floor, seed):
     generator = np.random.default_rng(seed)
@@ -176,7 +176,7 @@ def test_a_ratio_cannot_be_frozen_over_buckets_that_are_not_there():
         frozen.expand(Mixture({"old": 0.5, "a": 0.5}))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.1, 1.5), st.integers(0, 2**31))
 def test_power_laws_that_share_an_exponent_are_recovered(exponent, seed):
     generator = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpuskit.errors import CorpuskitError, UsageError
@@ -65,7 +65,6 @@ def test_unimax_gives_what_its_loop_gives(epochs, expected):
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=8), st.integers(1, 5), st.floats(0.01, 1))
-@settings(deadline=None)
 def test_unimax_is_its_published_algorithm(tokens, epochs, share):
     budget = max(1, int(sum(tokens) * epochs * share))
     found = resolve_weights("unimax", sizes(*tokens), budget, Constraints(epochs))

@@ -265,7 +265,7 @@ def test_skillit_reads_the_graph_from_what_is_trained_on_to_what_is_helped():
     assert values(policy.mixture(0)) == pytest.approx([math.exp(2) / (1 + math.exp(2)), 1 / (1 + math.exp(2))])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.1, 2.5), st.floats(-0.5, 1), st.floats(0.1, 0.6))
 def test_a_power_law_is_found_again(a, eps, alpha):
     seen = np.linspace(50, 5000, 60).astype(int)
@@ -367,7 +367,7 @@ def recordings(draw):
 
 
 @pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_a_run_that_was_interrupted_goes_on_bit_for_bit(make, data):
     run = data.draw(recordings())

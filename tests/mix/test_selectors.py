@@ -61,7 +61,7 @@ def test_quartiles_are_those_of_the_scores():
     assert Gaussian.fit(scores, keep=0.3).median == 51.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(st.integers(50, 90), st.integers(1, 4), min_size=5),
     st.sampled_from([Stepwise, Gaussian, GumbelTopK, Threshold, QuantileBand]),
@@ -95,7 +95,7 @@ def test_a_curve_that_has_died_out_cannot_keep_all():
         Gaussian.fit([1.0, 1.0, 1.0, 1e6], keep=0.8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SCORES, st.floats(0.01, 1), st.data())
 def test_calibrated_curves_keep_the_share_that_was_asked(scores, keep, data):
     values = distinct(scores)
@@ -107,7 +107,7 @@ def test_calibrated_curves_keep_the_share_that_was_asked(scores, keep, data):
         assert np.average(found, weights=weights) == pytest.approx(keep, rel=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(100, 300), min_size=1, max_size=40), st.floats(0.01, 1))
 def test_a_calibrated_gaussian_keeps_the_share_that_was_asked(scores, keep):
     assert Gaussian.fit(scores, keep=keep).keep(scores).mean() == pytest.approx(keep, rel=1e-6)
@@ -223,7 +223,7 @@ def test_a_selector_of_ones_own_is_a_few_lines():
 # -- DSIR --------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(0, 5), st.floats(0.1, 400))
 def test_gumbel_top_k_keeps_exactly_k(count, seed, spread):
     scores = np.random.default_rng(seed).normal(0, spread, 60)

@@ -123,7 +123,7 @@ def problem(seed):
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0, 1e-9, 0.05, 1, 1e6]), st.floats(1e-3, 1e6))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_what_is_solved_keeps_its_limits_exactly(seed, kl, scale):
     rng, prior, limits, buckets, budget, *_ = problem(seed)
     gradient = {bucket.name: float(rng.normal() * scale) for bucket in buckets}

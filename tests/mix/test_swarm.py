@@ -19,7 +19,7 @@ from corpuskit.mix.swarm import MINIMUM, halving_swarm, swarm
 PRIOR = Mixture({"books": 0.1, "code": 0.2, "web": 0.7})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 1000), min_size=2, max_size=8), st.integers(1, 40), st.floats(1.5, 20), st.integers(0))
 def test_every_mixture_of_a_swarm_keeps_the_limits(sizes, n, epochs, seed):
     prior = Mixture({f"d{k}": size / sum(sizes) for k, size in enumerate(sizes)})
@@ -93,7 +93,7 @@ def test_all_halved_mixtures_of_a_small_grid():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_written_swarm_is_read_as_the_same_numbers(tmp_path_factory, seed):
     path = tmp_path_factory.mktemp("swarm") / "ratios.csv"
     table = swarm(PRIOR, 6, seed=seed)

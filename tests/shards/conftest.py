@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("shards", deadline=None)
+settings.register_profile("shards")
 settings.load_profile("shards")

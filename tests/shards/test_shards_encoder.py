@@ -43,7 +43,7 @@ def test_the_quick_way_is_taken_for_a_trained_tokenizer():
 
 
 @given(st.lists(st.text(max_size=80), max_size=8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text(texts):
     assert both([text.encode("utf-8", "replace").decode() for text in texts])
 
@@ -200,7 +200,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 3000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_odd_pieces_and_long_documents(pieces, times):
     """Special tokens inside of text, joiners, marks; up to some hundred thousand characters in one document."""
     assert both(["".join(pieces), "".join(pieces) * (times // 100), "x".join(pieces), "a" * times])

@@ -67,7 +67,7 @@ def test_the_class_of_a_code_point_is_that_of_the_library():
 
 
 @given(st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t'sdtmrevl1a!\u00a0\u3000"))))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_words_are_cut_as_the_library_cuts_them(text):
     assert words_of(text) == right_words(text)
 
@@ -92,7 +92,7 @@ def test_other_special_tokens_follow_the_end_token(vocab_size):
     st.lists(st.text(st.characters(codec="utf-8"), max_size=30), max_size=4),
     st.integers(257, 320),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_texts_train_what_the_library_trains(few, any_, vocab_size):
     """Few letters make ties, runs of one letter, and tokens that two merges give."""
     texts = few + any_ * 2

@@ -142,7 +142,7 @@ def test_elements_that_are_never_closed() -> None:
 
 
 @given(st.text("<>/=\"' pdivabr!-\n&;x", max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_markup_is_read(markup: str) -> None:
     for read in (all_text, main_text):
         text = read(markup)

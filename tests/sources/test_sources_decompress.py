@@ -79,7 +79,7 @@ def test_trailing_garbage_is_an_error_after_all_content(codec, write):
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd", "bz2", "xz"])
 @given(share=st.floats(0.05, 0.999))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_cut_file_gives_a_prefix_then_an_error(codec, share, tmp_path_factory):
     packed = PACK[codec](TEXT)
     path = tmp_path_factory.mktemp("cut") / "x"
@@ -113,7 +113,7 @@ def test_a_flipped_bit_in_deflate_data_loses_nothing_before_it(write):
 
 
 @given(data=st.binary(max_size=300), codec=st.sampled_from(sorted(PACK)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_survive_every_compression(data, codec, tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "x"
     path.write_bytes(PACK[codec](b"#" + data))

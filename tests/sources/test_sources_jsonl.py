@@ -165,7 +165,7 @@ def test_a_value_of_another_type_is_bad(value, kind, tmp_path):
     cuts=st.lists(st.integers(0, 600), max_size=4),
     final=st.booleans(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_ranges_together_give_each_line_once(rows, cuts, final, tmp_path_factory):
     data = b"\n".join(orjson.dumps({"text": row}) for row in rows) + b"\n" * final
     path = tmp_path_factory.mktemp("ranges") / "x.jsonl"

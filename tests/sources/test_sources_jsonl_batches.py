@@ -123,7 +123,7 @@ rows = st.lists(st.one_of(written, st.sampled_from([b"", b" ", b"no", LINES[0]])
 
 
 @pytest.mark.parametrize("kind", [gzip.compress, bytes])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=rows,
     cuts=st.lists(st.integers(0, 900), max_size=4),

@@ -6,7 +6,7 @@ import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sources_reading import read
 
@@ -223,7 +223,6 @@ def test_real_sites(site, questions, shared):
 
 
 @given(keys=st.lists(st.integers(0, 10_000), unique=True, max_size=300), limit=st.sampled_from([1, 500, 5000, 1 << 20]))
-@settings(deadline=None)
 def test_sorted_runs_sort_whatever_their_memory(keys, limit, tmp_path_factory):
     runs = SortedRuns(tmp_path_factory.mktemp("runs"), limit)
     for key in keys:

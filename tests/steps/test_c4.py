@@ -83,7 +83,7 @@ PIECES += [
 PIECES += ["cookie policy", "uses cookies", "Lorem ipsum", "x" * 990, "é" * 600, "{"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.none(), max_size=4),
     st.booleans(),

@@ -28,7 +28,7 @@ def batch_of(texts):
     return pa.record_batch({"doc": pa.array(range(len(texts)), pa.uint64()), "text": pa.array(texts, pa.string())})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.none(), max_size=4))
 def test_columns_do_not_depend_on_what_else_is_counted(texts):
     batch = batch_of(texts)

@@ -65,7 +65,7 @@ def test_an_item_is_found_whatever_its_punctuation_case_and_lines(items):
     assert found(texts, items, report=True)[2] == rows
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.integers(0, 33).map(lambda at: (words(ITEM) + words(OTHER))[at % 36]), max_size=40)))
 def test_ngrams_are_those_of_sets_of_words(tmp_path_factory, drawn):
     path = tmp_path_factory.getbasetemp() / "both.txt"

@@ -113,7 +113,7 @@ PIECES += [
 TEXTS = st.one_of(st.none(), st.lists(st.sampled_from(PIECES), max_size=60).map("".join), st.text(max_size=50))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(TEXTS, max_size=6), st.sampled_from([pa.string(), pa.large_string()]), st.integers(0, 3))
 def test_columns_and_cut_lines_are_those_of_the_twin_on_any_text(texts, kind, start):
     agree(pa.array(texts, kind)[start:])

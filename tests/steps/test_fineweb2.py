@@ -31,7 +31,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROWS, st.integers(0, 2))
 def test_stop_words_of_a_documents_language_are_counted_once_each(rows, start):
     columns = [pa.array([row[k] for row in rows], pa.string())[start:] for k in (0, 1)]

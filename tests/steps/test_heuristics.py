@@ -72,13 +72,13 @@ PIECES += [
 PIECES += ["‥", "•-", "\u200b"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.none(), max_size=4))
 def test_columns_are_what_the_twin_says_on_hostile_pieces(texts):
     assert measured(texts) == [twin(text) for text in texts]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cn"])), min_size=1, max_size=3))
 def test_columns_are_what_the_twin_says_on_any_unicode(texts):
     assert measured(texts) == [twin(text) for text in texts]

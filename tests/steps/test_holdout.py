@@ -34,7 +34,7 @@ def corpus(n=4000, seed=5):
 TEXTS = st.lists(st.none() | st.sampled_from(["", "a", "A ", "a!", "b c", "B  c", "dddd" * 9, "e" * 30]), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS, TEXTS, TEXTS, st.integers(1, 20))
 def test_merging_is_exact_and_order_free(a, b, c, tokens):
     whole = state(a + b + c, tokens)
@@ -48,7 +48,7 @@ def test_merging_is_exact_and_order_free(a, b, c, tokens):
     assert same(whole, pickle.loads(pickle.dumps(whole)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS, st.integers(1, 20))
 def test_equal_normalized_texts_fall_on_the_same_side(texts, tokens):
     def plain(text):

@@ -183,7 +183,7 @@ def by_reference(raw, target):
     return dsir_buckets.gram_sums(columns[0], log_ratios(*counts)).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([*CODE, *PROSE, "", " \n", None]), min_size=1, max_size=12), st.integers(0, 12))
 def test_a_document_scores_the_same_whatever_stands_beside_it(tmp_path_factory, texts, cut):
     target = [write(tmp_path_factory.getbasetemp() / "target.jsonl", CODE[:3])]

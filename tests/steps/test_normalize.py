@@ -21,7 +21,7 @@ def batch(texts):
     return pa.record_batch({"text": pa.array(texts, pa.string())})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS, st.sampled_from(["NFC", "NFKC"]))
 def test_text_becomes_what_unicodedata_makes_of_it(texts, form):
     edited = normalize(batch(texts), unicode=form)
@@ -34,7 +34,7 @@ def test_what_is_normal_already_is_not_copied():
     assert normalize(accented) is accented
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_clean_chars_counts_the_text_without_case_punctuation_and_spacing(texts):
     bare = str.maketrans("", "", string.punctuation)

@@ -100,13 +100,13 @@ PIECES += ["JavaScript", "java script", "Lorem Ipsum", "lorem ipsum", "M@IP", "t
 PIECES += ["cookie Policy", "uses cookies", "use of cookies", "use cookies", "\u212a", "vac", "kie"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.none(), max_size=4))
 def test_columns_are_what_the_twin_says_on_hostile_pieces(texts):
     agree(pa.array(texts, pa.string()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=200), max_size=3))
 def test_columns_are_what_the_twin_says_on_any_unicode(texts):
     agree(pa.array(texts, pa.large_string()))

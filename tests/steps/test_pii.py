@@ -79,7 +79,7 @@ def test_what_only_looks_like_it_stays(text):
     assert found[1].num_rows == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.lists(st.sampled_from([*MASKED, " ", "\n", "é", "no one"]), max_size=5).map(" ".join) | st.none()),
     st.sampled_from([pa.string(), pa.large_string()]),
@@ -99,7 +99,7 @@ def test_every_document_is_read_for_itself_and_counted_by_kind(texts, kind):
     assert found.column("row").to_pylist() == sorted(found.column("row").to_pylist())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("@+.:-/ 4128aAeEgx_JKZDé\n=", max_size=60))
 def test_no_text_is_broken(text):
     assert re.sub("<[A-Z0-9]+>", "", masked(text)) == masked(text, how="drop")

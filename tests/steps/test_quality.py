@@ -128,7 +128,7 @@ def test_lines_and_the_marks_of_fasttext_are_not_special(model):
     assert as_line("a</s> x__label__b") == "a</s> x__label__b"  # words like others
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([*GOOD[:5], *BAD[:5], "", None, "x\ny"]), min_size=1, max_size=9), st.integers(0, 9))
 def test_a_document_scores_the_same_whatever_stands_beside_it(model, found, cut):
     whole = scored(model, found)

@@ -95,7 +95,7 @@ PIECES += [
 PIECES += ["one two three four five six seven eight nine ten ", "_", "-", "\u212a", "likes ", "2 ", "\r"]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.none(), max_size=4))
 def test_lines_are_cut_and_counted_as_by_the_twin(texts):
     wanted = [(None, {}) if text is None else twin(text) for text in texts]

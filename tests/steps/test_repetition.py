@@ -102,19 +102,19 @@ PIECES += [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.none(), max_size=4))
 def test_columns_are_what_the_twin_says_on_hostile_pieces(texts):
     agree(pa.array(texts, pa.string()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cn"]), max_size=200), max_size=3))
 def test_columns_are_what_the_twin_says_on_any_unicode(texts):
     agree(pa.array(texts, pa.large_string()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.sampled_from(["a", "b", "cc", "the", "naïve"]), max_size=300), st.sampled_from([" ", "\n", " \u3000"])
 )

@@ -66,7 +66,7 @@ def rows(one, params, batch):
 def test_a_batch_is_the_sum_of_its_parts(one, parameters):
     params = one.validate(parameters.get(one.name, {}))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(TEXTS, TEXTS)
     def check(a, b):
         together = applied(one, params, a + b)

@@ -289,7 +289,7 @@ METHODS = [
 ]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.none() | st.floats(1, 1e4), min_size=1, max_size=40),
     st.integers(0, 40),

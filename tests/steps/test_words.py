@@ -62,7 +62,7 @@ def test_a_rule_like_that_of_c4(lists, tmp_path):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data: the lists that C4 used")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_decisions_are_those_of_the_expression_of_c4(data):
     """C4 joins entries in one expression between `\\W`; entries of word characters and single blanks mean the same."""
