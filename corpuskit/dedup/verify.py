@@ -18,7 +18,7 @@ from numba import njit
 
 from corpuskit.core.work import Part, Work
 from corpuskit.dedup.bands import edge_matches, matches
-from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.files import ArrayFile, borders
 from corpuskit.dedup.index import I64, Index
 from corpuskit.dedup.kinds import Compared
 from corpuskit.dedup.known import Known, pair_key
@@ -142,24 +142,33 @@ class Verifier:
     def jaccard(self, pairs: U64) -> F64:
         """Exact Jaccard similarity of pairs of document numbers, sorted: first those of few upper documents.
 
-        In memory: the shingle sets of all documents in upper halves, and of a group of those in lower halves.
+        In memory: the shingle sets of all documents in upper halves, and of a group of the others in lower halves. No
+        document is read twice, and where all fit no record batch either.
         """
         result = np.zeros(len(pairs), np.float64)
         one, two = upper(pairs), lower(pairs)
-        holders, a = np.unique(one, return_inverse=True)
-        held = self.sets(holders)
-        order = np.argsort(two, kind="stable")
-        others, starts = np.unique(two[order], return_index=True)
-        starts = np.append(starts, len(two))
+        held = np.unique(one)
+        others = np.setdiff1d(two, held)
         sizes = self.index.gather("shingles", others).astype(np.int64) * SHINGLE_BYTES + 64
         groups = _groups(sizes, max(1, self.memory // 12))
-        borders: list[int] = np.flatnonzero(np.diff(groups, prepend=-1, append=-1)).tolist() if len(others) else []
-        for first, last in itertools.pairwise(borders):
-            chosen = order[starts[first] : starts[last]]
-            b = np.searchsorted(others[first:last], two[chosen])
+        if len(others) and not groups[-1]:  # they are one group
+            held, others, groups = np.union1d(held, others), others[:0], groups[:0]
+        sets = self.sets(held)
+
+        def compare(chosen: I64, numbers: I64, theirs: Sets) -> None:
             values = np.empty(len(chosen), np.float64)
-            _jaccard(*held, *self.sets(others[first:last]), a[chosen], b, values)
+            a, b = np.searchsorted(held, one[chosen]), np.searchsorted(numbers, two[chosen])
+            _jaccard(*sets, *theirs, a, b, values)
             result[chosen] = values
+
+        apart = np.isin(two, others)
+        compare(np.flatnonzero(~apart), held, sets)
+        left = np.flatnonzero(apart)
+        left = left[np.argsort(two[left], kind="stable")]
+        for first, last in itertools.pairwise(borders(groups)):
+            some = others[first:last]
+            begin, end = np.searchsorted(two[left], some[0]), np.searchsorted(two[left], some[-1], side="right")
+            compare(left[begin:end], some, self.sets(some))
         return result
 
     def sets(self, numbers: I64) -> Sets:

@@ -23,8 +23,10 @@ from corpuskit.kernels.normalize import (
     STEP_WORD,
     behind,
     blocks,
+    code_of_three,
     decode,
     encode,
+    has_ascii_left,
     is_final_sigma,
     low_bits,
     normalize_document,
@@ -68,7 +70,9 @@ def hash_words(data: Any, start: Any, end: Any, lower: Any, classes: Any, steps:
             leads &= leads - ONE
             raw = load64(data, at)
             step = step_of(raw, steps)
-            if step & (STEP_SPECIAL | STEP_UNLIKE):
+            if step & STEP_UNLIKE and classes[code_of_three(raw)] & WORD:
+                step |= STEP_WORD
+            if step & STEP_SPECIAL:
                 size, ended = _special(data, start, end, at, lower, classes, lowered, size)
             elif step & STEP_WORD:
                 store32(lowered, size, written(raw, step))
@@ -238,9 +242,15 @@ def _sorted_sets(
     """Write the set of each document behind that of the one before; `one`, `spread` and `counts` are scratch."""
     size_out = 0
     for i in range(len(offsets) - 1):
-        size, chars, found, count = prepare(
-            data, offsets[i], offsets[i + 1], by_word, n, lower, classes, steps, text, positions, words
-        )
+        start, end = offsets[i], offsets[i + 1]
+        size = chars = found = count = 0
+        if by_word and has_ascii_left(data, start, end):
+            found = hash_words(data, start, end, lower, classes, steps, text, words)
+            count = max(0, found - n + 1)
+        if not count:  # the normalized text is the shingle, or must be looked at
+            size, chars, found, count = prepare(
+                data, start, end, by_word, n, lower, classes, steps, text, positions, words
+            )
         if count:
             shingle_hashes(text, size, chars, positions, words, found, by_word, n, 0, count, one)
             _spread(one, count, spread, counts)
