@@ -48,8 +48,9 @@ def utf8(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint8], npt
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
     if len(data) >= last + KERNEL_PADDING:
         return data[first:], offsets - first
-    padded = np.zeros(last - first + KERNEL_PADDING, np.uint8)
+    padded = np.empty(last - first + KERNEL_PADDING, np.uint8)
     padded[: last - first] = data[first:last]
+    padded[last - first :] = 0
     return padded, offsets - first
 
 
@@ -92,6 +93,7 @@ class _Regroup:
         self.bytes = 0
         self._limits = group_bytes, group_rows
         self._has_text = "text" in schema.names
+        self._empty = [pa.array([], field.type) for field in schema]
         self._waiting: list[Batch] = []
         self._group_rows = 0
         self._group_bytes = 0
@@ -130,15 +132,14 @@ class _Regroup:
     def _flush(self) -> None:
         if self._waiting:
             # always copied, one batch or many: a slice keeps its parent's padding, and bytes would tell how rows came
-            empty = [pa.array([], field.type) for field in self.schema]
             columns = [
-                pa.concat_arrays([*(batch.column(index) for batch in self._waiting), empty[index]])
-                for index in range(len(self.schema))
+                pa.concat_arrays([*(batch.column(index) for batch in self._waiting), empty])
+                for index, empty in enumerate(self._empty)
             ]
-            self._emit(pa.Table.from_arrays(columns, schema=self.schema))
+            self._emit(pa.RecordBatch.from_arrays(columns, schema=self.schema))
         self._waiting, self._group_rows, self._group_bytes = [], 0, 0
 
-    def _emit(self, table: pa.Table) -> None:
+    def _emit(self, batch: Batch) -> None:
         raise NotImplementedError
 
     def _close(self) -> None:
@@ -155,9 +156,8 @@ class PartWriter(_Regroup):
         self._sink = pa.OSFile(str(path), "wb")
         self._writer = pa.ipc.new_file(self._sink, schema, options=options)
 
-    def _emit(self, table: pa.Table) -> None:
-        for batch in table.to_batches():
-            self._writer.write_batch(batch)
+    def _emit(self, batch: Batch) -> None:
+        self._writer.write_batch(batch)
 
     def _close(self) -> None:
         self._writer.close()
@@ -180,8 +180,8 @@ class ParquetPart(_Regroup):
             write_statistics=[name for name in schema.names if name not in ("text", "meta")],
         )
 
-    def _emit(self, table: pa.Table) -> None:
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+    def _emit(self, batch: Batch) -> None:
+        self._writer.write_table(pa.Table.from_batches([batch]), row_group_size=max(1, batch.num_rows))
 
     def _close(self) -> None:
         self._writer.close()

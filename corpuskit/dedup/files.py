@@ -27,7 +27,7 @@ SPARSE_BYTES = 1 << 13
 """Rows that lie further apart than this on average are read one by one."""
 
 
-def _borders(groups: I64) -> list[int]:
+def borders(groups: I64) -> list[int]:
     """Where runs of equal numbers begin, and the end; nothing of nothing."""
     return np.flatnonzero(np.diff(groups, prepend=-1, append=-1)).tolist() if len(groups) else []
 
@@ -114,8 +114,8 @@ class ArrayFile:
 
     def _gather(self, descriptor: int, rows: I64, result: npt.NDArray[Any]) -> None:
         window = rows // max(1, WINDOW_BYTES // max(1, self._row_bytes))
-        borders = _borders(window)
-        for first, last in itertools.pairwise(borders):
+        starts = borders(window)
+        for first, last in itertools.pairwise(starts):
             low, high = int(rows[first]), int(rows[last - 1]) + 1
             if (high - low) * self._row_bytes <= (last - first) * SPARSE_BYTES:
                 block = np.empty((high - low, *self.shape[1:]), self.dtype)
@@ -212,8 +212,8 @@ class Scatter:
         order = np.argsort(places)
         places, values = places[order], values[order].astype(self._dtype)
         window = places // (WINDOW_BYTES // self._dtype.itemsize)
-        borders = _borders(window)
-        for first, last in itertools.pairwise(borders):
+        starts = borders(window)
+        for first, last in itertools.pairwise(starts):
             low, high = int(places[first]), int(places[last - 1]) + 1
             at = self._start + low * self._dtype.itemsize
             block = np.empty(high - low, self._dtype)

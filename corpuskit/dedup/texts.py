@@ -20,7 +20,7 @@ class Texts:
     """Documents of one file.
 
     Args:
-        source: an Arrow part, of which no more is fetched than what is read; or a Parquet file.
+        source: an Arrow part, of which `batches` fetches no more than it reads; or a Parquet file.
     """
 
     def __init__(self, source: Part | Path) -> None:
@@ -35,27 +35,32 @@ class Texts:
     def read(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All rows in order, these columns of them."""
         if self._parquet is None:
-            yield from self._part(columns)
+            yield from self._whole(columns)
         else:
             yield from self.each(columns)
 
     def each(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All batches as they are stored, whose numbers `batches` takes."""
         if self._parquet is None:
-            yield from self._part(columns).each()
+            yield from self._whole(columns).each()
         else:
             for group in range(self._parquet.num_row_groups):
                 yield self._group(group, columns)
 
     def batches(self, numbers: Sequence[int], columns: Sequence[str]) -> Iterator[Batch]:
         """The batches of these numbers."""
-        reader = self._part(columns) if self._parquet is None else None
+        reader = PartReader(self._part.open(), columns) if self._parquet is None else None
         for number in numbers:
             yield reader.batch(number) if reader is not None else self._group(number, columns)
 
-    def _part(self, columns: Sequence[str]) -> PartReader:
+    @property
+    def _part(self) -> Part:
         assert isinstance(self._source, Part)
-        return PartReader(self._source.open(), columns)
+        return self._source
+
+    def _whole(self, columns: Sequence[str]) -> PartReader:
+        """Reads all of a part, which is checked as a whole: block by block it would be for each of several readings."""
+        return PartReader(self._part.local(), columns)
 
     def _group(self, number: int, columns: Sequence[str]) -> Batch:
         assert self._parquet is not None

@@ -18,7 +18,7 @@ from numba import njit
 
 from corpuskit.core.work import Part, Work
 from corpuskit.dedup.bands import edge_matches, matches
-from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.files import ArrayFile, borders
 from corpuskit.dedup.giants import giant_jaccard
 from corpuskit.dedup.index import I64, Index
 from corpuskit.dedup.kinds import Compared
@@ -139,30 +139,41 @@ class Verifier:
     def jaccard(self, pairs: U64) -> F64:
         """Exact Jaccard similarity of pairs of document numbers, sorted: first those of few upper documents.
 
-        In memory: the shingle sets of all documents in upper halves, and of a group of those in lower halves; of a
-        document whose own set takes more than that, a part at a time.
+        In memory: the shingle sets of all documents in upper halves, and of a group of the others in lower halves; of a
+        document whose own set takes more than that, a part at a time. No document is read twice, and where all fit no
+        record batch either.
         """
         result = np.zeros(len(pairs), np.float64)
         one, two = upper(pairs), lower(pairs)
-        holders, a = np.unique(one, return_inverse=True)
-        if len(holders) == 1 and self._bytes_of(holders)[0] > self.memory // 6:
-            return giant_jaccard(self, int(holders[0]), two)
-        held = self.sets(holders)
-        order = np.argsort(two, kind="stable")
-        others, starts = np.unique(two[order], return_index=True)
-        starts = np.append(starts, len(two))
+        held = np.unique(one)
+        giant = self.memory // 6
+        if len(held) == 1 and self._bytes_of(held)[0] > giant:
+            return giant_jaccard(self, int(held[0]), two)
+        others = np.setdiff1d(two, held)
         sizes = self._bytes_of(others)
         groups = _groups(sizes, max(1, self.memory // 12))
-        borders: list[int] = np.flatnonzero(np.diff(groups, prepend=-1, append=-1)).tolist() if len(others) else []
-        for first, last in itertools.pairwise(borders):
-            chosen = order[starts[first] : starts[last]]
-            if sizes[first] > self.memory // 6:
-                result[chosen] = giant_jaccard(self, int(others[first]), one[chosen])
-                continue
-            b = np.searchsorted(others[first:last], two[chosen])
+        if len(others) and not groups[-1] and sizes[0] <= giant:  # they are one group
+            held, others, groups = np.union1d(held, others), others[:0], groups[:0]
+        sets = self.sets(held)
+
+        def compare(chosen: I64, numbers: I64, theirs: Sets) -> None:
             values = np.empty(len(chosen), np.float64)
-            _jaccard(*held, *self.sets(others[first:last]), a[chosen], b, values)
+            a, b = np.searchsorted(held, one[chosen]), np.searchsorted(numbers, two[chosen])
+            _jaccard(*sets, *theirs, a, b, values)
             result[chosen] = values
+
+        apart = np.isin(two, others)
+        compare(np.flatnonzero(~apart), held, sets)
+        left = np.flatnonzero(apart)
+        left = left[np.argsort(two[left], kind="stable")]
+        for first, last in itertools.pairwise(borders(groups)):
+            some = others[first:last]
+            begin, end = np.searchsorted(two[left], some[0]), np.searchsorted(two[left], some[-1], side="right")
+            chosen = left[begin:end]
+            if sizes[first] > giant:
+                result[chosen] = giant_jaccard(self, int(some[0]), one[chosen])
+            else:
+                compare(chosen, some, self.sets(some))
         return result
 
     def _bytes_of(self, numbers: I64) -> I64:

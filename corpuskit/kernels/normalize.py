@@ -104,6 +104,16 @@ def low_bits(count: Any) -> Any:
     return ALL >> np.uint64(64 - count)
 
 
+@njit(nogil=True, cache=True)
+def has_ascii_left(data: Any, start: Any, end: Any) -> Any:
+    """Whether normalization leaves ASCII of `data[start:end]`, but for blanks."""
+    for at in range(start, end, 64):
+        gone = mask_high(data, at) | mask_space(data, at) | mask_punctuation(data, at)
+        if ~gone & low_bits(min(64, end - at)):
+            return True
+    return False
+
+
 @njit(nogil=True, cache=True, inline="always")
 def normalize_block(data: Any, at: Any, length: Any, after_space: Any, out: Any, size: Any) -> Any:
     """Normalize up to 64 ASCII bytes to `out[size]`.
@@ -201,6 +211,13 @@ def is_final_sigma(data: Any, start: Any, end: Any, at: Any, classes: Any) -> An
 def step_of(raw: Any, steps: Any) -> Any:
     """The step (uint64) of the code point whose bytes begin the uint64 `raw`."""
     return np.uint64(steps[((raw & BYTE) << np.uint64(8)) | ((raw >> np.uint64(8)) & BYTE)])
+
+
+@njit(nogil=True, cache=True, inline="always")
+def code_of_three(raw: Any) -> Any:
+    """The code point (uint64) whose three bytes begin the uint64 `raw`."""
+    tail = ((raw >> np.uint64(2)) & np.uint64(0xFC0)) | ((raw >> np.uint64(16)) & np.uint64(63))
+    return ((raw & np.uint64(15)) << np.uint64(12)) | tail
 
 
 @njit(nogil=True, cache=True, inline="always")

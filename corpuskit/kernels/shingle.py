@@ -23,8 +23,10 @@ from corpuskit.kernels.normalize import (
     STEP_WORD,
     behind,
     blocks,
+    code_of_three,
     decode,
     encode,
+    has_ascii_left,
     is_final_sigma,
     low_bits,
     normalize_document,
@@ -44,7 +46,7 @@ BASE = np.uint64(0xD1342543DE82EF95)
 
 
 MOST_BITS = 22
-"""Leading bits by which hashes are spread, at most: documents of more shingles take longer for each."""
+"""Leading bits by which hashes are sorted, at most: documents of more shingles take longer for each."""
 
 
 @njit(nogil=True, cache=True)
@@ -68,7 +70,9 @@ def hash_words(data: Any, start: Any, end: Any, lower: Any, classes: Any, steps:
             leads &= leads - ONE
             raw = load64(data, at)
             step = step_of(raw, steps)
-            if step & (STEP_SPECIAL | STEP_UNLIKE):
+            if step & STEP_UNLIKE and classes[code_of_three(raw)] & WORD:
+                step |= STEP_WORD
+            if step & STEP_SPECIAL:
                 size, ended = _special(data, start, end, at, lower, classes, lowered, size)
             elif step & STEP_WORD:
                 store32(lowered, size, written(raw, step))
@@ -233,20 +237,26 @@ def shingle_hashes(
 @njit(nogil=True, cache=True)
 def _sorted_sets(
     data: Any, offsets: Any, by_word: Any, n: Any, lower: Any, classes: Any, steps: Any, text: Any, positions: Any,
-    words: Any, one: Any, spread: Any, counts: Any, out: Any, ends: Any,
+    words: Any, one: Any, spare: Any, counts: Any, out: Any, ends: Any,
 ) -> None:  # fmt: skip
-    """Write the set of each document behind that of the one before; `one`, `spread` and `counts` are scratch."""
+    """Write the set of each document behind that of the one before; `one`, `spare` and `counts` are scratch."""
     size_out = 0
     for i in range(len(offsets) - 1):
-        size, chars, found, count = prepare(
-            data, offsets[i], offsets[i + 1], by_word, n, lower, classes, steps, text, positions, words
-        )
+        start, end = offsets[i], offsets[i + 1]
+        size = chars = found = count = 0
+        if by_word and has_ascii_left(data, start, end):
+            found = hash_words(data, start, end, lower, classes, steps, text, words)
+            count = max(0, found - n + 1)
+        if not count:  # the normalized text is the shingle, or must be looked at
+            size, chars, found, count = prepare(
+                data, start, end, by_word, n, lower, classes, steps, text, positions, words
+            )
         if count:
             shingle_hashes(text, size, chars, positions, words, found, by_word, n, 0, count, one)
-            _spread(one, count, spread, counts)
+            _sort(one, count, spare, counts)
             begin = size_out
             for j in range(count):
-                value = spread[j]
+                value = one[j]
                 if size_out == begin or value != out[size_out - 1]:
                     out[size_out] = value
                     size_out += 1
@@ -254,34 +264,40 @@ def _sorted_sets(
 
 
 @njit(nogil=True, cache=True)
-def _spread(values: Any, count: Any, spread: Any, counts: Any) -> None:
-    """Sort `values[:count]` into `spread`.
+def _sort(values: Any, count: Any, spare: Any, counts: Any) -> None:
+    """Sort `values[:count]`; `spare` and `counts` are scratch.
 
-    They are hashes, hence even: by their leading bits each lands near its place, and insertion does the rest.
+    They are hashes, hence even: two passes, by halves of their leading bits, leave few out of place, which insertion
+    puts right. There are sixteen times as many values of these bits as hashes, so that it can be foreseen.
     """
-    bits = 0
-    while (1 << bits) < count and (1 << bits) < len(counts) - 1:
-        bits += 1
-    if bits == 0:
-        spread[0] = values[0]
-        return
-    shift = np.uint64(64 - bits)
-    counts[: (1 << bits) + 1] = 0
+    digit = 1
+    while 2 * digit < MOST_BITS and (1 << (2 * digit)) < 16 * count:
+        digit += 1
+    size = 1 << digit
+    low, high, last = np.uint64(64 - 2 * digit), np.uint64(64 - digit), np.uint64(size - 1)
+    of_low, of_high = counts[: size + 1], counts[size + 1 : 2 * size + 2]
+    counts[: 2 * size + 2] = 0
     for j in range(count):
-        counts[np.int64(values[j] >> shift) + 1] += 1
-    for j in range(1 << bits):
-        counts[j + 1] += counts[j]
+        of_low[((values[j] >> low) & last) + ONE] += 1
+        of_high[(values[j] >> high) + ONE] += 1
+    for j in range(size):
+        of_low[j + 1] += of_low[j]
+        of_high[j + 1] += of_high[j]
     for j in range(count):
-        bucket = np.int64(values[j] >> shift)
-        spread[counts[bucket]] = values[j]
-        counts[bucket] += 1
+        bucket = (values[j] >> low) & last
+        spare[of_low[bucket]] = values[j]
+        of_low[bucket] += 1
+    for j in range(count):
+        bucket = spare[j] >> high
+        values[of_high[bucket]] = spare[j]
+        of_high[bucket] += 1
     for j in range(1, count):
-        value = spread[j]
+        value = values[j]
         k = j
-        while k > 0 and spread[k - 1] > value:
-            spread[k] = spread[k - 1]
+        while k > 0 and values[k - 1] > value:
+            values[k] = values[k - 1]
             k -= 1
-        spread[k] = value
+        values[k] = value
 
 
 def word_room(unit: Unit, longest: int) -> npt.NDArray[np.uint64]:
@@ -299,7 +315,7 @@ def shingle_sets(column: pa.Array, unit: Unit, n: int) -> tuple[npt.NDArray[np.u
     room = (*tables(), steps(), *scratch(longest), word_room(unit, longest))
     each = 2 if unit == "word" else 1  # bytes of a unit, at least
     hashes, one = np.empty(int(offsets[-1]) // each + len(offsets), np.uint64), np.empty(longest // each + 1, np.uint64)
-    counts = np.zeros(min(1 << MOST_BITS, 2 * len(one)) + 1, np.int32)
+    counts = np.empty(2 * (1 << MOST_BITS // 2) + 2, np.int32)
     ends = np.zeros(len(offsets), np.int64)
     if len(offsets) == 2:
         hashes = one  # a single document, which may be a giant: its set takes the place of what it was made from

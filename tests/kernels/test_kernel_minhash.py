@@ -52,6 +52,14 @@ def test_equal_hashes_mean_equal_shingle_sets(values, unit, n):
                 assert set(shingle_hashes(one, unit, n)) == set(shingle_hashes(two, unit, n))
 
 
+def test_every_code_point_of_three_bytes_is_in_a_word_where_python_says_so():
+    codes = [code for code in range(0x800, 0x10000) if not 0xD800 <= code < 0xE000]
+    values = ["".join(f"a{chr(code)}b{chr(code)}" for code in codes[at : at + 64]) for at in range(0, len(codes), 64)]
+    hashes, offsets = shingle_sets(column(values), "word", 1)
+    for i, value in enumerate(values):
+        assert hashes[offsets[i] : offsets[i + 1]].tolist() == sorted(set(shingle_hashes(value, "word", 1)))
+
+
 def test_words_of_other_scripts_follow_python():
     values = ["Ωμέγα ΤΈΛΟΣ, τέλος", "हिन्दी में", "日本語のテキスト", "naïve café", "x_y ١٢ ² Ⅷ", "İstanbul"]
     for value in values:

@@ -9,7 +9,7 @@ from corpuskit.explore import bands, evidence
 from corpuskit.explore.bands import Measured
 from corpuskit.explore.report import charts
 from corpuskit.explore.report.page import figure, heading, heat, paragraph, quote
-from corpuskit.explore.views import query
+from corpuskit.explore.views import of_documents, query
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
 
@@ -107,11 +107,6 @@ def _beginnings(root: Root, docs: list[int]) -> dict[int, str]:
     """How documents of this corpus begin, by id, of those whose text is there."""
     if not docs:
         return {}
-    wanted = ", ".join(map(str, docs))
-    found = query(
-        root,
-        f"SELECT doc, left(text, {BEGINNING}) AS text FROM (SELECT doc, text FROM corpus "
-        "UNION ALL SELECT doc, text FROM holdout UNION ALL SELECT doc, text FROM dropped) "
-        f"WHERE doc IN ({wanted})",
-    )
+    columns, published = f"doc, left(text, {BEGINNING}) AS text", ("corpus", "holdout", "dropped")
+    found = query(root, " UNION ALL ".join(of_documents(columns, view, docs) for view in published))
     return dict(zip(found["doc"].to_pylist(), found["text"].to_pylist(), strict=True))

@@ -31,10 +31,9 @@ def _chosen(cursor: Any, some: str, by: str, more: str) -> dict[str, list[tuple[
     docs = cursor.execute(f"SELECT min_by(doc, hash(doc), {EACH}) FROM {some} GROUP BY {by}").fetchall()
     if not docs:
         return {}
-    wanted = ", ".join(str(doc) for (group,) in docs for doc in group)
-    columns = f"doc, domain, {more}, left(text, {BEGINNING})"
-    view = some.partition(" ")[0]
-    query = f"SELECT {by}, {columns} FROM {view} WHERE doc IN ({wanted}) ORDER BY {by}, hash(doc), doc"
+    columns = f"{by} AS its_group, doc, domain, {more}, left(text, {BEGINNING})"
+    wanted = views.of_documents(columns, some.partition(" ")[0], (doc for (group,) in docs for doc in group))
+    query = f"FROM ({wanted}) ORDER BY its_group, hash(doc), doc"
     found: dict[str, list[tuple[Any, ...]]] = {}
     for group, *row in cursor.execute(query).fetchall():
         found.setdefault(group, []).append(tuple(row))
