@@ -8,21 +8,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpuskit.core import step
-from corpuskit.core.batch import Batch, set_column
+from corpuskit.core.batch import Batch, set_column, utf8
+from corpuskit.kernels.quick_check import in_form
 
 
 @step.edit(libraries=("pyarrow",))
 def normalize(batch: Batch, *, unicode: Literal["NFC", "NFKC"] = "NFC") -> Batch:
     """Bring the text into a Unicode normalization form (Unicode Standard Annex 15).
 
-    A text in ASCII is in either form already and is left where it is; so is a batch in which nothing changes. A null
-    text stays null. The tables are those of pyarrow's utf8proc, whose version is part of the key.
+    A text of characters that neither change nor combine with others is in that form already and is left where it is;
+    so is a batch in which nothing changes. A null text stays null. The tables are those of pyarrow's utf8proc, whose
+    version is part of the key.
     """
     text = batch.column("text")
-    ascii_only = pc.fill_null(pc.string_is_ascii(text), True)
-    if pc.all(ascii_only, min_count=0).as_py():
-        return batch
-    other = pc.invert(ascii_only)
+    other = pa.array(~in_form(*utf8(text), unicode))
     before = text.filter(other)
     after = pc.utf8_normalize(before, form=unicode)
     if after.equals(before):

@@ -7,6 +7,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpuskit.core.batch import utf8
+from corpuskit.kernels.quick_check import in_form
 from corpuskit.steps.clean_chars import clean_chars
 from corpuskit.steps.normalize import normalize
 
@@ -40,3 +42,28 @@ def test_clean_chars_counts_the_text_without_case_punctuation_and_spacing(texts)
     bare = str.maketrans("", "", string.punctuation)
     expected = [t if t is None else len(" ".join(t.lower().translate(bare).split())) for t in texts]
     assert clean_chars(batch(texts)).to_pylist() == expected
+
+
+@settings(max_examples=300)
+@given(TEXTS, st.sampled_from(["NFC", "NFKC"]))
+def test_a_text_that_is_known_to_be_normal_is(texts, form):
+    found = in_form(*utf8(pa.array(texts, pa.string())), form)
+    assert all(unicodedata.is_normalized(form, text or "") for text, known in zip(texts, found, strict=True) if known)
+
+
+def test_most_texts_are_known_to_be_normal_or_not():
+    normal = [
+        "Plain",
+        "Grüße, señor",
+        "Привет, мир",
+        "中文和日本語のテキスト",
+        "한국어 문장",
+        "αβγ",
+        "שלום",
+        "😀 ok",
+        "",
+    ]
+    others = ["e\u0301", "\u1112\u1161\u11ab", "\u0958", "b\u0305\u0323", "\U00020000"]
+    found = in_form(*utf8(pa.array(["x" * 200 + text for text in normal + others])), "NFC")
+    assert found.tolist() == [True] * len(normal) + [False] * len(others)
+    assert in_form(*utf8(pa.array(["ﬁ", "x²", "fi x2"])), "NFKC").tolist() == [False, False, True]
