@@ -178,10 +178,22 @@ def test_each_store_is_opened_by_its_url_and_its_own_environment(
 
 def test_credentials_in_what_a_store_answers_are_starred(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "hush-hus")  # the other begins with it
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=silence")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    failure = Failure.of(ValueError("hush-hush of us-east-1"))
-    assert failure.message == "ValueError: *** of us-east-1"
+    failure = Failure.of(ValueError("hush-hush of us-east-1, AccountKey=silence"))
+    assert failure.message == "ValueError: *** of us-east-1, ***"
     assert "hush-hush" not in failure.traceback
+
+
+def test_a_credential_in_an_error_of_the_system_is_starred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    (tmp_path / "hush-hush").touch()
+    assert main(["stats", str(tmp_path / "hush-hush")]) == 1
+    assert "***/runs: Not a directory" in (said := capsys.readouterr().err)
+    assert "hush-hush" not in said
 
 
 def test_a_url_that_is_none() -> None:
