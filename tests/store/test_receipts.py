@@ -1,11 +1,18 @@
 """The receipts of a stage as a sequence: they are read when they are asked for, and one may be gone by then."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
+from corpuskit.core.checksum import with_sum
+from corpuskit.core.plan import Stage, Unit
 from corpuskit.core.work import Receipt
+from corpuskit.dedup.kinds import Banded
+from corpuskit.errors import UsageError
+from corpuskit.store.local import LocalStore
 from corpuskit.store.receipts import Receipts, Recent
+from corpuskit.store.root import Root
 
 
 def receipt(number: int) -> Receipt:
@@ -48,3 +55,37 @@ def test_those_that_nobody_asked_for_the_longest_are_forgotten() -> None:
     assert [number for number in range(4) if recent.get("folder", f"{number}") is not None] == [0]
     recent.drop("folder", "0")
     assert recent.get("folder", "0") is None
+
+
+class Listing(LocalStore):
+    """A root that counts its listings."""
+
+    lists = 0
+
+    def list(self, folder: str) -> dict[str, int]:
+        self.lists += 1
+        return super().list(folder)
+
+
+def test_a_stage_is_listed_once_and_again_when_a_unit_is_gone(tmp_path: Path) -> None:
+    stage = Stage("banded", "buckets", {}, {}, {}, "k", made=Banded(1, 1, "global", "d"))
+    stage.units = [Unit(f"{number}", "one", [], "", 1) for number in range(3)]
+    store = Listing(tmp_path)
+    for unit in stage.units:
+        part = {"file": unit.key, "rows": 1, "bytes": 1, "digest": "", "sums": "", "publish": None}
+        told = {"key": unit.key, "label": "one", "books": {}, "facts": {}, "inputs": [], "versions": {}}
+        told |= {"seconds": 1.0, "cpu_seconds": 1.0, "peak_bytes": 1, "parts": {"part": part}}
+        store.put(f"stages/{stage.folder}/parts/{unit.key}", b"x")
+        store.put(f"stages/{stage.folder}/receipts/{unit.key}.json", with_sum(told))
+    root = Root(store)
+    for _ in range(3):
+        assert [one.unit for one in root.receipts(stage)] == [0, 1, 2]
+        assert [one.unit for one in root.complete(stage)] == [0, 1, 2]
+    assert store.lists == 1
+    store.delete([f"stages/{stage.folder}/parts/1"])
+    with pytest.raises(UsageError, match="1 of 3 units of `banded` are not complete"):
+        list(root.receipts(stage))
+    store.delete([f"stages/{stage.folder}/receipts/1.json"])
+    assert [one.unit for one in root.complete(stage)] == [0, 2]
+    with pytest.raises(UsageError, match="1 of 3 units of `banded` are not complete"):
+        root.receipts(stage)
