@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, root_of
@@ -18,6 +17,7 @@ from corpuskit.errors import UsageError
 from corpuskit.explore.opened import build
 from corpuskit.mix.problem import Mixture
 from corpuskit.mix.rounds import TOLERANCE, Round, rounds
+from corpuskit.store.root import Root
 
 if TYPE_CHECKING:
     from corpuskit.recipe import Recipe
@@ -31,8 +31,11 @@ class Trained:
 
     def __init__(self, options: argparse.Namespace, *changes: str) -> None:
         recipe = _changed(options, *changes)
-        self.run = build(recipe, root_of(options, recipe), engine="local")
-        self.root = Path(self.run.root.path)
+        root = Root(root_of(options, recipe))
+        if root.store.path is None:
+            raise UsageError(f"{root.url}: `mix {options.what}` wants a folder", "give one: --root DIR")
+        self.run = build(recipe, root.url, engine="local")
+        self.root = root.path
         (receipt,) = self.run.root.receipts(self.run.plan.stages["train"])
         self.result: dict[str, Any] = receipt.facts["result"]
         self.checkpoint = self.root / str(receipt.facts["checkpoint"])

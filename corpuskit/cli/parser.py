@@ -34,23 +34,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminated)  # so that worker processes are ended too
         code: int = getattr(importlib.import_module(verbs[first]), first)(options) or 0
     except CorpuskitError as error:
-        from corpuskit.core.secrets import without_secrets
-
         said = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
         text = json.dumps(said) if "--json" in given else f"error: {error}"
-        print(without_secrets(text), file=sys.stderr)
+        _say(text)
         return error.exit_code
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()
             return 128 + signal.SIGPIPE
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        _say(f"error: {where}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         print("interrupted; what is committed stays: run the same command again to go on", file=sys.stderr)
         return 128 + signal.SIGINT
     return code
+
+
+def _say(text: str) -> None:
+    from corpuskit.core.secrets import without_secrets
+
+    print(without_secrets(text), file=sys.stderr)
 
 
 def _terminated(number: int, _frame: FrameType | None) -> None:

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from corpuskit.errors import UsageError
 
-_STORES = ("AWS_", "AZURE_", "GOOGLE_", "HF_", "FSSPEC_")
-_NAMED = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|SAS")
+_STORES = ("AWS_", "AZURE_", "GOOGLE_", "HF_", "HUGGING_FACE_", "FSSPEC_")
+_NAMED = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|SAS|CONNECTION_STRING")
 _SIGNED = re.compile(r"signature|^sig$|token|credential|secret|password|key", re.IGNORECASE)
 
 SHORTEST = 8
@@ -36,7 +36,8 @@ def refuse_secrets(url: str) -> None:
 
 def without_secrets(text: str) -> str:
     """A text in which the credentials of the environment are starred: some stores repeat them in their errors."""
-    for name, value in os.environ.items():
-        if name.startswith(_STORES) and _NAMED.search(name) and len(value) >= SHORTEST:
+    named = (value for name, value in os.environ.items() if name.startswith(_STORES) and _NAMED.search(name))
+    for value in sorted(named, key=len, reverse=True):  # one may begin with another, and would lose its beginning alone
+        if len(value) >= SHORTEST:
             text = text.replace(value, "***")
     return text

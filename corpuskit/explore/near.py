@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,8 +25,7 @@ def lsh(root: Root, plan: Plan) -> datasketch.MinHashLSH:
     """The bands of the run over the documents of its corpus; keys are document ids."""
     library, params = _library(), _parameters(root)
     index = library.MinHashLSH(num_perm=params["permutations"], params=(params["bands"], params["rows"]))
-    files = [root.store.open(f"corpus/{name}") for name in root.manifest("corpus")["files"]]
-    kept = pa.concat_tables(pq.read_table(file, columns=["doc"]) for file in files).column("doc").to_numpy()
+    kept = np.concatenate([np.zeros(0, np.uint64), *_docs(root)])
     for stage in plan.stages.values():
         if stage.kind != "signatures":
             continue
@@ -33,6 +34,13 @@ def lsh(root: Root, plan: Plan) -> datasketch.MinHashLSH:
             for row in np.flatnonzero(np.isin(docs, kept)):
                 index.insert(int(docs[row]), _made(library, signatures[row]))
     return index
+
+
+def _docs(root: Root) -> Iterator[npt.NDArray[np.uint64]]:
+    """The ids of the documents of each file of the corpus, of which one is open at a time."""
+    for name in root.manifest("corpus").get("files", {}):
+        with root.store.open(f"corpus/{name}") as file:
+            yield pq.read_table(file, columns=["doc"]).column("doc").to_numpy()
 
 
 def signature(root: Root, text: str) -> datasketch.MinHash:

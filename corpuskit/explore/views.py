@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from corpuskit.errors import UsageError
 from corpuskit.explore import stats
 from corpuskit.explore.place import Place, failure
 from corpuskit.store.root import MANIFEST, Root
+from corpuskit.store.scratch import scratch_name
 
 VERSION = 3
 """Of the definitions below: views of another version are written anew."""
@@ -332,7 +332,9 @@ def connect(root: Root, *, spills: bool = False, names: Collection[str] | None =
 
 def _spill(root: Root) -> str:
     if root.store.path is None:
-        return f"{tempfile.gettempdir()}/corpuskit-sql-{os.getpid()}"
+        folder = root.store.scratch("fetched", scratch_name("sql"))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return str(folder)
     return str(root.store.path.resolve() / f"{DATABASE}.tmp")
 
 

@@ -47,8 +47,11 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
     if record is not None:
         return {"to": str(to), **record, "new": False}
     with filling(to) as target:
-        exporter.export(root, target)
-        _check(root, holds, target)
+        try:
+            exporter.export(root, target)
+            _check(root, holds, target)
+        finally:
+            root.store.release()
         counts = [{"split": split, "domain": name, **found} for (split, name), found in sorted(target.counts.items())]
         record = {"format": form, "content": content, "counts": counts}
         record |= {what: getattr(target, what) for what in ("linked", "copied", "written")}

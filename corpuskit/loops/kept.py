@@ -59,23 +59,24 @@ class _Copy:
 
     def __init__(self, store: Store, folder: str, here: Path, links: Path) -> None:
         self.store, self.folder, self.here, self.links = store, folder, here, links
-        self.put: set[str] = set()  # whole checkpoints that the bucket has
+        self.put: dict[str, int] = {}  # whole checkpoints that the bucket has, as `_whole` gives them
 
     def fetch(self) -> None:
         """Take what the bucket has, of checkpoints the whole ones."""
         there = [key.removeprefix(f"{self.folder}/") for key in self.store.list(self.folder)]
-        self.put = {_checkpoint(name) for name in there if name.endswith(f"/{STATE}")}
+        whole = {_checkpoint(name) for name in there if name.endswith(f"/{STATE}")}
         self.here.mkdir(parents=True, exist_ok=True)
         for name in there:
-            if _checkpoint(name) in self.put | {""}:
+            if _checkpoint(name) in whole | {""}:
                 target = self.here / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(self.store.local(f"{self.folder}/{name}"), target)
+        self.put = self._whole()
 
     def follow(self, ended: threading.Event) -> None:
         """Put back whenever there is a new checkpoint."""
         while not ended.wait(SECONDS):
-            if self._whole() - self.put:
+            if self._whole().items() - self.put.items():
                 with contextlib.suppress(CorpuskitError, OSError):  # it is tried again, at the end in earnest
                     self.put_back()
 
@@ -87,8 +88,10 @@ class _Copy:
         whole = self._whole()
         names = [path.relative_to(self.here).as_posix() for path in sorted(self.here.rglob("*")) if path.is_file()]
         beside = [name for name in names if not _checkpoint(name) and not name.endswith((".lock", ".partial"))]
-        new = [name for name in names if _checkpoint(name) in whole - self.put]
+        fresh = {name for name, _ in whole.items() - self.put.items()}
+        new = [name for name in names if _checkpoint(name) in fresh]
         self._put(beside)
+        self.store.delete(f"{self.folder}/{name}/{STATE}" for name in fresh & self.put.keys())
         self._put([name for name in new if not name.endswith(f"/{STATE}")])
         self._put([name for name in new if name.endswith(f"/{STATE}")])
         there = [key.removeprefix(f"{self.folder}/") for key in self.store.list(self.folder)]
@@ -97,8 +100,14 @@ class _Copy:
         self.store.delete(f"{self.folder}/{name}" for name in gone)
         self.put = whole
 
-    def _whole(self) -> set[str]:
-        return {path.parent.name for path in self.here.glob(f"step-*/{STATE}") if _checkpoint(f"{path.parent.name}/")}
+    def _whole(self) -> dict[str, int]:
+        """The checkpoints that stand here, and when each was sealed: one that was damaged is made anew by its name."""
+        found = {}
+        for path in self.here.glob(f"step-*/{STATE}"):
+            if re.fullmatch(r"step-\d+", path.parent.name):  # neither in the making nor on its way out
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.parent.name] = path.stat().st_mtime_ns
+        return found
 
     def _put(self, names: list[str]) -> None:
         """Put files by links to them: the trainer may remove a checkpoint meanwhile."""

@@ -257,28 +257,31 @@ def _index(root: Root, plan: Plan, stage: Stage, value: dict[str, Any]) -> None:
 def _blank_signals(root: Root, gone: Docs) -> None:
     """Stored values of the documents; a file is named by the hash of the documents in it."""
     for key in root.store.list("stages"):
-        if not fnmatch.fnmatchcase(key, "stages/signal-*/columns/*/*.arrow"):
-            continue
-        folder, _, name = key.rpartition("/")
-        memo, path = Memo(root.store, folder), root.store.local(key)
-        if named_sum(name) != file_sum(path):  # no run takes its values, and it may hold any
-            root.store.delete([key])
-            continue
-        reader = PartReader(path)
-        batches = list(reader)
-        masks = [np.isin(batch.column("doc").to_numpy(), gone) for batch in batches]
-        if not any(mask.any() for mask in masks):
-            continue
-        left = [batch.filter(pa.array(~mask)) for batch, mask in zip(batches, masks, strict=True)]
-        docs = np.concatenate([batch.column("doc").to_numpy() for batch in left])
-        if len(docs):
-            with _scratch(root, folder.split("/")[1]) as scratch:
-                with PartWriter(scratch / "column.arrow", reader.schema) as writer:
-                    for batch in left:
-                        writer.write(batch)
-                name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
-                memo.put(f"{name}.arrow", scratch / "column.arrow")
+        if fnmatch.fnmatchcase(key, "stages/signal-*/columns/*/*.arrow"):
+            with _scratch(root, key.split("/")[1]) as scratch:
+                _blank_column(root, key, gone, scratch)
+
+
+def _blank_column(root: Root, key: str, gone: Docs, scratch: Path) -> None:
+    folder, _, name = key.rpartition("/")
+    path = root.store.local(key)
+    if named_sum(name) != file_sum(path):  # no run takes its values, and it may hold any
         root.store.delete([key])
+        return
+    reader = PartReader(path)
+    batches = list(reader)
+    masks = [np.isin(batch.column("doc").to_numpy(), gone) for batch in batches]
+    if not any(mask.any() for mask in masks):
+        return
+    left = [batch.filter(pa.array(~mask)) for batch, mask in zip(batches, masks, strict=True)]
+    docs = np.concatenate([batch.column("doc").to_numpy() for batch in left])
+    if len(docs):
+        with PartWriter(scratch / "column.arrow", reader.schema) as writer:
+            for batch in left:
+                writer.write(batch)
+        name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
+        Memo(root.store, folder).put(f"{name}.arrow", scratch / "column.arrow")
+    root.store.delete([key])
 
 
 def _tidy(root: Root) -> None:

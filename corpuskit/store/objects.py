@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import glob
 import hashlib
 import io
+import itertools
+import os
 import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -19,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
+from corpuskit.core.secrets import without_secrets
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.store.scratch import at_work, scratch_name
 
@@ -33,6 +36,9 @@ LOG_SECONDS = 10.0
 
 READ_AHEAD = 1 << 20
 """Bytes that a file opened for reading fetches at least."""
+
+_opened = itertools.count()
+"""Numbers for the stores of this process: what one has fetched, another may find changed in the bucket."""
 
 
 class ObjectStore:
@@ -51,10 +57,13 @@ class ObjectStore:
         self.url = url
         self.path: Path | None = None
         self._obstore, self._bucket = obstore, bucket
-        self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        place = hashlib.sha256(url.encode()).hexdigest()[:12]
+        self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{os.getuid()}-{place}"
+        self._number = next(_opened)
+        self.release()  # what a process left that was killed and had the number of this one
         self._sizes: dict[str, int] = {}  # parts are never written anew with another content
         self._threads = ThreadPoolExecutor(REQUESTS)
-        atexit.register(self.release)
+        weakref.finalize(self, _remove_fetched, self._folder, self._number)  # also when the process ends
 
     @classmethod
     def from_url(cls, url: str) -> ObjectStore:
@@ -74,7 +83,7 @@ class ObjectStore:
         try:
             return cls(from_url(url), url.rstrip("/"))
         except (BaseError, ValueError) as error:
-            raise UsageError(f"{url}: {str(error).splitlines()[0]}", "name it as s3://bucket/prefix") from None
+            raise UsageError(f"{url}: {_first_line(error)}", "name it as s3://bucket/prefix") from None
 
     @contextlib.contextmanager
     def _asking(self, what: str) -> Iterator[None]:
@@ -87,9 +96,9 @@ class ObjectStore:
             raise
         except BaseError as error:
             raise CorpuskitError(
-                f"{self.url}: the bucket refused or did not answer ({what}): {str(error).splitlines()[0]}",
+                f"{self.url}: the bucket refused or did not answer ({what}): {_first_line(error)}",
                 "check the bucket's name, the credentials and the endpoint in the environment, then run again",
-            ) from error
+            ) from None  # a traceback would show what the store said, which may repeat a credential
 
     def put(self, key: str, content: bytes) -> None:
         """Put a content in place of what is there."""
@@ -207,15 +216,26 @@ class ObjectStore:
 
     @property
     def _fetched(self) -> Path:
-        return self._folder / "fetched" / scratch_name("parts")
+        return _fetched(self._own_folder(), self._number)
+
+    def _own_folder(self) -> Path:
+        """The folder in TMPDIR, which others on this machine cannot read: texts are in it.
+
+        Raises:
+            UsageError: somebody else has made it.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._folder.lstat().st_uid != os.getuid():
+            raise UsageError(f"{self._folder} is another user's", "set TMPDIR to a folder of your own")
+        return self._folder
 
     def release(self) -> None:
-        """Remove what was fetched by this process."""
-        shutil.rmtree(self._fetched, ignore_errors=True)
+        """Remove what was fetched by this store."""
+        _remove_fetched(self._folder, self._number)
 
     def scratch(self, stage: str, name: str) -> Path:
         """A folder in TMPDIR."""
-        return self._folder / stage / name
+        return self._own_folder() / stage / name
 
     def scratches(self, stage: str | None = None) -> Iterator[Path]:
         """The folders in TMPDIR; of fetched parts those whose processes are gone: one that only looks is no run."""
@@ -244,6 +264,18 @@ class ObjectStore:
             yield stream
         finally:
             stream.put()
+
+
+def _first_line(error: Exception) -> str:
+    return without_secrets(str(error)).partition("\n")[0]
+
+
+def _fetched(folder: Path, number: int) -> Path:
+    return folder / "fetched" / scratch_name(f"parts{number}")
+
+
+def _remove_fetched(folder: Path, number: int) -> None:
+    shutil.rmtree(_fetched(folder, number), ignore_errors=True)
 
 
 class _Log(io.BytesIO):

@@ -73,7 +73,7 @@ class Receipts(Sequence[Receipt]):
     def __getitem__(self, number: int | slice) -> Receipt | list[Receipt]:
         if isinstance(number, slice):
             return list(self._each(range(self._count)[number]))
-        return next(self._each(range(self._count)[number : number + 1 or None]))
+        return next(self._each([range(self._count)[number]]))
 
     def __iter__(self) -> Iterator[Receipt]:
         return self._each(range(self._count))

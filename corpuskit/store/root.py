@@ -112,9 +112,15 @@ class Root:
         self._recent.put(folder, key, found, len(content))
         return found
 
-    def _listed(self, stage: Stage) -> dict[str, int]:
-        """What is there of a stage; of its parts too, in a bucket, whose store then knows their sizes."""
-        return self.store.list(f"stages/{stage.folder}" + ("/receipts" if self.store.path is not None else ""))
+    def _present(self, stage: Stage) -> Sequence[int]:
+        """Numbers of the units of a stage that have a receipt: by one listing, or none if all were read before.
+
+        In a bucket the listing is of parts too, whose sizes the store then knows.
+        """
+        if all(self._recent.get(stage.folder, unit.key) is not None for unit in stage.units):
+            return range(len(stage.units))
+        there = self.store.list(f"stages/{stage.folder}" + ("/receipts" if self.store.path is not None else ""))
+        return [n for n, unit in enumerate(stage.units) if _receipt_key(stage.folder, unit.key) in there]
 
     def _fetch(self, stage: Stage, numbers: Iterable[int]) -> Iterator[Receipt | None]:
         """The receipts of units, many at a time; None of one that is not complete."""
@@ -140,17 +146,13 @@ class Root:
             text = f"{missing} of {len(stage.units)} units of `{stage.name}` are not complete"
             return UsageError(text, "run the recipe first")
 
-        there = self._listed(stage)
-        missing = sum(_receipt_key(stage.folder, unit.key) not in there for unit in stage.units)
-        if missing:
+        if missing := len(stage.units) - len(self._present(stage)):
             raise incomplete(missing)
         return Receipts(len(stage.units), functools.partial(self._fetch, stage), incomplete)
 
     def each_complete(self, stage: Stage) -> Iterator[Receipt]:
         """Receipts of the units of a stage that are complete, in unit order, one after the other."""
-        there = self._listed(stage)
-        numbers = (n for n, unit in enumerate(stage.units) if _receipt_key(stage.folder, unit.key) in there)
-        return (receipt for receipt in self._fetch(stage, numbers) if receipt is not None)
+        return (receipt for receipt in self._fetch(stage, self._present(stage)) if receipt is not None)
 
     def complete(self, stage: Stage) -> list[Receipt]:
         """The same as a list."""

@@ -105,3 +105,11 @@ def test_what_cannot_be_ablated_or_iterated_is_refused(raw, monkeypatch, capsys,
     assert "`mix.weights` of" in capsys.readouterr().err
     assert main(["mix", "doremi", str(recipe)]) == 2
     assert "mix doremi iterates `{name: doremi}`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("what", "name"), [("doremi", "doremi"), ("ablate", "modular_ablation")])
+def test_a_bucket_is_refused_before_anything_is_trained(what, name, raw, monkeypatch, capsys):
+    pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+    monkeypatch.setenv("RAW", str(raw))
+    assert main(["mix", what, str(RECIPES / f"{name}.yaml"), "--root", "s3://corpora/x"]) == 2
+    assert f"s3://corpora/x: `mix {what}` wants a folder" in capsys.readouterr().err

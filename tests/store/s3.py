@@ -41,7 +41,10 @@ def serving(bucket: str) -> Iterator[int]:
                 wanted = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
                 urllib.request.urlopen(wanted, timeout=5).close()
                 break
+            assert process.poll() is None, "the server of S3's protocol ended"
             time.sleep(0.1)
+        else:
+            raise TimeoutError("the server of S3's protocol does not answer")
         yield port
     finally:
         process.kill()

@@ -2,12 +2,15 @@
 
 import contextlib
 import hashlib
+import http.server
 import os
 import random
 import signal
 import socket
 import subprocess
+import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +22,7 @@ import pytest
 from corpuskit.cli import main
 from corpuskit.core.storage import Store
 from corpuskit.engines.base import Failure
-from corpuskit.errors import UsageError
+from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.explore import views
 from corpuskit.explore.place import Place
 from corpuskit.plan.planner import make
@@ -178,10 +181,42 @@ def test_each_store_is_opened_by_its_url_and_its_own_environment(
 
 def test_credentials_in_what_a_store_answers_are_starred(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "hush-hus")  # the other begins with it
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=silence")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    failure = Failure.of(ValueError("hush-hush of us-east-1"))
-    assert failure.message == "ValueError: *** of us-east-1"
+    failure = Failure.of(ValueError("hush-hush of us-east-1, AccountKey=silence"))
+    assert failure.message == "ValueError: *** of us-east-1, ***"
     assert "hush-hush" not in failure.traceback
+
+
+class Forbidding(http.server.BaseHTTPRequestHandler):
+    """Answers as S3 does where there is no such key of access: it repeats it."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.end_headers()
+        self.wfile.write(b"<Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>hush-hush</AWSAccessKeyId></Error>")
+
+
+def test_a_credential_that_a_store_repeats_is_in_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Forbidding, "log_message", lambda *_: None)
+    with http.server.HTTPServer(("127.0.0.1", 0), Forbidding) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        for name, value in (s3.environment(server.server_port) | {"AWS_ACCESS_KEY_ID": "hush-hush"}).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(CorpuskitError, match=r"InvalidAccessKeyId.*\*\*\*") as refused:
+            ObjectStore.from_url("s3://corpora/x").get("a")
+    assert "hush-hush" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_credential_in_an_error_of_the_system_is_starred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    (tmp_path / "hush-hush").touch()
+    assert main(["stats", str(tmp_path / "hush-hush")]) == 1
+    assert "***/runs: Not a directory" in (said := capsys.readouterr().err)
+    assert "hush-hush" not in said
 
 
 def test_a_url_that_is_none() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -38,10 +39,9 @@ def search(store: Store, text: str, folder: str, domain: str | None, *, blind: b
         raise UsageError("there is nothing to look for", f"a text, in one of {', '.join(FOLDERS)}")
     pattern = re.compile(re.escape(text), re.IGNORECASE if blind else 0)
     names = [key for key in store.list(folder) if key.endswith(".parquet") and domain in (None, _domain(key))]
-    files = [pq.ParquetFile(store.open(name)) for name in names]
-    total, read, hits = sum(file.metadata.num_rows for file in files), 0, 0
-    for name, file in zip(names, files, strict=True):
-        for batch in file.iter_batches(ROWS, columns=["doc", "text"]):
+    total, read, hits = sum(_rows(store, name) for name in names), 0, 0
+    for name in names:
+        for batch in _batches(store, name):
             having = batch.filter(pc.match_substring(batch.column("text"), text, ignore_case=blind))
             for row in having.to_pylist():
                 yield {"doc": row["doc"], "domain": _domain(name), **_around(row["text"], pattern)}
@@ -52,6 +52,16 @@ def search(store: Store, text: str, folder: str, domain: str | None, *, blind: b
             read += batch.num_rows
             yield {"read": read, "of": total}
     yield {"done": True, "more": False}
+
+
+def _rows(store: Store, key: str) -> int:
+    with store.open(key) as file:  # and closed: a large corpus has more files than a process may open
+        return int(pq.read_metadata(file).num_rows)
+
+
+def _batches(store: Store, key: str) -> Iterator[pa.RecordBatch]:
+    with store.open(key) as file:
+        yield from pq.ParquetFile(file).iter_batches(ROWS, columns=["doc", "text"])
 
 
 def _domain(key: str) -> str:

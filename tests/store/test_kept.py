@@ -1,0 +1,78 @@
+"""Checkpoints of a trainer whose root is in a bucket: put back whole, and anew where they changed."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corpuskit.core.spec import Spec
+from corpuskit.core.work import Work
+from corpuskit.loops.kept import kept
+from corpuskit.store.objects import ObjectStore
+
+obstore = pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+
+FOLDER = "checkpoints/key"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return ObjectStore(obstore.store.MemoryStore(), "memory://kept")
+
+
+def work(store: ObjectStore, scratch: Path) -> Work[Any]:
+    return Work(
+        store=store, stage="train", spec=Spec(), unit=0, units=1, key="key", inputs=[], memory=1 << 30,
+        batch_bytes=1 << 20, scratch=scratch, receipts_of=lambda _: [],
+    )  # fmt: skip
+
+
+def save(out: Path, name: str, tensors: bytes) -> None:
+    (out / name).mkdir()
+    (out / name / "tensors").write_bytes(tensors)
+    (out / name / "state.json").write_bytes(b"{}")
+
+
+def contents(store: ObjectStore) -> dict[str, bytes]:
+    return {key.removeprefix(f"{FOLDER}/"): store.get(key) for key in store.list(FOLDER)}
+
+
+def test_whole_checkpoints_are_put_and_those_that_went_are_removed(store: ObjectStore, tmp_path: Path) -> None:
+    with kept(work(store, tmp_path / "one"), FOLDER) as out:
+        (out / "metrics.jsonl").write_bytes(b"1\n")
+        save(out, "step-10", b"ten")
+        save(out, "step-20.partial", b"half")  # as is sealed, but has not its name yet
+        save(out, "step-5.removed", b"five")
+    ten = {"step-10/tensors": b"ten", "step-10/state.json": b"{}"}
+    assert contents(store) == {"metrics.jsonl": b"1\n", **ten}
+    store.release()
+    with kept(work(store, tmp_path / "two"), FOLDER) as out:
+        assert (out / "step-10/tensors").read_bytes() == b"ten"
+        save(out, "step-20", b"twenty")
+        (out / "step-10").rename(out / "step-10.removed")
+    assert contents(store) == {
+        "metrics.jsonl": b"1\n", "step-20/tensors": b"twenty", "step-20/state.json": b"{}",
+    }  # fmt: skip
+
+
+def test_a_checkpoint_that_is_made_anew_by_its_name_is_put_again(store: ObjectStore, tmp_path: Path) -> None:
+    for tensors in (b"damaged", b"as it should be"):
+        with kept(work(store, tmp_path / tensors.decode()), FOLDER) as out:
+            shutil.rmtree(out / "step-10", ignore_errors=True)
+            save(out, "step-10", tensors)
+        store.release()
+    assert contents(store)["step-10/tensors"] == b"as it should be"
+
+
+def test_what_a_unit_that_fails_has_made_is_put_back(store: ObjectStore, tmp_path: Path) -> None:
+    def fail() -> None:
+        with kept(work(store, tmp_path / "one"), FOLDER) as out:
+            save(out, "step-10", b"ten")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert set(contents(store)) == {"step-10/tensors", "step-10/state.json"}
