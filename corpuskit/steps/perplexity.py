@@ -197,7 +197,7 @@ def _keyed(**params: Any) -> Mapping[str, Any]:
 
 def _libraries(model: Any = None, tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
     if isinstance(model, Checkpoint):
-        return ("tokenizers", "torch")
+        return model.libraries
     return ("kenlm", "sentencepiece") if tokenizer is not None else ("kenlm",)
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from corpuskit.cli import main
 from corpuskit.core.identity import fingerprint_value
 from corpuskit.steps.perplexity import perplexity
+from corpuskit.steps.trained import Checkpoint, CheckpointFolder
 
 torch = pytest.importorskip("torch", reason="the trainer needs torch, which is not installed")
 
@@ -178,6 +179,15 @@ def test_a_score_belongs_to_its_checkpoint_and_tokenizer(reference, tmp_path, mo
     (tmp_path / "copy/tokens/tokenizer.json").write_text("{}")
     with pytest.raises(Exception, match=r"is not the tokenizer that .* was trained with"):
         identity()
+
+
+def test_a_score_of_a_model_of_transformers_belongs_to_their_version(tmp_path):
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens/tokenizer.json").write_text("{}")
+    (tmp_path / "step-1").mkdir()
+    (tmp_path / "step-1/state.json").write_text(json.dumps({"identity": {"model": "hf:config.json"}}))
+    model = Checkpoint(checkpoint=CheckpointFolder.at(tmp_path / "step-1"))
+    assert model.libraries == ("tokenizers", "torch", "transformers")
 
 
 @pytest.mark.parametrize(
