@@ -195,12 +195,15 @@ def test_a_score_of_a_model_of_transformers_belongs_to_their_version(tmp_path):
     [
         ("{checkpoint: nowhere}", "there is no folder"),
         ("{checkpoint: empty}", "is no checkpoint, and holds none"),
+        ("{checkpoint: broken}", "broken is damaged: state.json: "),
         ("{checkpoint: .., windows: 3}", "unknown key `windows`"),
         ("{checkpoint: empty, device: tpu}", "cpu"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_by_check(given, said, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/state.json").write_text('{"identity":')
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
