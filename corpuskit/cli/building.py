@@ -42,7 +42,7 @@ def check_runnable(recipe: Recipe) -> None:
         from importlib.util import find_spec
 
         if find_spec("torch") is None:
-            raise UsageError(f"`{trains}` needs torch, which is not installed", "pip install 'corpuskit[train]'")
+            raise UsageError(f"`{trains}` needs torch, which is not installed", "pip install '.[train]' in the clone")
 
 
 def peek(options: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from corpuskit.errors import UsageError
 from corpuskit.explore.opened import build
 from corpuskit.mix.problem import Mixture
 from corpuskit.mix.rounds import TOLERANCE, Round, rounds
-from corpuskit.store.root import Root
 
 if TYPE_CHECKING:
     from corpuskit.recipe import Recipe
@@ -31,11 +30,11 @@ class Trained:
 
     def __init__(self, options: argparse.Namespace, *changes: str) -> None:
         recipe = _changed(options, *changes)
-        root = Root(root_of(options, recipe))
-        if root.store.path is None:
-            raise UsageError(f"{root.url}: `mix {options.what}` wants a folder", "give one: --root DIR")
-        self.run = build(recipe, root.url, engine="local")
-        self.root = root.path
+        root = root_of(options, recipe)
+        if "://" in root:  # a training reads checkpoints of others by their paths
+            raise UsageError(f"mix {options.what} trains in a folder, and {root} is none", "give a --root on a disk")
+        self.run = build(recipe, root, engine="local")
+        self.root = self.run.root.path
         (receipt,) = self.run.root.receipts(self.run.plan.stages["train"])
         self.result: dict[str, Any] = receipt.facts["result"]
         self.checkpoint = self.root / str(receipt.facts["checkpoint"])
@@ -60,10 +59,12 @@ def doremi(options: argparse.Namespace) -> None:
 
 
 def _rounds(options: argparse.Namespace) -> Iterator[Round]:
-    train = _changed(options, "train.policy.reference=none yet").train
-    name = None if train is None else (train.policy or {}).get("name")
+    recipe = _changed(options, "train.policy.reference=none yet")
+    name = None if recipe.train is None else (recipe.train.policy or {}).get("name")
     if name != "doremi":
         raise UsageError(f"`train.policy` of {options.recipe} is {name}", "mix doremi iterates `{name: doremi}`")
+    if recipe.mix is not None and recipe.mix.phases is not None:  # refused now, and not when the first is trained
+        raise UsageError(f"`mix.phases` of {options.recipe}: DoReMi finds one mixture", "give `mix.weights` instead")
     reference = Trained(options, "train.policy=null")
     first = reference.run.mixture()
     assert first is not None

@@ -21,9 +21,9 @@ no colour in a pipe. `eval "$(corpuskit completion)"` completes verbs and option
 
 ## What `--json` prints
 
-Keys of the object; `[...]` is a list of objects with these keys, `{...}` an object of such objects by name, `...` that there are
-more by what it is. A key is never taken away within a version of the minor
-number; others may be added. What is not known, or does not apply, is null.
+Keys of the object; `[...]` is a list of objects with these keys, `{...}` an object of such objects by name, `...` that
+there are more by what it is. A key is never taken away within a version of the minor number; others may be added. What is
+not known, or does not apply, is null.
 
 | verb | keys |
 | --- | --- |
@@ -50,8 +50,13 @@ number; others may be added. What is not known, or does not apply, is null.
 | `compare` | domains [domain, unit, a, b, difference, low, high] |
 | `mix solve` | weights, phases [until, weights] |
 | `mix explain` | format, seed, seq_len, packing, max_epochs, asked, largest, tokens, sequences, files, tokenizer, domains {weight, documents, stored, targets, blocks, sequences, taken, epochs, cap}, phases [until, seq_len, tokens, sequences, sequences_per_file, domains] |
+| `mix swarm` | ratios, runs, domains |
+| `mix fit` | runs, domains, laws |
+| `mix doremi` | a list of rounds, with weights and change |
+| `mix ablate` | weights, alone, mixture |
 | `remove` | asked, documents, removed_before, copies_left, copies_elsewhere, trainings [training, first_step, steps, done, checkpoints], trainings_unknown, models, removed |
 | `gc` | folders, files, bytes, checkpoints_kept, removed |
+| `train` | of a recipe those of `run`; of a root what its `result.json` has |
 | `lm train` | sentences, words, special_words, blank_lines, orders [found, kept, discounts, fallback], model, bytes |
 """
 

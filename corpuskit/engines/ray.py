@@ -40,7 +40,7 @@ def check() -> None:
         UsageError: ray is not installed, or nothing answers at `RAY_ADDRESS`.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("the engine `ray` needs ray, which is not installed", "pip install 'corpuskit[ray]'")
+        raise UsageError("the engine `ray` needs ray, which is not installed", "pip install '.[ray]' in the clone")
     address = os.environ.get("RAY_ADDRESS", "")
     hint = "RAY_ADDRESS is HOST:PORT as `ray start --head` prints it, or `auto`"
     if "://" in address:

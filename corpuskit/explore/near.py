@@ -59,7 +59,7 @@ def _library() -> Any:
     try:
         return importlib.import_module("datasketch")
     except ImportError:
-        raise UsageError("datasketch is not installed", "pip install 'corpuskit[datasketch]'") from None
+        raise UsageError("datasketch is not installed", "pip install '.[datasketch]' in the clone") from None
 
 
 def _parameters(root: Root) -> dict[str, Any]:

@@ -53,17 +53,21 @@ def _is_space(byte: Any) -> Any:
 
 @njit(nogil=True, cache=True)
 def arpa_number(data: Any, at: Any) -> Any:
-    """A decimal number without an exponent, and where it ends."""
+    """A decimal number of up to 18 digits, without an exponent, and where it ends; of another form: where it begins."""
+    start = at
     negative = data[at] == _MINUS
     at += 1 if negative else 0
+    first = at
     value, scale = 0, 0
-    while 48 <= data[at] <= 57 or data[at] == _DOT:
+    while 48 <= data[at] <= 57 or (data[at] == _DOT and scale == 0):
         if data[at] == _DOT:
             scale = 1
         else:
             value = value * 10 + (data[at] - 48)
             scale *= 10
         at += 1
+    if not 0 < at - first - (scale > 0) <= 18:  # more would not fit into 64 bits
+        return 0.0, start
     found = value / max(scale, 1)
     return (-found if negative else found), at
 
@@ -77,12 +81,12 @@ def word_end(data: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def enter(data: Any, end: Any, n: Any, count: Any, entries: Any) -> Any:
+def enter(data: Any, end: Any, n: Any, count: Any, order: Any, entries: Any) -> Any:
     """Enter n-grams of an ARPA file, orders from 1 on; the lines are as lmplz writes them.
 
     Args:
         data: uint8, lines up to `end`, and 64 bytes more, the first of which is 0.
-        n: words of an n-gram. count: lines at most.
+        n: words of an n-gram. count: lines at most. order: of the model.
         entries: uint64[2 * places], written.
 
     Returns:
@@ -106,7 +110,7 @@ def enter(data: Any, end: Any, n: Any, count: Any, entries: Any) -> Any:
                 return -1, done
             words[k] = hash_piece(data, start, at - start)
         backoff = 0.0
-        if data[at] == _TAB:
+        if data[at] == _TAB and n < order:
             start = at + 1
             backoff, at = arpa_number(data, start)
             if at == start:

@@ -68,14 +68,14 @@ def write_binary(arpa: Path, path: Path) -> None:
         head = _head(sizes)
         tables, end = _tables(sizes, len(head) // 4 + 2)  # behind the version of the words' table, and how many
         file = np.memmap(path, np.uint32, "w+", shape=(end,))
-        known, words = np.ones(1, np.int64), [UNKNOWN]
+        known, words = np.ones(1, np.int64), [UNKNOWN + b"\0"]  # of each block together: there are millions of words
         unknown = murmur(np.frombuffer(UNKNOWN + bytes(8), np.uint8), 0, len(UNKNOWN))
 
         def enter(data: npt.NDArray[np.uint8], end: int, n: int, count: int) -> Any:
             used, entered = enter_binary(data, end, n, count, file, tables, unknown, known)
             if n == 1:
                 found = (line.split(b"\t")[1] for line in data[:used].tobytes().split(b"\n")[:-1])
-                words.extend(word for word in found if word != UNKNOWN)
+                words.append(b"".join(word + b"\0" for word in found if word != UNKNOWN))
             return used, entered
 
         if not read_sections(stream, sizes, enter):
@@ -84,4 +84,4 @@ def write_binary(arpa: Path, path: Path) -> None:
     file[len(head) // 4 + 1] = known[0]
     file.flush()
     with path.open("ab") as binary:
-        binary.write(b"".join(word + b"\0" for word in words))
+        binary.writelines(words)

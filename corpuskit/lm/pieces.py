@@ -73,7 +73,7 @@ def load_tokenizer(path: Path, _digest: str) -> Any:
         import sentencepiece
     except ImportError:
         raise UsageError(
-            "`tokenizer` needs sentencepiece, which is not installed", "pip install 'corpuskit[sentencepiece]'"
+            "`tokenizer` needs sentencepiece, which is not installed", "pip install '.[sentencepiece]' in the clone"
         ) from None
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))

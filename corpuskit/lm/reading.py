@@ -37,7 +37,7 @@ def read_sizes(stream: BinaryIO) -> list[int] | None:
 def read_sections(stream: BinaryIO, sizes: Sequence[int], enter: Enter) -> bool:
     """Enter the n-grams behind the head; whether the file has the form to its end."""
     sections = (_read_section(stream, n, size, enter) for n, size in enumerate(sizes, start=1))
-    return all(sections) and stream.readline(LONGEST) == b"\\end\\\n"
+    return all(sections) and stream.readline(LONGEST) == b"\\end\\\n" and not stream.read(1)
 
 
 def _read_section(stream: BinaryIO, n: int, size: int, enter: Enter) -> bool:

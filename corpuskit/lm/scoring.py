@@ -65,7 +65,8 @@ def load_arpa(path: Path, _digest: str = "") -> Model | None:
     """Load an ARPA file of order 2 to 6, once in a process for each content; None if it is not as lmplz writes it.
 
     Other files (a kenlm binary, what was compressed, numbers with exponents, models without `<unk>` or in which an
-    n-gram lacks a shorter one) are for kenlm, which knows what to do with each or says what is wrong.
+    n-gram lacks a shorter one) are for kenlm, which knows what to do with each or says what is wrong. In one respect
+    the kernel is not like it: `<UNK>` in an ARPA file is a word, where kenlm takes its values for those of `<unk>`.
     """
     with path.open("rb") as stream:
         sizes = read_sizes(stream)
@@ -73,11 +74,12 @@ def load_arpa(path: Path, _digest: str = "") -> Model | None:
         if sizes is None or not 2 <= len(sizes) <= HIGHEST or sum(sizes) > path.stat().st_size:
             return None
         entries = np.zeros(2 * (int(sum(sizes) / LOAD) + 64), np.uint64)
-        if not read_sections(stream, sizes, lambda data, end, n, count: enter(data, end, n, count, entries)):
+        order = len(sizes)
+        if not read_sections(stream, sizes, lambda data, end, n, count: enter(data, end, n, count, order, entries)):
             return None
     padded = [np.frombuffer(word + bytes(KERNEL_PADDING), np.uint8) for word in SPECIALS]
     hashes = [hash_piece(one, 0, len(word)) for one, word in zip(padded, SPECIALS, strict=True)]
-    model = Model(len(sizes), entries, np.array(hashes, np.uint64))
+    model = Model(order, entries, np.array(hashes, np.uint64))
     return model if all(knows(entries, one) for one in model.specials) else None
 
 

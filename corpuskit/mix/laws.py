@@ -218,7 +218,7 @@ def needs(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         msg = f"mixing laws need {error.name}, which is not installed"
-        raise UsageError(msg, "pip install 'corpuskit[mix]'") from error
+        raise UsageError(msg, "pip install '.[mix]' in the clone") from error
 
 
 def _check(ratios: Floats, losses: Floats) -> None:

@@ -160,7 +160,9 @@ def _minimize(function: Callable[[Floats], float], start: Sequence[float]) -> Fl
     try:
         from scipy.optimize import minimize
     except ImportError:
-        raise UsageError("fitting a law needs scipy, which is not installed", "pip install 'corpuskit[mix]'") from None
+        raise UsageError(
+            "fitting a law needs scipy, which is not installed", "pip install '.[mix]' in the clone"
+        ) from None
     found: Floats = minimize(
         function,
         np.array(start),

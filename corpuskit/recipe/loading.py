@@ -29,14 +29,14 @@ from corpuskit.shards.settings import Phase, Swarm
 
 
 def load(
-    path: str | os.PathLike[str], overrides: list[str] | None = None, environ: Mapping[str, str] = os.environ
+    path: str | os.PathLike[str], overrides: list[str] | None = None, environ: Mapping[str, str] | None = None
 ) -> Recipe:
     """Read and validate a recipe; raw files are not looked at.
 
     Args:
         path: the recipe, YAML in UTF-8.
         overrides: `key.sub=value`, or `key.sub=@FILE` (relative to the current folder).
-        environ: for `${NAME}` in texts.
+        environ: for `${NAME}` in texts; default: the environment of the process.
 
     Raises:
         RecipeError: no such file, or everything that is wrong with it.
@@ -58,7 +58,9 @@ def load(
         faults.add(root.span, f"the recipe {what}", "corpuskit init writes a starter recipe")
         faults.fail()
     override.apply(root, overrides or [], base, faults)
-    expand(root, faults, environ)  # only now: what an override replaces needs no variable
+    expand(
+        root, faults, os.environ if environ is None else environ
+    )  # only now: what an override replaces needs no variable
     return _Loader(root, path, base, faults).load()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -53,7 +54,7 @@ def validated(
         counts = [detail for detail in details if detail["type"] in ("int_parsing", "float_parsing", "int_type")]
         replaced = [_replace_count(value, node, detail) for detail in counts]
         if not any(replaced):
-            _report(details, model, node, faults, what)
+            _report(_likeliest(details, model, node), model, node, faults, what)
             return None
 
 
@@ -69,6 +70,28 @@ def _replace_count(value: Any, node: Node, detail: ErrorDetails) -> bool:
         return False
     value[followed[-1]] = number
     return True
+
+
+def _likeliest(details: list[ErrorDetails], model: type[pydantic.BaseModel], node: Node) -> list[ErrorDetails]:
+    """Where a value may be one of several tables, the faults of the one that its keys are most like, and no others."""
+
+    def branch(loc: tuple[Any, ...]) -> tuple[tuple[Any, ...], str] | None:
+        """The place of such a value, and the name of the table, which pydantic puts on the way to what is inside."""
+        for i in range(1, len(loc)):
+            table = _named(loc[i], tables_of(model, loc[:i]))
+            if table is not None:
+                return loc[:i], table.__name__
+        return None
+
+    misses: dict[tuple[Any, ...], dict[Any, int]] = {}
+    for detail in details:
+        if found := branch(detail["loc"]):
+            near = did_you_mean(str(detail["loc"][-1]), keys_of(model, detail["loc"][:-1])) is not None
+            wrong = {"missing": 2, "extra_forbidden": 2 - near}.get(detail["type"], 0)
+            names = misses.setdefault(found[0], {})
+            names[found[1]] = names.get(found[1], 0) + wrong
+    best = {place: min(names, key=names.__getitem__) for place, names in misses.items()}
+    return [one for one in details if (found := branch(one["loc"])) is None or best[found[0]] == found[1]]
 
 
 def _report(
@@ -136,14 +159,26 @@ def _reason(detail: ErrorDetails) -> tuple[str, str | None]:
 
 def keys_of(model: type[pydantic.BaseModel], location: Iterable[Any]) -> list[str]:
     """Keys that a recipe may write at a location of a model; empty where there is no table."""
+    tables = tables_of(model, location)
+    return [_alias(name, info) for name, info in tables[0].model_fields.items()] if tables else []
+
+
+def tables_of(model: type[pydantic.BaseModel], location: Iterable[Any]) -> list[type[pydantic.BaseModel]]:
+    """The tables that may stand at a location of a model; one where pydantic names it there."""
+    tables = [model]
     for part in location:
-        field = {_alias(name, info): info for name, info in model.model_fields.items()}.get(str(part))
-        if field is not None:
-            below = models_in(field.annotation)
-            if not below:
-                return []
-            model = below[0]
-    return [_alias(name, info) for name, info in model.model_fields.items()]
+        if (named := _named(part, tables)) is not None:
+            tables = [named]
+        elif tables:
+            field = {_alias(name, info): info for name, info in tables[0].model_fields.items()}.get(str(part))
+            tables = models_in(field.annotation) if field is not None else tables
+    return tables
+
+
+def _named(part: Any, tables: list[type[pydantic.BaseModel]]) -> type[pydantic.BaseModel] | None:
+    """The table that pydantic names so, as `Estimate` or `function-after[check(), Estimate]`."""
+    name = re.split(r"\W+", str(part).rstrip("]"))[-1]
+    return next((one for one in tables if one.__name__ == name), None)
 
 
 def _alias(name: str, info: pydantic.fields.FieldInfo) -> str:

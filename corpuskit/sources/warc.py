@@ -45,7 +45,7 @@ def warc(file: SourceFile, *, extract: Extractor = "corpuskit") -> Iterator[dict
     Args:
         file: what to read.
         extract: what finds the main text of a page: `corpuskit`, or `resiliparse` or `trafilatura`, both without
-            comments; trafilatura in its fast way (`pip install 'corpuskit[trafilatura]'`), which is a tenth as fast.
+            comments; trafilatura (`pip install '.[trafilatura]'` in the clone) in its fast way, a tenth as fast.
 
     Raises:
         InputError: ARC files; damaged zstd.

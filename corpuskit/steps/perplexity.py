@@ -71,13 +71,13 @@ def _given(model: Any) -> Any:
 
 def _torch(model: Any) -> Any:
     if isinstance(model, Checkpoint) and importlib.util.find_spec("torch") is None:
-        raise ValueError("needs torch, which is not installed: pip install 'corpuskit[train]'")
+        raise ValueError("needs torch, which is not installed: pip install '.[train]' in the clone")
     return model
 
 
 def _installed(tokenizer: File | None) -> File | None:
     if tokenizer is not None and importlib.util.find_spec("sentencepiece") is None:
-        raise ValueError("needs sentencepiece, which is not installed: pip install 'corpuskit[sentencepiece]'")
+        raise ValueError("needs sentencepiece, which is not installed: pip install '.[sentencepiece]' in the clone")
     return tokenizer
 
 
@@ -197,7 +197,7 @@ def _keyed(**params: Any) -> Mapping[str, Any]:
 
 def _libraries(model: Any = None, tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
     if isinstance(model, Checkpoint):
-        return ("tokenizers", "torch")
+        return model.libraries
     return ("kenlm", "sentencepiece") if tokenizer is not None else ("kenlm",)
 
 
@@ -246,7 +246,7 @@ def perplexity(
             machine share a binary, and each loads an ARPA file for itself.
         as_: the column's name (`as` in a recipe).
         lowercase: score the lower-cased text, for models estimated on such.
-        tokenizer: a SentencePiece model (`pip install 'corpuskit[sentencepiece]'`); its text is lower-cased anyway.
+        tokenizer: a SentencePiece model (`pip install '.[sentencepiece]'` in the clone); its text is lower-cased.
         windows: also the perplexities of each run of so many words, each word in the context of its line, so that one
             bad passage shows: `list_max(perplexity_windows) < 5000`. The last run is shorter. After Škorić 2023, Text
             vectorization via transformer-based language models and n-gram perplexities.

@@ -66,6 +66,11 @@ class Checkpoint(pydantic.BaseModel):
         """That its weights take in the memory of each worker."""
         return Saved.open(Path(self.checkpoint)).weight_bytes
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What it is scored with."""
+        return ("tokenizers", "torch", *(["transformers"] if Saved.open(Path(self.checkpoint)).foreign else []))
+
     def score(self, texts: pa.Array) -> Iterator[tuple[float, int]]:
         """Of each text (string[n], nulls are empty) the sum of the NLL of its tokens but the first; their number."""
         tokenizer, scorer = _load(self.checkpoint, self.device)

@@ -76,7 +76,8 @@ class ObjectStore:
             from obstore.store import from_url
         except ImportError:
             raise UsageError(
-                f"{url}: a root in a bucket needs obstore, which is not installed", "pip install 'corpuskit[bucket]'"
+                f"{url}: a root in a bucket needs obstore, which is not installed",
+                "pip install '.[bucket]' in the clone",
             ) from None
         from obstore.exceptions import BaseError
 

@@ -34,7 +34,7 @@ class Foreign(nn.Module):
         try:
             from transformers import AutoConfig, AutoModelForCausalLM
         except ImportError:
-            raise UsageError(f"model hf:{path} needs transformers", "pip install 'corpuskit[hf]'") from None
+            raise UsageError(f"model hf:{path} needs transformers", "pip install '.[hf]' in the clone") from None
         if not Path(path).exists():
             raise UsageError(f"model hf:{path}: no such file", "give a config.json, or the folder that holds it")
         try:

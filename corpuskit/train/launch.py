@@ -24,7 +24,7 @@ GRACE = 25.0
 def need_torch() -> None:
     """Raise UsageError if torch is not installed."""
     if importlib.util.find_spec("torch") is None:
-        raise UsageError("training needs torch, which is not installed", "pip install 'corpuskit[train]'")
+        raise UsageError("training needs torch, which is not installed", "pip install '.[train]' in the clone")
 
 
 def launch(config: dict[str, Any], processes: int, *, quiet: bool = False) -> None:

@@ -27,10 +27,14 @@ class Saved:
         """By its folder, or by that of a training or the root of a run, whose last whole one is taken.
 
         Raises:
-            UsageError: there is none, or the root holds several trainings. InputError: all are damaged.
+            UsageError: there is none, or the root holds several trainings. InputError: it is damaged, or all are.
         """
         if (path / STATE).is_file():
-            return cls(path, json.loads((path / STATE).read_text(encoding="utf-8")))
+            try:
+                return cls(path, json.loads((path / STATE).read_text(encoding="utf-8")))
+            except ValueError as error:
+                hint = "take another checkpoint, or train it again"
+                raise InputError(f"{path} is damaged: {STATE}: {error}", hint) from None
         trainings = sorted(each for each in path.glob("checkpoints/*") if complete(each)) or [path]
         if len(trainings) > 1:
             names = ", ".join(each.name for each in trainings)

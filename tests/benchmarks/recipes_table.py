@@ -1,4 +1,6 @@
-"""What each recipe of the field keeps of the same pages: `python tests/benchmarks/recipes_table.py`.
+"""What each recipe of the field keeps of the same pages.
+
+    LANGUAGES=languages.yml python tests/benchmarks/recipes_table.py
 
 Writes the table of docs/recipes.md, between its two marks. Every recipe of `recipes/` that is named here is run as it
 stands, on the pages of the development data beside the checkout: three WARC files, extracted from the HTML for all of
@@ -20,7 +22,7 @@ from corpuskit.cli import main
 HERE = Path(__file__).resolve()
 RECIPES, PAGE = HERE.parents[2] / "recipes", HERE.parents[2] / "docs" / "recipes.md"
 SHARED = HERE.parents[3] / "shared" / "data"
-BEGIN, END = "<!-- table: python tests/benchmarks/recipes_table.py -->", "<!-- end of table -->"
+BEGIN, END = "<!-- table: LANGUAGES=languages.yml python tests/benchmarks/recipes_table.py -->", "<!-- end of table -->"
 
 PAGES = f"{{read: warc, path: {SHARED}/commoncrawl/*00000.warc.gz}}"
 WIKIPEDIA = f"{{read: wikipedia, path: {SHARED}/wikipedia/enwiki-latest-pages-articles1*.xml.bz2}}"
@@ -78,7 +80,9 @@ def table(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    before, mark, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    if not mark:
+        raise SystemExit(f"{PAGE} lacks the line {BEGIN}")
     with tempfile.TemporaryDirectory() as made:
         lines = list(table(Path(made)))
     PAGE.write_text("\n".join([before + BEGIN, *lines, END + rest.partition(END)[2]]), encoding="utf-8")

@@ -268,7 +268,7 @@ def test_stored_values_that_are_damaged_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_copy_in_a_bucket_is_mended(built: tuple[Path, Path]) -> None:
-    obstore = pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+    obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
     from corpuskit.store.objects import ObjectStore
 
     store = ObjectStore(obstore.store.MemoryStore(), "memory://test")

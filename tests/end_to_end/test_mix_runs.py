@@ -8,6 +8,7 @@ import pytest
 
 from corpuskit.cli import main
 from corpuskit.errors import UsageError
+from tests.cli.test_command_line_page import documented
 
 torch = pytest.importorskip("torch", reason="the trainer needs torch, which is not installed")
 
@@ -53,6 +54,7 @@ def test_doremi_goes_on_with_what_the_last_round_found_until_it_settles(mix, mon
     found, trainings = mix("doremi", "doremi")
     assert 1 <= len(found) <= 2
     assert len(trainings) == 2 * len(found)
+    assert all(one.keys() == {"weights", "change"} for one in found)
     changes = [one["change"] for one in found]
     assert all(sum(one["weights"].values()) == pytest.approx(1) for one in found)
     assert len(found) == 1 or changes[0] >= 1e-3
@@ -67,6 +69,7 @@ PARTS += ["steps=[{normalize: {unicode: NFC}}, {holdout: {tokens: 500}}]", "trai
 
 def test_a_mixture_is_foretold_by_the_average_of_models_of_its_domains(mix):
     found, trainings = mix("ablate", "modular_ablation", *PARTS)
+    assert found.keys() == documented()["mix ablate"][0]
     assert set(found["mixture"]) == set(found["alone"]["web"]) == {"web", "books"}
     assert len(trainings) == 2
     # each is best at home, and the average lies between
@@ -105,11 +108,11 @@ def test_what_cannot_be_ablated_or_iterated_is_refused(raw, monkeypatch, capsys,
     assert "`mix.weights` of" in capsys.readouterr().err
     assert main(["mix", "doremi", str(recipe)]) == 2
     assert "mix doremi iterates `{name: doremi}`" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("what", "name"), [("doremi", "doremi"), ("ablate", "modular_ablation")])
-def test_a_bucket_is_refused_before_anything_is_trained(what, name, raw, monkeypatch, capsys):
-    pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
-    monkeypatch.setenv("RAW", str(raw))
-    assert main(["mix", what, str(RECIPES / f"{name}.yaml"), "--root", "s3://corpora/x"]) == 2
-    assert f"s3://corpora/x: `mix {what}` wants a folder" in capsys.readouterr().err
+    policy, phases = "train.policy={name: doremi}", 'mix.phases=[{"until": 1, "weights": {"web": 1}}]'
+    recipe.write_text(recipe.read_text().replace("weights: proportional, ", ""))
+    assert main(["mix", "doremi", str(recipe), "--set", policy, "--set", phases]) == 2
+    assert "`mix.phases` of" in capsys.readouterr().err
+    for what in ("doremi", "ablate"):
+        settings = ["--set", policy if what == "doremi" else "mix.weights={web: 1}", "--root", "s3://bucket/prefix"]
+        assert main(["mix", what, str(recipe), *settings]) == 2
+        assert f"mix {what} trains in a folder, and s3://bucket/prefix is none" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from corpuskit.cli import main
 from corpuskit.core.identity import fingerprint_value
 from corpuskit.steps.perplexity import perplexity
+from corpuskit.steps.trained import Checkpoint, CheckpointFolder
 
 torch = pytest.importorskip("torch", reason="the trainer needs torch, which is not installed")
 
@@ -180,17 +181,29 @@ def test_a_score_belongs_to_its_checkpoint_and_tokenizer(reference, tmp_path, mo
         identity()
 
 
+def test_a_score_of_a_model_of_transformers_belongs_to_their_version(tmp_path):
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens/tokenizer.json").write_text("{}")
+    (tmp_path / "step-1").mkdir()
+    (tmp_path / "step-1/state.json").write_text(json.dumps({"identity": {"model": "hf:config.json"}}))
+    model = Checkpoint(checkpoint=CheckpointFolder.at(tmp_path / "step-1"))
+    assert model.libraries == ("tokenizers", "torch", "transformers")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ("{checkpoint: nowhere}", "there is no folder"),
         ("{checkpoint: empty}", "is no checkpoint, and holds none"),
+        ("{checkpoint: broken}", "broken is damaged: state.json: "),
         ("{checkpoint: .., windows: 3}", "unknown key `windows`"),
         ("{checkpoint: empty, device: tpu}", "cpu"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_by_check(given, said, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/state.json").write_text('{"identity":')
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
@@ -213,7 +226,7 @@ def test_without_torch_check_says_what_to_install(reference, tmp_path, capsys, m
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     assert main(["check", str(recipe)]) == 2
-    assert "needs torch, which is not installed: pip install 'corpuskit[train]'" in capsys.readouterr().err
+    assert "needs torch, which is not installed: pip install '.[train]' in the clone" in capsys.readouterr().err
 
 
 def test_what_is_for_n_grams_alone_is_refused(reference):

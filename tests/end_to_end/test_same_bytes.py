@@ -133,7 +133,7 @@ def test_a_cluster_gives_the_same_bytes(
 ) -> None:
     path, expected = built
     if way.engine == "ray":
-        pytest.importorskip("ray", reason="needs ray: pip install 'corpuskit[ray]'")
+        pytest.importorskip("ray", reason="needs ray: pip install '.[ray]' in the clone")
         monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         assert run(path, way, str(tmp_path / "root")) == expected
         return

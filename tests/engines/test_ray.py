@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ray = pytest.importorskip("ray", reason="needs ray: pip install 'corpuskit[ray]'")
+ray = pytest.importorskip("ray", reason="needs ray: pip install '.[ray]' in the clone")
 from corpuskit.engines.ray import Ray  # noqa: E402 - not without ray
 
 STEP = """

@@ -90,6 +90,13 @@ def test_a_file_is_read_in_blocks(tmp_path, monkeypatch):
     ("stands", "instead"),
     [
         ("-2.0", "-2e0"),
+        ("-2.0", "-0.00012345678901234567"),
+        ("-2.0", "-99999999999999999999"),
+        ("-2.0", "-1.2.3"),
+        ("-2.0", "-"),
+        ("-0.25\n", "-.\n"),
+        ("b a\n\n\\end", "b a\t-0.5\n\n\\end"),
+        ("\\end\\\n", "\\end\\\nmore\n"),
         ("\t-0.5\n", "\t-5E-1\n"),
         ("\tb\t", " b\t"),
         ("<s> b\t", "<s>\tb\t"),
@@ -134,3 +141,9 @@ def test_tokens_are_words_and_ends_of_lines(texts):
     lines = [[line.split() for line in (text or "").encode().replace(b"\0", b" ").split(b"\n")] for text in texts]
     expected = [sum(len(words) + bool(words) for words in one) for one in lines]
     assert count(pa.array(texts, pa.string())).tolist() == expected
+
+
+def test_a_word_that_kenlm_takes_for_the_unknown_one_is_a_word(tmp_path):
+    path = tmp_path / "unk.arpa"
+    path.write_text(SMALL.replace("1=5", "1=6").replace("-2.0\tb", "-1.5\t<UNK>\t0\n-2.0\tb"))
+    assert load_arpa(path).score(pa.array(["<UNK>", "c"])).totals.tolist() == pytest.approx([-0.5 - 1.5 - 0.5, -2.0])

@@ -13,6 +13,7 @@ from corpuskit.loops.proxies import draw
 from corpuskit.mix.problem import Bucket, Infeasible
 from corpuskit.mix.runs import read_ratios, read_runs
 from corpuskit.recipe import RecipeError, load
+from tests.cli.test_command_line_page import documented
 from tests.core.kills import kill_at
 
 RECIPE = """\
@@ -121,6 +122,7 @@ def test_the_command_line_draws_fits_and_solves(path, root, capsys, tmp_path):
     assert "corpuskit run" in capsys.readouterr().out
     assert run("mix", "fit", path, "--root", root, "--law", "linear", "--metric", "numbers", "--json") == 0
     found = json.loads(capsys.readouterr().out)
+    assert found.keys() == documented()["mix fit"][0]
     (fit,) = found["laws"]["linear"]
     assert found["runs"] == 6
     assert -1 <= fit["rank_correlation"] <= 1
@@ -128,7 +130,8 @@ def test_the_command_line_draws_fits_and_solves(path, root, capsys, tmp_path):
     tables = [root / "swarm" / "ratios.csv", root / "swarm" / "metrics.csv"]
     assert run("mix", "fit", *tables, "--law", "linear", "--metric", "numbers", "--json") == 0
     assert json.loads(capsys.readouterr().out) == found
-    assert run("mix", "swarm", path, "--root", root, "--set", "mix.swarm.runs=9") == 0
+    assert run("mix", "swarm", path, "--root", root, "--set", "mix.swarm.runs=9", "--json") == 0
+    assert json.loads(capsys.readouterr().out).keys() == documented()["mix swarm"][0]
     assert len((root / "ratios.csv").read_text().splitlines()) == 10
     assert read_ratios(root / "swarm" / "ratios.csv").runs == drawn.runs  # beside its losses: it stays
     plans = sorted((root / "runs").iterdir())

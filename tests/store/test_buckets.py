@@ -19,7 +19,7 @@ from tests.core.kills import RUN
 from tests.end_to_end import dumps
 from tests.store import s3
 
-pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
 pytest.importorskip("s3fs", reason="sources in a bucket need s3fs")
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "slimpajama.yaml"

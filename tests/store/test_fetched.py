@@ -12,7 +12,7 @@ import pytest
 from corpuskit.errors import UsageError
 from corpuskit.store.objects import ObjectStore
 
-obstore = pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from corpuskit.core.work import Work
 from corpuskit.loops.kept import kept
 from corpuskit.store.objects import ObjectStore
 
-obstore = pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
 
 FOLDER = "checkpoints/key"
 

@@ -35,7 +35,7 @@ from tests.core.builder import corpus, recipe
 from tests.core.kills import RUN
 from tests.store import s3
 
-obstore = pytest.importorskip("obstore", reason="a root in a bucket needs corpuskit[bucket]")
+obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
 
 MIX = """\
 mix:
