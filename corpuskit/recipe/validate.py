@@ -54,7 +54,7 @@ def validated(
         counts = [detail for detail in details if detail["type"] in ("int_parsing", "float_parsing", "int_type")]
         replaced = [_replace_count(value, node, detail) for detail in counts]
         if not any(replaced):
-            _report(_likeliest(details, model, node), model, node, faults, what)
+            _report(_likeliest(details, model), model, node, faults, what)
             return None
 
 
@@ -72,7 +72,7 @@ def _replace_count(value: Any, node: Node, detail: ErrorDetails) -> bool:
     return True
 
 
-def _likeliest(details: list[ErrorDetails], model: type[pydantic.BaseModel], node: Node) -> list[ErrorDetails]:
+def _likeliest(details: list[ErrorDetails], model: type[pydantic.BaseModel]) -> list[ErrorDetails]:
     """Where a value may be one of several tables, the faults of the one that its keys are most like, and no others."""
 
     def branch(loc: tuple[Any, ...]) -> tuple[tuple[Any, ...], str] | None:

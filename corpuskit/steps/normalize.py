@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 
 from corpuskit.core import step
 from corpuskit.core.batch import Batch, set_column, utf8
-from corpuskit.kernels.quick_check import in_form
 
 
 @step.edit(libraries=("pyarrow",))
@@ -20,6 +19,8 @@ def normalize(batch: Batch, *, unicode: Literal["NFC", "NFKC"] = "NFC") -> Batch
     so is a batch in which nothing changes. A null text stays null. The tables are those of pyarrow's utf8proc, whose
     version is part of the key.
     """
+    from corpuskit.kernels.quick_check import in_form
+
     text = batch.column("text")
     other = pa.array(~in_form(*utf8(text), unicode))
     before = text.filter(other)

@@ -118,6 +118,20 @@ def test_a_fault_says_what_is_wrong_and_what_would_be_right(report, text, expect
 
 
 @pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("{train_on: web, ordre: 3}", "unknown key `ordre`"),
+        ("{train_n: web}", "unknown key `train_n`"),
+        ("{checkpnt: x}", "unknown key `checkpnt`"),
+        ("{train_on: web, prune: [2, 1]}", "do not fall"),
+    ],
+)
+def test_where_several_tables_may_stand_the_faults_are_of_the_one_that_is_meant(report, table, expected):
+    (found,) = places(report(f"steps:\n  - perplexity: {{model: {table}}}\n"))
+    assert expected in found
+
+
+@pytest.mark.parametrize(
     ("sources", "expected"),
     [
         ("name: x\n", "the recipe needs the key `sources`"),
