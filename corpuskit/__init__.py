@@ -71,12 +71,17 @@ def __getattr__(name: str) -> Any:
 class _Called(types.ModuleType):
     """A room that can be called: `corpuskit.plan(recipe)`, `corpuskit.run(recipe)`."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    @property
+    def __wrapped__(self) -> Any:
+        """The function, whose parameters and documentation editors and notebooks show."""
         module, function = {
             "corpuskit.plan": ("corpuskit.plan.planner", "make"),
             "corpuskit.run": ("corpuskit.explore.opened", "build"),
         }[self.__name__]
-        return getattr(importlib.import_module(module), function)(*args, **kwargs)
+        return getattr(importlib.import_module(module), function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
 
 
 class _Package(types.ModuleType):

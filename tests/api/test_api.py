@@ -2,7 +2,9 @@
 
 import ast
 import doctest
+import inspect
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -125,3 +127,9 @@ def test_a_step_is_a_block_of_a_pipeline_of_datatrove() -> None:
     assert block.stats["dropped_gopher_few_words"].total == 700
     with pytest.raises(ck.CorpuskitError, match="chooses by all documents"):
         ck.steps.quantile(by="n", **{"as": "q"}).in_datatrove()
+
+
+def test_what_is_called_shows_its_parameters_and_no_environment() -> None:
+    assert list(inspect.signature(ck.run).parameters)[:3] == ["recipe", "root", "engine"]
+    assert list(inspect.signature(ck.plan).parameters) == ["recipe", "sample"]
+    assert os.environ["PATH"] not in str(inspect.signature(ck.load))
