@@ -21,45 +21,59 @@ KNOWN = 0x20000
 """Code points that are looked up: planes 0 and 1. A text with others is not known to be in a form."""
 
 
-MAYBE = 255
-"""What stands for a code point that may change or compose with the one before; no combining class is so large."""
+CHANGES = 255
+"""In place of a combining class, which is never so large: a code point that may change by itself."""
+
+SECOND, COMPOSED = 1 << 8, 1 << 9
+"""Bits: the second half of a pair that composes; what such a pair becomes."""
 
 
 @functools.cache
-def classes(form: Literal["NFC", "NFKC"]) -> npt.NDArray[np.uint8]:
-    """The combining class of each of the first `KNOWN` code points, or `MAYBE`: uint8[KNOWN].
+def tables(form: Literal["NFC", "NFKC"]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
+    """What is known of code points, uint16[KNOWN], and the pairs that compose, int64[p], rising.
 
-    Normalization leaves the others alone, and they are not the second half of a pair that composes. One that this
-    Python does not know is taken for one that may change.
+    A pair is `first << 21 | second`; none has a mark as its first. A code point that this Python does not know is taken
+    for one that may change, as are the vowels and ends of Hangul syllables, which compose by rule.
     """
     signs = [chr(code) if not 0xD800 <= code < 0xE000 else "" for code in range(KNOWN)]
-    found = np.frombuffer(bytes(map(unicodedata.combining, (sign or " " for sign in signs))), np.uint8).copy()
-    alone = pa.array(signs)
+    found = np.array([unicodedata.combining(sign or " ") for sign in signs], np.uint16)
+    alone, pairs = pa.array(signs), []
     stays = pc.equal(pc.utf8_normalize(alone, form=form), alone).to_pylist()
     for code, sign in enumerate(signs):
         if not sign or not stays[code] or unicodedata.category(sign) == "Cn":
-            found[code] = MAYBE
-        if stays[code] and len(parts := unicodedata.decomposition(sign or " ").split()) == 2 and parts[0][0] != "<":
-            found[int(parts[1], 16)] = MAYBE
-    found[0x1161:0x1176] = found[0x11A8:0x11C3] = MAYBE  # vowels and ends of Hangul syllables compose by rule
-    return found
+            found[code] = CHANGES
+        elif len(parts := unicodedata.decomposition(sign).split()) == 2 and parts[0][0] != "<":
+            pairs.append(int(parts[0], 16) << 21 | int(parts[1], 16))
+            found[code] |= COMPOSED
+    pairs.sort()
+    found[[pair & 0x1FFFFF for pair in pairs]] |= SECOND
+    found[0x1161:0x1176] = found[0x11A8:0x11C3] = CHANGES
+    return found, np.array(pairs, np.int64)
 
 
 @njit(nogil=True, cache=True)
-def _check(data: Any, offsets: Any, table: Any, out: Any) -> None:
+def _check(data: Any, offsets: Any, table: Any, pairs: Any, out: Any) -> None:
     for row in range(len(offsets) - 1):
         start, end = offsets[row], offsets[row + 1]
-        holds, last, behind = True, np.uint8(0), start
+        holds, composed, last, behind, starter = True, False, 0, start, np.int64(0)
         while start < end and holds:
             high = mask_high(data, start) & mask_lead(data, start) & low_bits(min(STEP, end - start))
             while high and holds:
                 at = start + trailing_zeros(high)
                 if at != behind:
-                    last = np.uint8(0)
+                    last, starter, composed = 0, np.int64(data[at - 1]), False
                 c, behind = decode(data, at)
-                mine = table[c] if c < len(table) else np.uint8(MAYBE)
-                holds = bool(mine != MAYBE and (mine == 0 or mine >= last))
-                last = mine
+                what = table[c] if c < len(table) else CHANGES
+                order = what & 255
+                holds = order != CHANGES and (order == 0 or order >= last)
+                if holds and what & SECOND:
+                    pair = starter << 21 | c
+                    place = np.searchsorted(pairs, pair)
+                    # behind what is composed a mark may come between its halves
+                    holds = not composed and (place == len(pairs) or pairs[place] != pair)
+                if order == 0:
+                    starter, composed = c, what & COMPOSED != 0
+                last = order
                 high &= high - ONE
             start += STEP
         out[row] = holds
@@ -75,5 +89,5 @@ def in_form(
         form: NFC or NFKC.
     """
     out = np.zeros(len(offsets) - 1, np.bool_)
-    _check(data, offsets, classes(form), out)
+    _check(data, offsets, *tables(form), out)
     return out

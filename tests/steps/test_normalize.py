@@ -44,7 +44,7 @@ def test_clean_chars_counts_the_text_without_case_punctuation_and_spacing(texts)
     assert clean_chars(batch(texts)).to_pylist() == expected
 
 
-@settings(max_examples=300)
+@settings(max_examples=500)
 @given(TEXTS, st.sampled_from(["NFC", "NFKC"]))
 def test_a_text_that_is_known_to_be_normal_is(texts, form):
     found = in_form(*utf8(pa.array(texts, pa.string())), form)
