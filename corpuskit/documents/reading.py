@@ -172,7 +172,7 @@ class _Reading:
             self._take_down([doc])
         elif isinstance(record, Bad):
             self._unread(doc, "unreadable", f"{record.where}: {record.reason}" if record.where else record.reason)
-            self.faults.add(f"{file.path}: {record.where}: {record.reason}" if record.where else record.reason)
+            self.faults.add(_fault(file, record))
             self.work.count(self.domain, "unreadable", 1)
         elif isinstance(record, Skip):
             self._unread(doc, f"read: {record.reason}", None)
@@ -266,6 +266,14 @@ class _Reading:
         pieces = self.pieces or [record_batch([], self.columns, self.domain)]
         self.pieces, self.closed, self.bytes, self.unread = [], 0, 0, ([], [], [])
         return pieces[0] if len(pieces) == 1 else pa.concat_batches(pieces)
+
+
+def _fault(file: BatchedFile, bad: Bad) -> str:
+    """What is unreadable, with its file and place, each named once: the error of a damaged file names both itself."""
+    if bad.reason.startswith(file.path):
+        return bad.reason
+    where = "" if file.path.endswith(bad.where) else f"{bad.where}: "
+    return f"{file.path}: {where}{bad.reason}"
 
 
 def blank_rows(text: pa.Array) -> npt.NDArray[np.bool_]:

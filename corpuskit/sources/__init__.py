@@ -9,6 +9,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "parquet": ("parquet",),
     "repositories": ("code",),
     "stackexchange": ("stackexchange",),
+    "text": ("text",),
     "warc": ("warc",),
     "wikipedia": ("wikipedia",),
 }

@@ -110,6 +110,21 @@ class SourceFile(os.PathLike[str]):
         """
         return _ChunkStream(self.chunks())
 
+    def content(self) -> bytes | None:
+        """All of the content, decompressed; None where it is larger than `max_doc_bytes`.
+
+        Raises:
+            InputError: see `chunks`.
+        """
+        pieces, size = [], 0
+        with contextlib.closing(cast("Any", self.chunks())) as chunks:
+            for chunk in chunks:
+                size += len(chunk)
+                if size > self.max_doc_bytes:
+                    return None
+                pieces.append(chunk)
+        return b"".join(pieces)
+
     def first_bytes(self, count: int) -> bytes:
         """The first bytes of the content, decompressed; fewer where the file is shorter or damaged."""
         found = b""

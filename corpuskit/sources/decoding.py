@@ -39,6 +39,12 @@ _SUPERSETS = {
 _OTHERS = {"cp437", "cp850", "cp852", "cp855", "cp858", "cp865", "mac-cyrillic", "mac-latin2", "iso-8859-16"}
 """Encodings that no browser reads and old files are declared to have."""
 
+BINARY_CHARACTERS = 8192
+MOST_CONTROL = 0.02
+"""The share of control characters, and of bytes that decode to nothing, beyond which a file is binary."""
+
+_CONTROL = re.compile(r"[^\t\n\r\f\b\x1b\x20-\x7e\u00a0-\ufffc\U00010000-\U0010ffff]")
+
 _ODD = 0.05
 """The share of odd characters by which another encoding must be better than what the file says."""
 
@@ -69,6 +75,11 @@ def decode_page(content: bytes, charset: str | None = None) -> str:
     found = _META.search(content, 0, 4096)
     said = (found[1] or found[2]).decode("ascii", "replace") if found else None
     return decode(content, charset, said)
+
+
+def is_binary(text: str) -> bool:
+    """Whether what was decoded is no text, by the characters at its beginning."""
+    return len(_CONTROL.findall(text, 0, BINARY_CHARACTERS)) > min(len(text), BINARY_CHARACTERS) * MOST_CONTROL
 
 
 def _replaced(content: bytes, declared: Iterable[str | None]) -> str | None:

@@ -11,6 +11,7 @@ import bz2
 import lzma
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from zlib_ng import zlib_ng
@@ -32,6 +33,9 @@ ZSTD_WINDOW = 1 << 31
 REMEMBERED_BYTES = 64 << 20
 """Raw bytes of a damaged gzip member that are searched again for the next member."""
 
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+"""Endings of compressed files; a reader trusts the first bytes."""
+
 GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
@@ -48,6 +52,12 @@ def codec_of(head: bytes) -> str:
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "7z"
     return "plain"
+
+
+def ending(path: str) -> str:
+    """The ending of a file's name in lower case, such as `.txt`: the one before it, where it is in `COMPRESSED`."""
+    name = PurePath(path)
+    return (name.with_suffix("") if name.suffix.lower() in COMPRESSED else name).suffix.lower()
 
 
 def decompressed(raw: RawStream) -> Iterator[bytes]:

@@ -15,6 +15,9 @@ from corpuskit.core.step import Bad
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.sources.schemas import schema_named
 
+SHOWN_FIELDS, SHOWN_CHARACTERS = 8, 40
+"""Fields of a record that an error names, and the characters of each name."""
+
 ColumnType = Literal["string", "int64", "float64", "bool"]
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -90,6 +93,7 @@ class Fields:
         places = {name: list(found[1:]) for name, found in known.columns.items()} if known else {}
         places |= {name: [placed(name, column)[1]] for name, column in columns.items()}
         self._free = known is not None
+        self._named = False  # the fields of a record without the text, in a fault
         self._path = self.text.split(".")
         self._wanted: list[tuple[str, str, list[tuple[str, list[str], bool]]]] = []
         later: set[str] = set()
@@ -104,9 +108,8 @@ class Fields:
             return Bad(f"a JSON {_json_type(record)}, not an object", where)
         body = self.take_text(record)
         if not isinstance(body, str):
-            reason = (
-                f"no field `{self.text}`" if body is _ABSENT else f"`{self.text}` is a {_json_type(body)}, no string"
-            )
+            absent = body is _ABSENT
+            reason = self._without_text(record) if absent else f"`{self.text}` is a {_json_type(body)}, no string"
             return Bad(reason, where)
         typed = self.take(record)
         if isinstance(typed, str):
@@ -115,6 +118,16 @@ class Fields:
         if record:
             document["meta"] = record
         return document
+
+    def _without_text(self, record: dict[str, Any]) -> str:
+        """That a record has no field with the text; of the first also which it has, and how to name one."""
+        reason = f"no field `{self.text}`"
+        if self._named or not record:
+            return reason
+        self._named = True
+        names = ", ".join(f"`{name[:SHOWN_CHARACTERS]}`" for name in list(record)[:SHOWN_FIELDS])
+        more = f" and {len(record) - SHOWN_FIELDS} more" if len(record) > SHOWN_FIELDS else ""
+        return f"{reason}, but {names}{more} (a source names another with `text: FIELD`)"
 
     def take_text(self, record: dict[str, Any]) -> Any:
         """Take the field that should hold the text out of a record."""

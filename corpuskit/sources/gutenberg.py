@@ -102,13 +102,8 @@ def _whole(file: SourceFile) -> bytes | Bad | Skip:
     reason = _no_text(file.relative)
     if reason is not None:
         return Skip(reason)
-    pieces, size = [], 0
-    for chunk in file.chunks():
-        size += len(chunk)
-        if size > file.max_doc_bytes:
-            return Bad(too_large(file.max_doc_bytes))
-        pieces.append(chunk)
-    return b"".join(pieces)
+    content = file.content()
+    return Bad(too_large(file.max_doc_bytes)) if content is None else content
 
 
 def _book(content: bytes | Bad | Skip, path: str, file: SourceFile) -> dict[str, Any] | Bad | Skip:

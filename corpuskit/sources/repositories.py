@@ -12,7 +12,7 @@ from corpuskit.core import step
 from corpuskit.core.step import Bad, Skip
 from corpuskit.sources.archives import archive_kind, entries
 from corpuskit.sources.base import SourceFile
-from corpuskit.sources.decoding import decode
+from corpuskit.sources.decoding import decode, is_binary
 from corpuskit.sources.generated import is_generated
 from corpuskit.sources.languages import language_of
 from corpuskit.sources.licenses import classify_license, is_license_file, spdx_tag
@@ -122,13 +122,6 @@ def _nearest(licenses: dict[str, str], path: str) -> str | None:
     return next(iter(licenses.values())) if len(set(licenses.values())) == 1 else None
 
 
-BINARY_CHARACTERS = 8192
-MOST_CONTROL = 0.02
-"""The share of control characters, and of bytes that decode to nothing, beyond which a file is binary."""
-
-_CONTROL = re.compile(r"[^\t\n\r\f\b\x1b\x20-\x7e\u00a0-\ufffc\U00010000-\U0010ffff]")
-
-
 def _unwanted_path(path: str) -> str | None:
     if _HIDDEN.search(path):
         return "version control data"
@@ -141,7 +134,7 @@ def _document(content: bytes, path: str, repository: str | None, license_: str |
     if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Skip("binary")
     text = decode(content)
-    if len(_CONTROL.findall(text, 0, BINARY_CHARACTERS)) > min(len(text), BINARY_CHARACTERS) * MOST_CONTROL:
+    if is_binary(text):
         return Skip("binary")
     reason = "generated" if is_generated(text) else redpajama_rule(text)
     if reason is not None:

@@ -22,6 +22,7 @@ from corpuskit.core import step
 from corpuskit.core.batch import Batch
 from corpuskit.core.identity import File, file_digest
 from corpuskit.errors import InputError, UsageError
+from corpuskit.sources.decompress import COMPRESSED, ending
 
 Counts = npt.NDArray[np.int64]
 Hash = Literal["fast", "reference"]
@@ -29,7 +30,6 @@ Hash = Literal["fast", "reference"]
 LEAST = 1e-8
 """Added to the share of each bucket, as in the reference implementation: what only one side has stays finite."""
 
-COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 JSON_LINES, PLAIN_LINES = (".jsonl", ".json", ".ndjson"), (".txt",)
 LONGEST_LINE = 64 << 20
 BATCH_BYTES = 4 << 20
@@ -42,17 +42,11 @@ def text_files(target: Any) -> Any:
         if not files:
             raise ValueError("name at least one file")
         for file in files:
-            if isinstance(file, str) and _kind(file) not in JSON_LINES + PLAIN_LINES:
+            if isinstance(file, str) and ending(file) not in JSON_LINES + PLAIN_LINES:
                 raise ValueError(
                     f"`{file}` is neither .jsonl, .json, .ndjson nor .txt, plain or {', '.join(COMPRESSED)}"
                 )
     return files
-
-
-def _kind(file: str) -> str:
-    """The ending that says how a file's texts are written."""
-    path = Path(file)
-    return (path.with_suffix("") if path.suffix.lower() in COMPRESSED else path).suffix.lower()
 
 
 class TextFile(File):
@@ -63,7 +57,7 @@ class TextFile(File):
     @property
     def is_json(self) -> bool:
         """Whether it is read as JSON Lines or as a text a line."""
-        return _kind(self) in JSON_LINES
+        return ending(self) in JSON_LINES
 
     def fingerprint(self) -> dict[str, Any]:
         """Content, and how it is read."""
@@ -186,7 +180,7 @@ def read_texts(path: Path) -> Iterator[pa.Array]:
     Raises:
         InputError: a line cannot be read, or compression is damaged.
     """
-    return _json_texts(path) if _kind(path.name) in JSON_LINES else _plain_texts(path)
+    return _json_texts(path) if ending(path.name) in JSON_LINES else _plain_texts(path)
 
 
 def _json_texts(path: Path) -> Iterator[pa.Array]:

@@ -193,10 +193,21 @@ def test_a_record_without_text_is_bad_and_a_table_without_it_an_error(tmp_path):
     records = [{"raw_content": "t", "text": "other"}, {"text": "t"}, {"raw_content": None}]
     found = read("jsonl", write_lines(tmp_path / "x.jsonl", *records), schema="redpajama_v2")
     assert found.documents == [{"text": "t", "meta": {"text": "other"}}]
-    assert [bad.reason for bad in found.bad] == ["no field `raw_content`", "`raw_content` is a null, no string"]
+    without, null = (bad.reason for bad in found.bad)
+    assert without == "no field `raw_content`, but `text` (a source names another with `text: FIELD`)"
+    assert null == "`raw_content` is a null, no string"
     pq.write_table(pa.table({"text": ["t"]}), tmp_path / "x.parquet")
     with pytest.raises(UsageError, match="no column `raw_content`"):
         read("parquet", tmp_path / "x.parquet", schema="redpajama_v2")
+
+
+def test_the_fields_of_a_record_without_text_are_named_once_a_file(tmp_path):
+    many = {"x" * 99: 1, **{f"f{number}": number for number in range(9)}}
+    path = write_lines(tmp_path / "x.jsonl", {}, many, {"body": "b"}, {"text": "t"})
+    empty, first, second = (bad.reason for bad in read("jsonl", path).bad)
+    named = ", ".join(f"`{name}`" for name in ["x" * 40, *(f"f{number}" for number in range(7))])
+    assert first == f"no field `text`, but {named} and 2 more (a source names another with `text: FIELD`)"
+    assert (empty, second) == ("no field `text`", "no field `text`")
 
 
 @pytest.mark.parametrize("reader", ["jsonl", "parquet"])
