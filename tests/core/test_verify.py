@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -338,23 +339,26 @@ def test_a_report_or_a_query_that_meets_a_damaged_file_names_it_and_what_mends_i
     for command in (["run", recipe, "--root", root, "--engine", "inline"], ["stats", root, "--sql", "FROM corpus"]):
         assert main([str(word) for word in command]) == 0
     next(root.glob("runs/*/report.html")).unlink()  # else the next run, of no unit, names it and looks at no text
-    path = max(root.glob("corpus/*/*.parquet"), key=lambda found: found.stat().st_size)
-    before, group = path.read_bytes(), pq.read_metadata(path).row_group(0)
-    text = next(group.column(k) for k in range(group.num_columns) if group.column(k).path_in_schema == "text")
-    start = text.dictionary_page_offset or text.data_page_offset
+    whole = {path: path.read_bytes() for path in root.glob("corpus/*/*.parquet")}
     capsys.readouterr()
-    for at, count in ((start, text.total_compressed_size), (len(before) - 60, 20)):  # pages; where they are
-        path.write_bytes(before[:at] + b"\xff" * count + before[at + count :])
+    for where in ("text", "footer"):
+        for path, before in whole.items():  # all: the report shows few documents
+            group = pq.ParquetFile(pa.BufferReader(before)).metadata.row_group(0)
+            text = next(one for k in range(group.num_columns) if (one := group.column(k)).path_in_schema == "text")
+            start = text.dictionary_page_offset or text.data_page_offset
+            at, count = (start, text.total_compressed_size) if where == "text" else (len(before) - 60, 20)
+            path.write_bytes(before[:at] + b"\xff" * count + before[at + count :])
         sql = ["stats", root, "--sql", "FROM corpus"]
         for command in (["run", recipe, "--root", root, "--engine", "inline"], ["report", root], sql):
             assert main([str(word) for word in command]) == 1
             said = capsys.readouterr().err
-            assert f"{path} is damaged: a byte between 0 and" in said
+            assert any(f"{path} is damaged: a byte between 0 and" in said for path in whole)
             assert "the unit `" in said
             assert f"corpuskit verify {root} --repair" in said
             assert ("all units are complete" in said) == (command[0] == "run")
             assert "Traceback" not in said
-        path.write_bytes(before)
+        for path, before in whole.items():
+            path.write_bytes(before)
     assert main(["stats", str(root), "--sql", "SELECT error('mine')"]) == 2
     assert "mine" in capsys.readouterr().err
 
