@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, repeated, root_of
 from corpuskit.cli.progress import progress
-from corpuskit.errors import ExpectFailed, UsageError, did_you_mean
+from corpuskit.errors import CorpuskitError, DamagedFile, ExpectFailed, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from corpuskit.core.plan import Plan
     from corpuskit.recipe import Recipe
+    from corpuskit.run import Outcome
+    from corpuskit.store.root import Root
 
 
 def check(options: argparse.Namespace) -> None:
@@ -127,9 +129,11 @@ def run(options: argparse.Namespace) -> int:
         with contextlib.suppress(OSError):  # of a full disk, say, which then is why units failed
             rebuild(root, plan)
         raise failure_report(outcome, plan, str(options.recipe), repeated(options))
-    rebuild(root, plan)
     if options.until is None:
-        _finish(options, plan, root, folder, summary)
+        summary["report"] = _report(plan, root, folder, outcome)
+        _finish(options, plan, root, summary)
+    else:
+        rebuild(root, plan)
     failed = failed_expects(plan, root) if options.until is None else []
     summary["failed_expects"] = failed
     reused = f"{outcome.reused} reused, " if outcome.reused else ""
@@ -140,16 +144,30 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _finish(options: argparse.Namespace, plan: Plan, root: Any, folder: str, summary: dict[str, Any]) -> None:
-    from corpuskit.core.tables import wrapped
-    from corpuskit.explore import report, stats, stats_text
+def _report(plan: Plan, root: Root, folder: str, outcome: Outcome) -> str:
+    """The report of a run: the last one, if nothing was done since that it would show, else a new one.
 
-    page = report.write(root, plan, folder)
-    found = stats.domain_table(root, plan)
-    summary |= {"report": page, "domains": stats.as_json(found)}
+    Raises:
+        CorpuskitError: none can be made, since a file is damaged.
+    """
+    from corpuskit.explore import report
+
+    try:
+        earlier = None if outcome.ran or outcome.reused else report.latest(root, plan, folder)
+        return earlier or report.write(root, plan, folder)
+    except DamagedFile as error:
+        text = f"all units are complete, but no report can be made: {error.message}"
+        raise CorpuskitError(text, error.hint) from None
+
+
+def _finish(options: argparse.Namespace, plan: Plan, root: Root, summary: dict[str, Any]) -> None:
+    from corpuskit.core.tables import wrapped
+    from corpuskit.explore import stats, stats_text
+
+    summary["domains"] = stats.as_json(stats.domain_table(root, plan))
     if not options.json:
         print(wrapped(stats_text.render(root, plan)))
-        print(f"report: {page}")
+        print(f"report: {summary['report']}")
 
 
 def _one_unit(options: argparse.Namespace, plan: Plan, root: Any) -> int:

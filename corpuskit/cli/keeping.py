@@ -90,6 +90,9 @@ def _said(note: dict[str, Any]) -> str:
         kept = ", ".join(f"step-{step}" for step in one["checkpoints"]) or "none that is there"
         lines.append(f"{one['training']} saw some from step {one['first_step']:,} on; its checkpoints: {kept}")
     lines += [f"{folder} may have seen some: its shards are gone" for folder in note["trainings_unknown"]]
+    if not note["trainings"] and not note["trainings_unknown"]:
+        lines.append("no checkpoint of this root saw any of them")
+    lines.append("what was exported keeps its own copies, or links to the files as they were: export it anew")
     lines += [f"a copy is in another corpus: {one}" for one in note["copies_elsewhere"]]
     if note["models"]:
         lines.append(f"estimated from documents, and left as they are: {', '.join(note['models'])}")
@@ -102,11 +105,10 @@ def _look_again(root: Root, plan: Plan, docs: list[int]) -> None:
     from corpuskit.explore.views import rebuild
 
     rebuild(root, plan)
-    for run in root.runs():
-        page = f"{run}/report.html"
-        if root.store.size(page) is None:
-            continue
-        if run == root.latest_run():
-            report.write(root, plan, run)
-        elif any(str(doc).encode() in root.store.get(page) for doc in docs):
+    latest = root.latest_run()
+    pages = {run: page for run in root.runs() if root.store.size(page := f"{run}/{report.PAGE}") is not None}
+    for run, page in pages.items():
+        if run != latest and any(str(doc).encode() in root.store.get(page) for doc in docs):
             root.store.delete([page])
+    if pages:
+        report.write(root, plan, latest)

@@ -177,7 +177,12 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
         "remove", "keeping", "take documents down: out of all texts, tokens and shards of a run, and for good"
     )
     command.add_argument("root", metavar="ROOT")
-    command.add_argument("--docs", type=Path, metavar="FILE", help="ids or FILE#RECORD, one a line; left out: go on")
+    command.add_argument(
+        "--docs",
+        type=Path,
+        metavar="FILE",
+        help="ids or FILE#RECORD, one a line, `#` begins a comment; left out: go on",
+    )
     command.add_argument("--only", action="store_true", help="leave the copies of them that `duplicates/` lists")
     command.add_argument("--dry-run", action="store_true", help="say what would go, and which checkpoints saw it")
     command = verb("gc", "keeping", "remove what the recipe of a run no longer needs; says first what is lost with it")

@@ -44,7 +44,7 @@ not known, or does not apply, is null.
 | `trace` of a token | file, offset, sequence, column, token, documents, doc, document |
 | `trace` of a step | training, step, steps, done, phase, sequences [file, sequence, number, documents] |
 | `report` | report |
-| `export` | to, format, content, counts [split, domain, sequences, tokens], linked, copied, written, files, new |
+| `export` | to, format, content, counts [split, domain, sequences, tokens], linked, copied, written, files, crc32, new |
 | `export` of a checkpoint | format, to, checkpoint, files, evaluation |
 | `generate` | checkpoint, prompt, text, tokens |
 | `compare` | domains [domain, unit, a, b, difference, low, high] |

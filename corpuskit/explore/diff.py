@@ -94,7 +94,7 @@ def diff(one: Root, two: Root) -> Difference:
         if not root.manifest("corpus"):
             raise UsageError(f"{root.url} has no corpus yet", "run its recipe to the end")
         views.rebuild(root, plan)
-    with contextlib.closing(views.connect_both(one, two)) as connection:
+    with views.said(one, two), contextlib.closing(views.connect_both(one, two)) as connection:
         connection.execute(_DOCUMENTS)
         reasons = connection.sql(_REASONS).to_arrow_table().to_pylist()
         by_domain = connection.execute("SELECT domain, change, count(*) FROM documents GROUP BY ALL").fetchall()

@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpuskit.core.checksum import BLOCK
 from corpuskit.core.plan import Plan
 from corpuskit.core.work import Receipt
 from corpuskit.errors import UsageError
@@ -133,6 +134,7 @@ def rebuild(root: Root, plan: Plan) -> None:
 
     Raises:
         UsageError: there was no run in this root.
+        DamagedFile: a file that a view is made over is not what was written.
     """
     run = root.latest_run()
     for name in (*_PUBLISHED, "shards"):
@@ -148,7 +150,8 @@ def rebuild(root: Root, plan: Plan) -> None:
         pq.write_table(table, written, compression="zstd")
         root.store.put(f"{run}/{name}.parquet", written.getvalue().to_pybytes())
     if local is not None:
-        _write_views(local.resolve(), Place(root), run)
+        with said(root):  # it looks at the end of each file
+            _write_views(local.resolve(), Place(root), run)
     root.store.put(f"{run}/views.json", state)
 
 
@@ -242,8 +245,9 @@ def query(root: Root, sql: str) -> pa.Table:
 
     Raises:
         UsageError: the SQL is wrong, is no query, or wants to leave the run folder.
+        DamagedFile: a file that it reads is not what was written.
     """
-    with contextlib.closing(connect(root, spills=True, names=_named(sql))) as connection, said():
+    with said(root), contextlib.closing(connect(root, spills=True, names=_named(sql))) as connection:
         only_query(connection, sql)
         table = _integers(connection.sql(sql).to_arrow_table())
         return table.rename_columns(distinct(table.column_names))
@@ -271,8 +275,8 @@ def only_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 @contextlib.contextmanager
-def said() -> Iterator[None]:
-    """What DuckDB raises, as a UsageError."""
+def said(*roots: Root) -> Iterator[None]:
+    """What DuckDB raises over the views of some roots, as a UsageError, or as DamagedFile where a file is at fault."""
     try:
         yield
     except duckdb.PermissionException as error:
@@ -280,7 +284,32 @@ def said() -> Iterator[None]:
     except duckdb.CatalogException as error:
         raise UsageError(str(error), f"views: {', '.join(VIEWS)}") from None
     except duckdb.Error as error:
-        raise failure(error) or UsageError(str(error)) from None
+        known = failure(error)
+        if known is None and (type(error) is duckdb.Error or isinstance(error, _OF_FILES)):
+            _refuse_damaged(roots)
+            known = UsageError(str(error), f"if no query is at fault: corpuskit verify {roots[0].url} --repair")
+        raise known or UsageError(str(error)) from None
+    except RuntimeError:  # of DuckDB too, where what it would say is no UTF-8
+        _refuse_damaged(roots)
+        raise
+
+
+_OF_FILES = (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException)
+"""What DuckDB raises where a file is damaged, often without its name; or `duckdb.Error`, which a query seldom gets."""
+
+
+def _refuse_damaged(roots: Iterable[Root]) -> None:
+    """Raise DamagedFile if a file that views read is not what was written; reads all, up to the first."""
+    from corpuskit.run.seal import published
+
+    folders = tuple(f"{name}/" for name in (*_PUBLISHED, "shards"))
+    for root in roots:
+        with contextlib.suppress(UsageError, FileNotFoundError):  # one that is missing is no damage that a query met
+            for part in published(root, root.require_plan(), folders):
+                if part.key.endswith(".parquet"):
+                    with part.open() as file:
+                        while file.read(BLOCK):
+                            pass
 
 
 def distinct(names: list[str]) -> list[str]:

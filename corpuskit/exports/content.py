@@ -14,18 +14,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from corpuskit.errors import InputError, UsageError
+from corpuskit.errors import DamagedFile, InputError, UsageError
 from corpuskit.explore.stats import domain_table
 from corpuskit.exports.target import Target
-from corpuskit.run.seal import unsealed
+from corpuskit.run.seal import published, unsealed
 from corpuskit.shards import megatron
 from corpuskit.shards.plan import train_files
 from corpuskit.shards.read import Shard, open_shard, read_index
-from corpuskit.store.root import MANIFEST, Root
+from corpuskit.store.root import MANIFEST, Root, described
 from corpuskit.train.order import Plan
 
 Counts = dict[tuple[str, str], Counter[str]]
 """By (split, domain): documents, tokens and bytes, or sequences and tokens."""
+
+READ = {
+    "corpus": ("corpus/", "holdout/"),
+    "tokens": ("tokens/", "shards/plan.json"),
+    "shards": ("shards/", "tokens/tokenizer.json"),
+}
+"""What an export of a folder reads or links: beginnings of names."""
 
 AGAIN = "`corpuskit run RECIPE --root {root}` publishes what is missing again"
 
@@ -49,6 +56,25 @@ def require(root: Root, folder: str) -> str:
         )
     published = [f"{name}/{MANIFEST}" for name in (folder, *(("holdout",) if folder == "corpus" else ()))]
     return hashlib.sha256(b"".join(content or b"" for content in root.store.get_all(published))).hexdigest()
+
+
+def check(root: Root, holds: str) -> None:
+    """Check each file that an export will read or link: what a byte is wrong in is exported nowhere.
+
+    Raises:
+        DamagedFile: a file is not what was written. InputError: it is missing.
+    """
+    for part in published(root, root.require_plan(), READ[holds]):
+        try:
+            part.local()
+        except FileNotFoundError:
+            raise InputError(f"{root.url}/{part.key}: missing", AGAIN.format(root=root.url)) from None
+    if holds == "corpus":
+        for name, about in root.manifest("corpus").get("beside", {}).items():
+            if root.store.size(name) is None:
+                raise InputError(f"{root.url}/{name}: missing", AGAIN.format(root=root.url))
+            if described(root.store.get(name)) != about:
+                raise DamagedFile(root.url, name, "its SHA-256 is not the one in corpus/_manifest.json", "")
 
 
 def said(root: Root, holds: str) -> Counts:
@@ -132,7 +158,7 @@ def open_tokens(root: Root) -> Tokens:
     """The token files of a run.
 
     Raises:
-        InputError: a file is missing, or is not what the manifest says.
+        InputError: a file is not what `manifest.json` says.
     """
     about, folder = _manifest(root), root.store.folder("tokens")
     return Tokens(folder, about, [_token_file(root, about, folder, part) for part in about["parts"]])
@@ -141,9 +167,6 @@ def open_tokens(root: Root) -> Tokens:
 def _token_file(root: Root, about: dict[str, Any], folder: Path, part: dict[str, Any]) -> TokenFile:
     path = folder / part["file"]
     idx, docs = path.with_suffix(".idx"), path.with_suffix(".docs.parquet")
-    for each in (path, idx, docs):
-        if not each.is_file():
-            raise InputError(f"{each}: missing", AGAIN.format(root=root.url))
     index = megatron.read_index(idx)
     file = TokenFile(part["split"], part["domain"], path.stem, path, idx, docs, index.lengths, part["bytes"])
     stored = path.stat().st_size // np.dtype(about["dtype"]).itemsize
@@ -241,18 +264,12 @@ class CorpusFile:
 
 
 def open_corpus(root: Root) -> list[CorpusFile]:
-    """The files of a corpus and of what was held out that have documents, sorted by domain, split and name.
-
-    Raises:
-        InputError: a file is missing, or has not the rows that the manifest says.
-    """
+    """The files of a corpus and of what was held out that have documents, sorted by domain, split and name."""
     found = []
     for split, folder in (("train", "corpus"), ("validation", "holdout")):
         here = root.store.folder(folder)
         for name, about in root.manifest(folder).get("files", {}).items():
             path = here / name
-            if not path.is_file() or path.stat().st_size != about["bytes"]:
-                raise InputError(f"{path}: missing, or not of {about['bytes']:,} bytes", AGAIN.format(root=root.url))
             rows = pq.read_metadata(path).num_rows
             if rows:
                 domain = name.partition("/")[0].removeprefix("domain=")

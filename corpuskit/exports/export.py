@@ -11,8 +11,8 @@ from typing import Any
 
 from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
 from corpuskit.exports import formats
-from corpuskit.exports.content import require, said
-from corpuskit.exports.target import RECORD, Target, earlier, filling, sizes
+from corpuskit.exports.content import check, require, said
+from corpuskit.exports.target import RECORD, Target, earlier, filling, sizes, sums
 from corpuskit.shards.read import UNWRITTEN
 from corpuskit.store.root import Root
 
@@ -27,11 +27,11 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
 
     Returns:
         What the export holds: `format`, `to`, `content` (of the run), `counts` by split and domain, the numbers of
-        files `linked`, `copied` and `written`, `files` with their sizes, and whether it is `new`.
+        files `linked`, `copied` and `written`, `files` with their sizes, `crc32` of each, and whether it is `new`.
 
     Raises:
         UsageError: no such format, no such run, nothing to export in it, or something else stands in the way.
-        InputError: a file of the run is not what the run says.
+        DamagedFile, InputError: a file of the run is not what was written, or is missing.
     """
     if form not in names():
         raise UsageError(f"unknown format `{form}`", did_you_mean(form, names()) or f"formats: {', '.join(names())}")
@@ -48,6 +48,7 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
         return {"to": str(to), **record, "new": False}
     with filling(to) as target:
         try:
+            check(root, holds)
             exporter.export(root, target)
             _check(root, holds, target)
         finally:
@@ -55,7 +56,7 @@ def export(root: Root, form: str, to: Path) -> dict[str, Any]:
         counts = [{"split": split, "domain": name, **found} for (split, name), found in sorted(target.counts.items())]
         record = {"format": form, "content": content, "counts": counts}
         record |= {what: getattr(target, what) for what in ("linked", "copied", "written")}
-        record["files"] = sizes(target.path)
+        record |= {"files": sizes(target.path), "crc32": sums(target.path)}
         (target.path / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return {"to": str(to), **record, "new": True}
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from corpuskit.core.checksum import file_sum
 from corpuskit.errors import UsageError
 from corpuskit.store.files import fsync_folder, link_or_copy
 from corpuskit.store.scratch import at_work, scratch_name
 
 RECORD = "export.json"
-"""What an export says of itself: format, content, counts, and the size of each of its files."""
+"""What an export says of itself: format, content, counts, and the size and the CRC-32 of each of its files."""
 
 
 class Target:
@@ -73,13 +74,20 @@ def earlier(final: Path, form: str, content: str) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = json.loads((final / RECORD).read_bytes())
         same = (record["format"], record["content"]) == (form, content)
-        whole = all((final / name).stat().st_size == size for name, size in record["files"].items())
+        changed = next((name for name in record["files"] if same and _changed(final, name, record)), None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{final}: is there already, and is no export of corpuskit", "give another --to") from None
-    if same and whole:
+    if same and changed is None:
         return record
-    what = "an export whose files were changed" if same else "an export of another format, or of another state of a run"
+    what = "an export of another format, or of another state of a run"
+    if changed is not None:  # with a linked file also the run's is damaged, or was
+        what = f"an export whose files were changed ({changed} is not what was written)"
     raise UsageError(f"{final}: holds {what}; nothing is overwritten", f"rm -r {final}, or give another --to")
+
+
+def _changed(final: Path, name: str, record: dict[str, Any]) -> bool:
+    path = final / name
+    return [path.stat().st_size, file_sum(path)] != [record["files"][name], record["crc32"][name]]
 
 
 @contextlib.contextmanager
@@ -110,6 +118,13 @@ def _to_disk(folder: Path) -> None:
 
 def sizes(folder: Path) -> dict[str, int]:
     """Sizes of all files below a folder, by path, sorted."""
-    return {
-        path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """CRC-32 of all files below a folder, 8 hex digits, by path, sorted; each is read whole."""
+    return {path.relative_to(folder).as_posix(): file_sum(path) for path in _files(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

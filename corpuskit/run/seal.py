@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from corpuskit.core.keys import digest
 from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.work import Part
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import CorpuskitError
 from corpuskit.store.publish import publish
@@ -52,6 +54,20 @@ def seal(plan: Plan, root: Root, name: str) -> bool:
             facts["beside"] = {FILES: described(_write_files(root, plan))}
         changed = publish(root, stages, FOLDERS[name], facts)
     return changed > 0
+
+
+def published(root: Root, plan: Plan, beginnings: tuple[str, ...]) -> Iterator[Part]:
+    """What is published from the parts of a plan under names that begin so, as parts: they are checked when read.
+
+    Raises:
+        UsageError: a unit that would say what is published is not complete.
+    """
+    for name in FOLDERS:
+        for stage in sealed_by(plan, name):
+            for receipt in root.receipts(stage):
+                for part in receipt.parts.values():
+                    if part.publish is not None and part.publish.startswith(beginnings):
+                        yield replace(part, key=part.publish)
 
 
 def fingerprint(stages: Iterable[Stage]) -> str:

@@ -345,6 +345,11 @@ def test_a_dry_run_changes_nothing_and_wrong_files_name_their_lines(
     before = whole(root)
     found = take_down(root, asked, capsys, "--dry-run")
     assert (set(found["documents"]), found["removed"], found["models"]) == (gone, False, ["tokenizer"])
+    (tmp_path / "docs.txt").write_text(f"# a request of today\n\n  # and its document\n{asked[0]}\n")
+    assert run("remove", root, "--docs", tmp_path / "docs.txt", "--dry-run") == 0
+    said = capsys.readouterr().out
+    for line in ("1 documents asked for", "no checkpoint of this root saw any", "was exported keeps its own copies"):
+        assert line in said
     (tmp_path / "wrong.txt").write_text(f"{asked[0]}\n\nriver\n12\n{raw}/web/00.jsonl#400\n{raw}/web/00.jsonl#0\n")
     assert run("remove", root, "--docs", tmp_path / "wrong.txt") == 2
     said = capsys.readouterr().err

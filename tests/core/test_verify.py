@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from corpuskit.cli import main
@@ -327,3 +329,60 @@ def test_of_an_array_that_is_read_in_part_the_blocks_that_are_read_are_checked(t
     path.write_bytes(content[:-1])
     with pytest.raises(DamagedFile, match="bytes, not"):
         ArrayFile.of(part)
+
+
+def test_a_report_or_a_query_that_meets_a_damaged_file_names_it_and_what_mends_it(
+    copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where DuckDB cannot read it; it says no name, or that of a file as if the query were wrong."""
+    recipe, root = copied
+    for command in (["run", recipe, "--root", root, "--engine", "inline"], ["stats", root, "--sql", "FROM corpus"]):
+        assert main([str(word) for word in command]) == 0
+    next(root.glob("runs/*/report.html")).unlink()  # else the next run, of no unit, names it and looks at no text
+    whole = {path: path.read_bytes() for path in root.glob("corpus/*/*.parquet")}
+    capsys.readouterr()
+    for where in ("text", "footer"):
+        for path, before in whole.items():  # all: the report shows few documents
+            group = pq.ParquetFile(pa.BufferReader(before)).metadata.row_group(0)
+            text = next(one for k in range(group.num_columns) if (one := group.column(k)).path_in_schema == "text")
+            start = text.dictionary_page_offset or text.data_page_offset
+            at, count = (start, text.total_compressed_size) if where == "text" else (len(before) - 8, 4)
+            path.write_bytes(before[:at] + b"\xff" * count + before[at + count :])
+        sql = ["stats", root, "--sql", "FROM corpus"]
+        for command in (["run", recipe, "--root", root, "--engine", "inline"], ["report", root], sql):
+            assert main([str(word) for word in command]) == 1
+            said = capsys.readouterr().err
+            assert any(f"{path} is damaged: a byte between 0 and" in said for path in whole)
+            assert "the unit `" in said
+            assert f"corpuskit verify {root} --repair" in said
+            assert ("all units are complete" in said) == (command[0] == "run")
+            assert "Traceback" not in said
+        for path, before in whole.items():
+            path.write_bytes(before)
+    assert main(["stats", str(root), "--sql", "SELECT error('mine')"]) == 2
+    assert "mine" in capsys.readouterr().err
+
+
+def test_a_report_is_written_only_where_it_would_show_something_new(
+    copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, root = copied
+
+    def report(*words: str) -> Path:
+        capsys.readouterr()
+        assert main(["run", str(recipe), "--root", str(root), "--engine", "inline", "--json", *words]) == 0
+        return Path(json.loads(capsys.readouterr().out)["report"])
+
+    def known() -> list[Path]:
+        return sorted(root.glob("runs/*/report.html"))
+
+    first = report()
+    assert report() == report() == first
+    assert known() == [first]
+    other = report("--set", "expect=[\"docs('web') > 0\"]")  # the page shows what is expected
+    assert known() == [first, other]
+    third = report()  # the last page is of another recipe
+    assert known() == [first, other, third]
+    for part in root.glob("stages/corpus-web-*/receipts/*"):
+        part.unlink()
+    assert report() not in (first, other, third)  # of units that ran again it shows what they took

@@ -1,5 +1,6 @@
 """An export holds what the run holds, in the layout of its format; it is there whole or not at all."""
 
+import importlib
 import json
 import shutil
 from collections import Counter
@@ -11,9 +12,13 @@ import pytest
 import yaml
 
 from corpuskit.cli import main
-from corpuskit.errors import CorpuskitError, InputError, UsageError
+from corpuskit.errors import DamagedFile, InputError, UsageError
 from corpuskit.exports.export import export, names
 from corpuskit.exports.formats import mds, webdataset
+from corpuskit.plan.planner import make
+from corpuskit.recipe import load
+from corpuskit.run import run
+from corpuskit.run.verify import repair, verify
 from corpuskit.store.root import Root
 from tests.exports import readers
 from tests.exports.conftest import MIX, build
@@ -217,11 +222,64 @@ def test_a_damaged_run_is_not_exported(mixed: Root, tmp_path: Path, form: str) -
     pattern = {"megatron": "tokens/*/*/*.bin", "mds": "shards/train-*.bin", "hf": "corpus/*/*.parquet"}[form]
     path = max(root.path.glob(pattern))
     path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises((InputError, UsageError, CorpuskitError)) as raised:
+    with pytest.raises(DamagedFile, match=str(path)) as raised:
         export(root, form, tmp_path / "out")
-    assert path.parent.name in str(raised.value)
-    assert "corpuskit run" in str(raised.value.hint)
+    assert f"corpuskit verify {root.url} --repair" in str(raised.value.hint)
+    path.unlink()
+    with pytest.raises(InputError, match=f"{path}: missing") as missing:
+        export(Root(root.path), form, tmp_path / "out")
+    assert "corpuskit run" in str(missing.value.hint)
     assert [found.name for found in tmp_path.iterdir()] == ["root"]
+
+
+def flip(path: Path, at: int) -> None:
+    """Change a bit of a file in its place."""
+    with path.open("rb+") as stream:
+        stream.seek(at)
+        byte = stream.read(1)[0]
+        stream.seek(at)
+        stream.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("form", names())
+def test_a_bit_that_changed_in_a_file_is_exported_in_no_format(mixed: Root, tmp_path: Path, form: str) -> None:
+    """Of the same size, and in its middle: the file and the unit that made it are named, and no folder is left."""
+    holds = importlib.import_module(f"corpuskit.exports.formats.{form}").HOLDS
+    patterns = {"corpus": ["corpus/*/*.parquet", "holdout/*/*.parquet", "files.parquet"]}
+    patterns |= {"tokens": ["tokens/*/*/*.bin", "tokens/*/*/*.idx", "tokens/*/*/*.parquet", "shards/plan.json"]}
+    patterns |= {"shards": ["shards/train-*.bin", "shards/*.docs.parquet", "shards/plan.json", "tokens/tokenizer.json"]}
+    root = Root(Path(shutil.copytree(mixed.path, tmp_path / "root")))
+    for pattern in patterns[holds]:
+        path = max(root.path.glob(pattern), key=lambda found: found.stat().st_size)
+        before = path.read_bytes()
+        flip(path, len(before) // 2)
+        with pytest.raises(DamagedFile) as raised:
+            export(root, form, tmp_path / "out")
+        assert str(path) in str(raised.value)
+        assert path.name == "files.parquet" or "the unit `" in str(raised.value)
+        assert f"corpuskit verify {root.url} --repair" in str(raised.value.hint)
+        path.write_bytes(before)
+    assert [found.name for found in tmp_path.iterdir()] == ["root"]
+    assert export(root, form, tmp_path / "out")["new"]
+
+
+@pytest.mark.parametrize("form", ["hf", "nanogpt", "megatron"])
+def test_an_export_that_shares_a_damaged_file_is_not_taken_for_whole(tmp_path: Path, form: str) -> None:
+    """Once the run is mended, the files that the export links are no more the run's, and are still damaged."""
+    root = build(tmp_path, MIX)
+    export(root, form, tmp_path / "out")
+    pattern = {"hf": "corpus/*/*.parquet", "nanogpt": "tokens/tokenizer.json", "megatron": "tokens/*/*/*.bin"}[form]
+    path = max(root.path.glob(pattern), key=lambda found: found.stat().st_size)
+    flip(path, path.stat().st_size // 2)
+    assert repair(root, verify(root))
+    plan, mended = make(load(tmp_path / "recipe.yaml", [])), Root(root.path)
+    run(plan, mended, mended.new_run((tmp_path / "recipe.yaml").read_text(), "resolved: here\n", plan), engine="inline")
+    with pytest.raises(UsageError, match="files were changed") as raised:
+        export(mended, form, tmp_path / "out")
+    assert f"rm -r {tmp_path / 'out'}" in str(raised.value.hint)
+    shutil.rmtree(tmp_path / "out")
+    assert export(mended, form, tmp_path / "out")["new"]
+    assert not export(mended, form, tmp_path / "out")["new"]
 
 
 def test_the_command_line_says_what_it_wrote(mixed: Root, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

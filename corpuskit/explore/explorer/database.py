@@ -37,7 +37,7 @@ class Database:
         root = Root(self._place)
         with self._lock:
             views.rebuild(root, root.require_plan())
-            self._connection = views.connect(root)
+            self._connection, self._root = views.connect(root), root
         return root
 
     @contextlib.contextmanager
@@ -52,7 +52,7 @@ class Database:
             if name:
                 self._running[name] = made
         try:
-            with views.said(), contextlib.closing(made):
+            with views.said(self._root), contextlib.closing(made):
                 yield made
         finally:
             with self._lock:

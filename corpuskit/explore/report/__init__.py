@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from corpuskit.core.plan import Plan
 from corpuskit.explore import views
 from corpuskit.explore.report import built, duplicates, funnel, samples, sections, signals
 from corpuskit.explore.report.page import page
 from corpuskit.store.root import Root
+from corpuskit.store.versions import other_versions
 
-__all__ = ["write"]
+__all__ = ["PAGE", "latest", "write"]
+
+PAGE = "report.html"
+"""The report in the folder of its run."""
 
 
 def write(root: Root, plan: Plan, run: str) -> str:
@@ -20,6 +27,9 @@ def write(root: Root, plan: Plan, run: str) -> str:
 
     Returns:
         The path of the page, or its URL.
+
+    Raises:
+        DamagedFile: a file that is looked at is not what was written.
     """
     views.rebuild(root, plan)
     made = [
@@ -39,5 +49,24 @@ def write(root: Root, plan: Plan, run: str) -> str:
         ("Environment", sections.environment(root, plan, run)),
     ]
     html = page(f"corpuskit: {plan.recipe}", [(name, content) for name, content in made if content])
-    root.store.put(f"{run}/report.html", html.encode())
-    return f"{root.url}/{run}/report.html"
+    root.store.put(f"{run}/{PAGE}", html.encode() + _mark(root, plan, run))
+    return f"{root.url}/{run}/{PAGE}"
+
+
+def latest(root: Root, plan: Plan, run: str) -> str | None:
+    """The last report of a root, if it shows just what one of this run, in which no unit ran, would show."""
+    views.rebuild(root, plan)
+    pages = [key for earlier in root.runs() if root.store.size(key := f"{earlier}/{PAGE}") is not None]
+    if pages and root.store.get(pages[-1]).endswith(_mark(root, plan, run)):
+        return f"{root.url}/{pages[-1]}"
+    return None
+
+
+def _mark(root: Root, plan: Plan, run: str) -> bytes:
+    """The end of a page: a hash of what it shows, which is the recipe, the environment, receipts and what is published.
+
+    The seconds that a unit took are not in it.
+    """
+    asked, versions = root.manifest(run).get("files"), other_versions(root, plan.stages.values())
+    shown = json.dumps([asked, versions, root.store.get(f"{run}/views.json").decode()], sort_keys=True)
+    return f"<!-- shows {hashlib.sha256(shown.encode()).hexdigest()} -->\n".encode()

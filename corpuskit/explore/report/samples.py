@@ -16,7 +16,7 @@ BEGINNING = 400
 
 def section(root: Root) -> str:
     """The section, of the texts that are kept."""
-    with contextlib.closing(views.connect(root, names=["corpus", "dropped"])) as cursor:
+    with views.said(root), contextlib.closing(views.connect(root, names=["corpus", "dropped"])) as cursor:
         dropped = _chosen(cursor, "dropped WHERE text IS NOT NULL", "rule", "reason")  # most have none
         kept = _chosen(cursor, "corpus", "domain", "source")
     parts = [(heading("Dropped, by rule"), dropped), (heading("Kept, by domain"), kept)]

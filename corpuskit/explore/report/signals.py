@@ -20,7 +20,7 @@ MOST = 40
 def section(root: Root, plan: Plan) -> str:
     """The section: signals with a limit first, the others folded."""
     limits = thresholds.limits(plan)
-    with contextlib.closing(views.connect(root, names=["signals"])) as cursor:
+    with views.said(root), contextlib.closing(views.connect(root, names=["signals"])) as cursor:
         named = thresholds.signals(cursor)
         limited = [name for name in named if any(limit.column.lower() == name.lower() for limit in limits)]
         others = [name for name in named if name not in limited]

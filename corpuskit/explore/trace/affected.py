@@ -19,7 +19,7 @@ FAULTS = 5
 
 
 def named_documents(root: Root, plan: Plan, path: Path) -> list[int]:
-    """The documents that a file names, one a line: an id, or FILE#RECORD.
+    """The documents that a file names, one a line: an id, or FILE#RECORD; lines that begin with `#` are comments.
 
     Raises:
         UsageError: a line names no document of the run; all such lines are told.
@@ -27,13 +27,15 @@ def named_documents(root: Root, plan: Plan, path: Path) -> list[int]:
     origins, docs, faults = Origins(root, plan), [], []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         what = line.strip()
+        if not what or what.startswith("#"):
+            continue
         record = re.fullmatch(r"(.+)#(\d+)", what)
         try:
             if re.fullmatch(r"\d+", what):
                 docs.append(origins.of(int(what)).doc)
             elif record:
                 docs.append(origins.at(record[1], int(record[2])).doc)
-            elif what:
+            else:
                 faults.append(f"{path}:{number}: `{what}` is neither a document's id nor FILE#RECORD")
         except UsageError as error:
             faults.append(f"{path}:{number}: {error.message}")
