@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -71,6 +72,22 @@ class ExpectFailed(CorpuskitError):
     """The run is complete, but an `expect` of the recipe does not hold."""
 
     exit_code = 3
+
+
+def raised_at(error: BaseException) -> str:
+    """`FILE:LINE` of the innermost code of the user's that an exception went through, or of where it was raised."""
+    import sysconfig
+    import traceback
+
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    others = [Path(folder).resolve() for folder in (str(Path(__file__).parent), *installed)]
+
+    def own(file: Path) -> bool:  # a path such as `pyarrow/table.pxi` is of a library that is no Python
+        return file.is_absolute() and file.is_file() and not any(map(file.resolve().is_relative_to, others))
+
+    frames = traceback.extract_tb(error.__traceback__)
+    last = ([frame for frame in frames if own(Path(frame.filename))] or frames)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def did_you_mean(word: str, valid: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from corpuskit.core.kinds import Flow, kind_of, peak, spec_of
 from corpuskit.core.plan import Plan
-from corpuskit.core.tables import size, table
+from corpuskit.core.tables import counted, size, table
 from corpuskit.dedup.kinds import Compared
 from corpuskit.plan.why import reasons
 from corpuskit.steps.lsh import Minhash, s_curve
@@ -50,7 +50,7 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
         for name, stage in plan.stages.items()
     ]
     larger = [
-        f"{name}: {asks.cores} core(s), {asks.gpus} GPU(s) where there are any, {size(asks.memory)}"
+        f"{name}: {counted(asks.cores, 'core')}, {counted(asks.gpus, 'GPU')} where there are any, {size(asks.memory)}"
         for name, asks in asked.items()
         if asks.cores > 1 or asks.gpus
     ]

@@ -14,6 +14,8 @@ from corpuskit.cli.progress import progress
 from corpuskit.errors import CorpuskitError, DamagedFile, ExpectFailed, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from corpuskit.core.plan import Plan
     from corpuskit.recipe import Recipe
     from corpuskit.run import Outcome
@@ -22,11 +24,32 @@ if TYPE_CHECKING:
 
 def check(options: argparse.Namespace) -> None:
     """Validate a recipe, and refuse at once what would fail hours later."""
+    from corpuskit.core.tables import counted
+
     recipe = load_recipe(options)
     check_runnable(recipe)
-    steps = [call.name for call in recipe.steps]
-    found = {"recipe": recipe.name, "sources": list(recipe.sources), "steps": steps, "warnings": recipe.warnings}
-    answer(options, f"{options.recipe}: ok ({len(recipe.sources)} sources, {len(steps)} steps)", found)
+    missing = list(_without_files(recipe))
+    for warning in missing:
+        print(f"warning: {warning}", file=sys.stderr)
+    steps, warnings = [call.name for call in recipe.steps], [*recipe.warnings, *missing]
+    found = {"recipe": recipe.name, "sources": list(recipe.sources), "steps": steps, "warnings": warnings}
+    said = f"{counted(len(recipe.sources), 'source')}, {counted(recipe.written_steps, 'step')}"
+    if len(steps) > recipe.written_steps:
+        said += f"; {len(steps)} steps with those that presets and `mix` stand for"
+    answer(options, f"{options.recipe}: ok ({said})", found)
+
+
+def _without_files(recipe: Recipe) -> Iterator[str]:
+    """Sources whose files are not on this machine; what lies elsewhere is not asked for."""
+    from corpuskit.sources.listing import list_files
+
+    for source in recipe.sources.values():
+        if any("://" in path for path in ([source.path] if isinstance(source.path, str) else source.path)):
+            continue
+        try:
+            list_files(source.path, recipe.base)
+        except UsageError as error:
+            yield f"{recipe.path}:{source.line}: source `{source.name}`: {error.message}; {error.hint}"
 
 
 def check_runnable(recipe: Recipe) -> None:
@@ -76,6 +99,7 @@ def plan(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what has no receipt, then print the outcome."""
+    from corpuskit.core.tables import counted
     from corpuskit.engines import check_engine
     from corpuskit.explore.opened import as_yaml, failed_expects
     from corpuskit.explore.views import rebuild
@@ -128,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
     if outcome.failures:
         with contextlib.suppress(OSError):  # of a full disk, say, which then is why units failed
             rebuild(root, plan)
-        raise failure_report(outcome, plan, str(options.recipe), repeated(options))
+        raise failure_report(outcome, plan, f"{root.url}/{folder}/log.jsonl", str(options.recipe), repeated(options))
     if options.until is None:
         summary["report"] = _report(plan, root, folder, outcome)
         _finish(options, plan, root, summary)
@@ -137,7 +161,8 @@ def run(options: argparse.Namespace) -> int:
     failed = failed_expects(plan, root) if options.until is None else []
     summary["failed_expects"] = failed
     reused = f"{outcome.reused} reused, " if outcome.reused else ""
-    said = f"{outcome.ran} units run, {reused}{outcome.complete} were complete; root: {root.url}"
+    were = "was" if outcome.complete == 1 else "were"
+    said = f"{counted(outcome.ran, 'unit')} run, {reused}{outcome.complete:,} {were} complete; root: {root.url}"
     answer(options, said, summary)
     if failed:
         raise ExpectFailed("does not hold: " + "; ".join(failed), f"corpuskit stats {root.url} shows the figures")

@@ -12,7 +12,7 @@ import numpy as np
 
 from corpuskit.core.keys import plain
 from corpuskit.core.plan import Plan
-from corpuskit.core.tables import table
+from corpuskit.core.tables import table, width
 from corpuskit.engines import Task
 from corpuskit.errors import UsageError, did_you_mean
 from corpuskit.explore.report.mixture import plot
@@ -94,7 +94,7 @@ def _solve(asked: Asked) -> Answer:
 
 def _explain(asked: Asked) -> Answer:
     made = _mixture(asked)
-    text = explain(made)
+    text = explain(made, width())
     if asked.plot is not None:
         asked.plot.write_text(plot(made), encoding="utf-8")
         text += f"wrote {asked.plot}\n"

@@ -79,7 +79,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
 
     def changed(command: argparse.ArgumentParser) -> None:
         command.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE|KEY=@FILE", help="change the recipe"
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE|KEY=@FILE",
+            help="change the recipe: mix.tokens=2M, steps.minhash.threshold=0.9 or sources.web.path=FILE, say",
         )
 
     def rooted(command: argparse.ArgumentParser) -> None:
@@ -89,7 +93,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
         command.add_argument("--verbose", action="store_true", help="a line a stage, not one for all sources together")
 
     command = verb("init", "starting", "write a recipe to start from, with comments")
-    command.add_argument("directory", type=Path, nargs="?", default=Path(), metavar="DIR")
+    command.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        metavar="DIR",
+        help="`my-corpus`, say; default: the current one",
+    )
     command.add_argument(
         "--template",
         nargs="+",
@@ -100,7 +111,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     recipe(verb("check", "building", "validate a recipe; errors point at the line"))
     command = verb("peek", "building", "one document through every step, with values and reasons")
     recipe(command)
-    command.add_argument("document", metavar="FILE[#row]")
+    command.add_argument(
+        "document",
+        metavar="FILE[#row]",
+        help="raw/web/a.jsonl#7, say: its eighth record; without #row: the first document",
+    )
     command.add_argument(
         "--raw", action="store_true", help="the raw record, and the whole text that the reader made of it"
     )
@@ -116,7 +131,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
         "--engine", default="local", help="local (default), inline, ray or slurm: see docs/clusters.md"
     )
     command.add_argument("--workers", type=int, metavar="N", help="units at once; default: one a core")
-    command.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    command.add_argument(
+        "--until", metavar="STAGE", help="stop after this stage: tokens, shards or filter-web, say; plan lists them"
+    )
     command.add_argument("--sample", type=float, metavar="SHARE", help="try the recipe on this share of the units")
     command.add_argument("--unit", metavar="STAGE:N", help="run one unit in this process")
     command.add_argument("--pdb", action="store_true", help="with --unit: open the debugger where it fails")
@@ -137,7 +154,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     command.add_argument("--min", type=int, default=50, metavar="N", help="--file: characters of a span; default: 50")
     command = verb("trace", "looking", "a document's life and where it went: its steps, shards and training steps")
     command.add_argument("root", metavar="ROOT")
-    command.add_argument("what", metavar="WHAT", help="an id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N")
+    command.add_argument(
+        "what", metavar="WHAT", help="an id (`doc`), raw/web/a.jsonl#7, shards/train-00000.bin:4096 or step:100, say"
+    )
     command = verb("diff", "looking", "two builds: what is different in recipe, documents, tokens and duplicates")
     command.add_argument("root_a", metavar="ROOT_A")
     command.add_argument("root_b", metavar="ROOT_B")

@@ -11,6 +11,8 @@ from collections import Counter
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from corpuskit.core.tables import counted
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -36,6 +38,7 @@ class Progress:
         self._begun: dict[str, float] = {}
         self._running: Counter[str] = Counter()
         self._over: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
         self._told = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -60,6 +63,7 @@ class Progress:
             self._running[event["stage"]] += 1
         else:
             if what == "failed":
+                self._failed[event["stage"]] += 1
                 self._say(f"failed: {event['stage']}:{event['unit']} ({event['label']})")
             self._ended(event["stage"])
         if time.monotonic() - self._told > SECONDS:
@@ -71,7 +75,8 @@ class Progress:
         self._over[stage] += 1
         if self._over[stage] == self._planned[stage]:
             seconds = time.monotonic() - self._begun[stage]
-            self._say(f"{stage}: {self._over[stage]} unit(s), {seconds:.1f} s")
+            failed = f", {self._failed[stage]} of them failed" if self._failed[stage] else ""
+            self._say(f"{stage}: {counted(self._over[stage], 'unit')}{failed}, {seconds:.1f} s")
 
     def _say(self, line: str) -> None:
         self._told = time.monotonic()

@@ -16,15 +16,23 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), limit: int | None = None
+) -> str:
     """Rows of text as aligned columns; columns in `right` (numbers from 0) are flush right.
 
     In a terminal that is too narrow, a last column of words is wrapped, and other columns go on below, each block with
     the first column again.
+
+    Args:
+        limit: columns of the terminal, 0 for any length; default: of the one that is written to.
     """
     everything = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in everything) for i in range(len(head))]
-    blocks = [_block(everything, widths, columns, right) for columns in _fitting(widths, width(), right)]
+    blocks = [
+        _block(everything, widths, columns, right)
+        for columns in _fitting(widths, width() if limit is None else limit, right)
+    ]
     return "\n\n".join("\n".join(lines) for lines in blocks)
 
 
@@ -79,6 +87,11 @@ def html(head: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) ->
 
     body = "".join(row(cells, "td") for cells in rows)
     return f"<table><caption>{escape(caption)}</caption><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 unit`, `2,000 units`."""
+    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def size(count: float) -> str:

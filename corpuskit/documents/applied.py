@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from corpuskit.core.work import Part, Work
 from corpuskit.documents.columns import ColumnStore
 from corpuskit.documents.findings import checked
 from corpuskit.documents.kinds import StepCall
-from corpuskit.errors import CorpuskitError, InputError, UsageError
+from corpuskit.errors import CorpuskitError, InputError, UsageError, raised_at
 
 STEP_KINDS: tuple[Kind, ...] = ("signal", "filter", "edit")
 
@@ -103,12 +102,11 @@ class AppliedStep:
         except CorpuskitError:
             raise
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
             docs = batch.column("doc")
+            one = f"document {docs[0]}"
+            where = one if len(docs) == 1 else f"one of the {len(docs)} documents {docs[0]} to {docs[-1]}"
             raise CorpuskitError(
-                f"`{self.name}` raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno}), "
-                f"at one of the {len(docs)} documents {docs[0]} to {docs[-1]}",
-                "the traceback stands in runs/*/log.jsonl; corpuskit peek shows one document through the steps",
+                f"`{self.name}` raised {type(error).__name__}: {error} ({raised_at(error)}), at {where}"
             ) from error
 
     def _seen(self, batch: Batch) -> Batch:

@@ -16,6 +16,7 @@ from corpuskit.core import registry
 from corpuskit.core.batch import Batch, text_bytes, utf8
 from corpuskit.core.keys import block_hash, canonical
 from corpuskit.core.step import Bad, Skip, Step
+from corpuskit.core.tables import counted
 from corpuskit.core.work import Work
 from corpuskit.documents.dropped import DroppedWriter
 from corpuskit.documents.kinds import Segment
@@ -69,7 +70,7 @@ def read_documents(work: Work[Segment], base: Path, dropped: DroppedWriter) -> I
         shown = "\n".join(f"    {fault}" for fault in faults.first)
         more = f"\n    and {faults.count - SHOWN_FAULTS} more" if faults.count > SHOWN_FAULTS else ""
         raise InputError(
-            f"{faults.count} unreadable record(s) in source `{work.spec.source}`:\n{shown}{more}",
+            f"{counted(faults.count, 'unreadable record')} in source `{work.spec.source}`:\n{shown}{more}",
             f"fix the file, or set `on_error: drop` at the source `{work.spec.source}` to count and leave them out",
         )
 
@@ -177,12 +178,7 @@ class _Reading:
         elif isinstance(record, Skip):
             self._unread(doc, f"read: {record.reason}", None)
             self.work.count(self.domain, f"rule: read: {record.reason}", 1)
-        elif not isinstance(record, dict) or not isinstance(record.get("text"), str):
-            raise UsageError(
-                f"the reader `{self.reader.name}` gave a record without `text` (a str): {str(record)[:80]}",
-                "yield {'text': ...}, step.Bad(reason, where) or step.Skip(reason)",
-            )
-        elif not (text := record["text"]).strip():
+        elif not (text := text_of(record, self.reader)).strip():
             self._unread(doc, "empty", None)
             self.work.count(self.domain, "empty", 1)
         else:
@@ -274,6 +270,21 @@ def _fault(file: BatchedFile, bad: Bad) -> str:
         return bad.reason
     where = "" if file.path.endswith(bad.where) else f"{bad.where}: "
     return f"{file.path}: {where}{bad.reason}"
+
+
+def text_of(record: Any, reader: Step) -> str:
+    """The text of a record that is neither `Bad` nor `Skip`.
+
+    Raises:
+        UsageError: it has none.
+    """
+    text = record.get("text") if isinstance(record, dict) else None
+    if not isinstance(text, str):
+        raise UsageError(
+            f"the reader `{reader.name}` gave a record without `text` (a str): {str(record)[:80]}",
+            "yield {'text': ...}, step.Bad(reason, where) or step.Skip(reason)",
+        )
+    return text
 
 
 def blank_rows(text: pa.Array) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from corpuskit.core.kinds import Resources
-from corpuskit.core.tables import size
+from corpuskit.core.tables import counted, size
 from corpuskit.engines.base import ATTEMPTS, Ended, Failure, Job, Task, worker_environment
 from corpuskit.engines.worker import HEARTBEAT_SECONDS
 from corpuskit.errors import CorpuskitError, UsageError
@@ -166,7 +166,9 @@ class Ray:
             if begun.node is not None or _large_enough(begun.asks):
                 begun.since, begun.waits = time.monotonic(), False
                 continue
-            wanted = f"{begun.asks.cores} core(s), {begun.asks.gpus} GPU(s) and {size(begun.asks.memory)}"
+            wanted = (
+                f"{counted(begun.asks.cores, 'core')}, {counted(begun.asks.gpus, 'GPU')} and {size(begun.asks.memory)}"
+            )
             task = begun.task
             if not begun.waits:
                 begun.waits = True

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from corpuskit.core.kinds import Resources
+from corpuskit.core.tables import counted
 from corpuskit.engines.base import ATTEMPTS, Ended, Failure, Job, Task
 from corpuskit.errors import CorpuskitError, UsageError
 
@@ -122,7 +123,7 @@ class Slurm:
         left = sum(key in self._places for key in self._tasks)
         if left:
             sys.stderr.write(
-                f"{left} unit(s) stay with Slurm and go on; the same command takes them up again, and\n"
+                f"{counted(left, 'unit')} left with Slurm, to go on there; the same command takes it up again, and\n"
                 f"    scancel --name={self._name}\nends them\n"
             )
 

@@ -151,7 +151,7 @@ def build(
     folder = at.new_run(recipe.path.read_text(encoding="utf-8"), as_yaml(recipe), plan)
     outcome = run_plan(plan, at, folder, engine=engine, workers=workers, until=until)
     if outcome.failures:
-        raise failure_report(outcome, plan, str(recipe.path), "")
+        raise failure_report(outcome, plan, f"{at.url}/{folder}/log.jsonl", str(recipe.path), "")
     failed = failed_expects(plan, at) if until is None else []
     if failed:
         raise ExpectFailed("does not hold: " + "; ".join(failed), "open_run(root).stats() shows the figures")

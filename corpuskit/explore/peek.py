@@ -13,10 +13,11 @@ from corpuskit.core.calls import Source, StepCall
 from corpuskit.core.keys import block_hash, plain
 from corpuskit.core.sql import columns_of
 from corpuskit.core.step import Bad, Skip
+from corpuskit.core.tables import counted
 from corpuskit.documents.applied import AppliedStep
 from corpuskit.documents.findings import said
 from corpuskit.documents.kinds import StepCall as AppliedCall
-from corpuskit.documents.reading import RECORD_BITS, record_batch
+from corpuskit.documents.reading import RECORD_BITS, record_batch, text_of
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.recipe import Recipe
 from corpuskit.recipe.calls import is_where
@@ -28,9 +29,10 @@ SHOWN = 200
 
 
 def peek(recipe: Recipe, what: str, *, raw: bool = False) -> str:
-    """Show the document `FILE` or `FILE#row` (row: number of the raw record, from 0; default the first document).
+    """Show the document `FILE` or `FILE#row`.
 
     Args:
+        what: row is the number of the raw record, from 0; default: the first document, or the first record if none is.
         raw: show the raw record and the whole text that the reader made of it, and no steps.
 
     Raises:
@@ -50,7 +52,7 @@ def peek(recipe: Recipe, what: str, *, raw: bool = False) -> str:
         return "\n".join([*lines, f"unreadable: {record.where} {record.reason}"])
     if isinstance(record, Skip):
         return "\n".join([*lines, f"no document: {record.reason}"])
-    if not record["text"].strip():
+    if not text_of(record, source.step).strip():
         return "\n".join([*lines, "empty"])
     # as in a run, but for the later ranges of a large plain file, whose records are not numbered from its start
     block, place = divmod(row, 1 << RECORD_BITS)
@@ -157,18 +159,20 @@ def _find(recipe: Recipe, name: str) -> tuple[Source, SourceFile]:
 
 
 def _record(recipe: Recipe, source: Source, file: SourceFile, wanted: int | None) -> tuple[int, Any]:
-    number, records = -1, iter(source.step.function(file, **source.params))
+    count, records = 0, iter(source.step.function(file, **source.params))
     while True:
         file.raw_record = ""
         record = next(records, None)
         if record is None:
             break
-        number += 1
-        if number == wanted or (wanted is None and isinstance(record, dict)):
-            return number, record
+        if count == wanted or (wanted is None and not isinstance(record, Bad | Skip)):
+            return count, record
+        count += 1
+    if count and wanted is None:
+        return _record(recipe, source, file, 0)
     raise UsageError(
-        f"{file.path} has {number + 1} record(s)" + ("" if wanted is None else f", so no #{wanted}"),
-        f"corpuskit peek {recipe.path} {file.path}#0",
+        f"{file.path} has {counted(count, 'record')}" + ("" if wanted is None else f", so no #{wanted}"),
+        f"corpuskit peek {recipe.path} {file.path}#{count - 1} shows the last" if count else "name another file",
     )
 
 

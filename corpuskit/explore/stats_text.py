@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from corpuskit.core.plan import Plan
-from corpuskit.core.tables import size, table
+from corpuskit.core.tables import counted, size, table, width
 from corpuskit.explore import evidence, stats
 from corpuskit.mix.explain import explain
 from corpuskit.store.root import Root
@@ -48,7 +48,7 @@ def _sections(root: Root, plan: Plan) -> Iterator[str]:
             yield said
     mixed = stats.mixture(root, plan)
     if mixed is not None:
-        yield "mixture\n" + explain(mixed).rstrip("\n")
+        yield "mixture\n" + explain(mixed, width()).rstrip("\n")
     trained = validation(root, plan)
     if trained:
         yield trained
@@ -116,7 +116,7 @@ def dedup(root: Root, plan: Plan) -> str:
         largest = [
             f"{entry['size']:,}" + (f" (x{entry['clusters']:,})" if entry["clusters"] > 1 else "") for entry in clusters
         ]
-        lines.append(f"{count:,} clusters; the largest sizes: {', '.join(reversed(largest[-LARGEST:]))}")
+        lines.append(f"{counted(count, 'cluster')}; the largest sizes: {', '.join(reversed(largest[-LARGEST:]))}")
         lines += ["", "removed documents (row) by the domain of the document that was kept (column)"]
         lines.append(matrix(evidence.by_domain(found)))
     return "\n".join(lines)

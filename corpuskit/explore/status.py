@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from corpuskit.core.plan import Plan, Stage
-from corpuskit.core.tables import size, table
+from corpuskit.core.tables import counted, size, table
 from corpuskit.engines.slurm import failures
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
@@ -67,6 +67,11 @@ def _stage(root: Root, stage: Stage) -> dict[str, Any]:
 def _at_work(root: Root, stage: Stage) -> int:
     """Units that a process on this machine works on."""
     return sum(at_work(path) is True for path in root.store.scratches(stage.folder))
+
+
+def _any_at_work(root: Root) -> bool:
+    """Whether a process is at work on any unit, or may be: those of other machines cannot be asked."""
+    return any(at_work(path) is not False for path in root.store.scratches())
 
 
 def _log(root: Root, folder: str) -> list[dict[str, Any]]:
@@ -154,6 +159,9 @@ def render(root: Root, *, verbose: bool = False) -> str:
         f"the slowest complete one took {one['slowest_other']:.1f} s. `timeout:` in the recipe ends such units"
         for one in found["slow"]
     ]
+    if complete < units and not _any_at_work(root):
+        again = f"corpuskit run RECIPE --root {root.url}"
+        lines += ["", f"no process of this machine is at work on it, and none of another is known of; {again} goes on"]
     lines += _failures(found["failures"])
     if found["last_activity"] is not None:
         ago = max(0.0, time.time() - found["last_activity"])
@@ -176,7 +184,7 @@ def _grouped(plan: Plan, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _failures(failures: list[dict[str, Any]]) -> list[str]:
     if not failures:
         return []
-    lines = ["", f"{len(failures)} unit(s) failed in the last run:"]
+    lines = ["", f"{counted(len(failures), 'unit')} failed in the last run:"]
     for entry in failures[:SHOWN_FAILURES]:
         lines.append(f"  {entry['stage']}:{entry['unit']} ({entry['label']})")
         lines += [f"      {line}" for line in entry["error"].splitlines()]

@@ -134,8 +134,14 @@ def parse(text: str, plan: Plan) -> tuple[str, str]:
     """
     known = {step["rule"]: step for stage in _segments(plan) for step in spec_of(stage, Segment).steps}
     said = [name for name in known if text.startswith(f"{name}=")]
+    rules = [name for name, step in known.items() if step["step"] == "where"]
+    if not said and (text in known or "=" not in text):
+        one = text if text in rules else rules[0] if rules else "RULE"
+        raise UsageError(
+            f"--what-if {text}: no expression is given", f'--what-if "{one}=EXPR", an expression of DuckDB'
+        )
     if not said:
-        name, rules = text.partition("=")[0], [name for name, step in known.items() if step["step"] == "where"]
+        name = text.partition("=")[0]
         hint = did_you_mean(name, rules) or f"rules: {', '.join(rules) or 'none'}"
         raise UsageError(f"--what-if {text}: there is no rule `{name}`", hint)
     rule = max(said, key=len)

@@ -40,11 +40,12 @@ def _notes(found: WhatIf) -> Iterator[str]:
     total = {
         name: sum(getattr(one, name) for one in found.changes) for name in ("orphans", "again", "back", "unjudged")
     }
-    if total["orphans"]:
-        yield "orphans: duplicates whose kept witness leaves; again: of those, what would pass and be compared anew"
-        if not total["again"]:
-            yield "  none would: with their witness the last of their clusters leaves"
-    if total["unjudged"]:
+    yield "orphans: duplicates whose kept witness leaves; again: of those, what would pass and be compared anew"
+    if total["orphans"] and not total["again"]:
+        yield "  none would: with their witness the last of their clusters leaves"
+    if not total["unjudged"]:
+        yield "unjudged: what passes this rule and has not met all that comes below it"
+    else:
         longest_first = sorted(found.later.values(), key=len, reverse=True)
         behind = dict.fromkeys(name for names in longest_first for name in names)
         yield f"unjudged: what passes this rule and has not met {', '.join(behind)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from corpuskit.core.tables import table
 from corpuskit.mix.scaling import DataConstrainedLaw
 
 SMALL_LOSS = 4
@@ -17,7 +18,7 @@ _HEADER = ("domain", "documents", "available", "size", "target", "tokens", "shar
 _PHASE_HEADER = ("domain", "size", "target", "tokens", "share", "epochs", "so far", "effective", "cap")
 
 
-def explain(plan: Mapping[str, Any]) -> str:
+def explain(plan: Mapping[str, Any], limit: int = 0) -> str:
     """Describe a plan (the content of `shards/plan.json`).
 
     Columns: documents (`-` where only sizes are known); `available`: tokens that one epoch predicts; `size`: their
@@ -26,11 +27,14 @@ def explain(plan: Mapping[str, Any]) -> str:
     that `max_epochs` allows, and whether it is hit. A plan with phases has such a table for each before that of the
     whole run: there `so far` are the epochs at its end, and the cap is what the other phases leave. The mixture as a
     whole and warnings follow.
+
+    Args:
+        limit: columns of the terminal that it is for; 0: tables of any width.
     """
-    lines = [line for number in range(len(plan.get("phases", ()))) for line in _phase(plan, number)]
+    lines = [line for number in range(len(plan.get("phases", ()))) for line in _phase(plan, number, limit)]
     if lines:
         lines.append("the whole run")
-    rows, law = [_HEADER], DataConstrainedLaw()
+    rows, law = [], DataConstrainedLaw()
     for name, domain in plan["domains"].items():
         of = figures(plan, name)
         rows.append(
@@ -47,7 +51,7 @@ def explain(plan: Mapping[str, Any]) -> str:
                 _percent(of.cap) + (" hit" if domain["cap"] else ""),
             )
         )
-    return "\n".join([*lines, *_aligned(rows), "", *_summary(plan), *_warnings(plan)]) + "\n"
+    return "\n".join([*lines, _table(_HEADER, rows, limit), "", *_summary(plan), *_warnings(plan)]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ def figures(plan: Mapping[str, Any], name: str, phase: int | None = None) -> Fig
     )
 
 
-def _phase(plan: Mapping[str, Any], number: int) -> list[str]:
+def _phase(plan: Mapping[str, Any], number: int, limit: int) -> list[str]:
     """The table and the warnings of one phase."""
-    phase, law, rows = plan["phases"][number], DataConstrainedLaw(), [_PHASE_HEADER]
+    phase, law, rows = plan["phases"][number], DataConstrainedLaw(), []
     until, begin = phase["until"], plan["phases"][number - 1]["until"] if number else 0
     for name, domain in phase["domains"].items():
         of, targets = figures(plan, name, number), plan["domains"][name]["targets"]
@@ -101,7 +105,7 @@ def _phase(plan: Mapping[str, Any], number: int) -> list[str]:
         )
     said = f"from {begin:,} to {until:,} tokens: {phase['tokens']:,} in {phase['sequences']:,} sequences"
     head = f"phase {number + 1} of {len(plan['phases'])}, {said} of {phase['seq_len']:,}"
-    return [head, *_aligned(rows), *_misses(phase), ""]
+    return [head, _table(_PHASE_HEADER, rows, limit), *_misses(phase), ""]
 
 
 def _summary(plan: Mapping[str, Any]) -> list[str]:
@@ -120,14 +124,8 @@ def _summary(plan: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines; all columns but the first are flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
-    return lines
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> str:
+    return table(head, rows, right=range(1, len(head)), limit=limit)
 
 
 def _percent(share: float) -> str:

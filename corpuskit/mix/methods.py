@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, overload
@@ -27,7 +26,7 @@ import pydantic
 
 from corpuskit.core import registry
 from corpuskit.core.step import Step
-from corpuskit.errors import CorpuskitError, UsageError, did_you_mean
+from corpuskit.errors import CorpuskitError, UsageError, did_you_mean, raised_at
 from corpuskit.mix.problem import Mixture, Problem
 
 FAMILIES = ("sized", "fitted", "correlated")
@@ -66,8 +65,7 @@ class Method(Step):
         except Exception as error:
             if self.origin is None:
                 raise
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            msg = f"`{self.name}` raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+            msg = f"`{self.name}` raised {type(error).__name__}: {error} ({raised_at(error)})"
             raise CorpuskitError(msg, "fix it, then run again") from error
         if not isinstance(found, Mixture):
             hint = "return `Mixture({domain: weight})` of corpuskit.mix.problem, or what `solve` gives"

@@ -119,7 +119,8 @@ class _Planner:
                 files = list_files(source.path, self.recipe.base)
             except UsageError as error:
                 at = f"{self.recipe.path}:{source.line}: source `{source.name}`"
-                raise UsageError(f"{at}: {error.message}", error.hint) from None
+                again = f"to try another: corpuskit check {self.recipe.path} --set sources.{source.name}.path=PATH"
+                raise UsageError(f"{at}: {error.message}", "\n  ".join(filter(None, (error.hint, again)))) from None
             self.raw_bytes += sum(file.size for file in files)
             units = [self._raw_unit(source, each) for each in group(files, splittable=source.step.splittable)]
             if self.sample is not None:

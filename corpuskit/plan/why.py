@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.tables import counted
 from corpuskit.store.root import Root
 
 
@@ -39,7 +40,7 @@ def _why(plan: Plan, before: Plan | None, name: str, missing: int) -> str:
         )
     keys = {unit.key for unit in old.units}
     new = sum(unit.key not in keys for unit in stage.units)
-    return f"{new} new or changed file group(s)" if new else f"{missing} of {len(stage.units)} units not complete"
+    return counted(new, "new or changed file group") if new else f"{missing} of {len(stage.units)} units not complete"
 
 
 def _one_to_one(stage: Stage) -> bool:

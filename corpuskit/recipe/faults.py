@@ -73,8 +73,8 @@ class Faults:
             key=lambda item: (self._documents.index(item[0][0].document), item[0][0].line, item[0][0].column),
         )
         blocks = [_block(span, reason, hint) for (span, reason), hint in ranked]
-        count = "1 fault" if len(blocks) == 1 else f"{len(blocks)} faults"
-        raise RecipeError("\n\n".join(blocks) + "\n", f"{count}; fix them, then: corpuskit check {self.shown}")
+        count = "1 fault; fix it" if len(blocks) == 1 else f"{len(blocks)} faults; fix them"
+        raise RecipeError("\n\n".join(blocks) + "\n", f"{count}, then: corpuskit check {self.shown}")
 
 
 def _block(span: Span, reason: str, hint: str | None) -> str:

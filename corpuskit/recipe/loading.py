@@ -65,6 +65,11 @@ def load(
 
 
 def _unreadable(path: Path, error: OSError) -> NoReturn:
+    if (path / "runs").is_dir():
+        raise RecipeError(
+            f"{path} is the root of a run; a recipe is wanted here",
+            f"name the recipe's file, and the root by --root {path}; {path}/runs/*/recipe.yaml are those of its runs",
+        ) from None
     folders = dict.fromkeys((path.parent, Path("recipes")))
     found = [str(other) for folder in folders if folder.is_dir() for other in sorted(folder.glob("*.y*ml"))]
     near = did_you_mean(str(path), found) or did_you_mean(path.name, [Path(other).name for other in found])
@@ -121,6 +126,7 @@ class _Loader:
             salt=settings.salt,
             sources=listed,
             steps=[one.call for one in placed],
+            written_steps=len(written.value) if (written := self.root.get("steps")) is not None else 0,
             index=settings.index,
             mix=mix,
             train=settings.train,

@@ -67,7 +67,8 @@ class Recipe:
     """A validated recipe; presets are expanded, defaults filled in. Keys as in `Settings`.
 
     `path` is the recipe's file and `base` its folder, from which relative paths start. `memory`, `batch_bytes` and
-    `max_doc_bytes` are bytes. `warnings` are what is allowed but seldom meant.
+    `max_doc_bytes` are bytes. `written_steps` counts those that the file has. `warnings` are what is allowed but
+    seldom meant.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Recipe:
     salt: str
     sources: dict[str, Source]
     steps: list[StepCall]
+    written_steps: int
     index: Index
     mix: Mix | None
     train: Train | None

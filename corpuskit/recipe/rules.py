@@ -36,6 +36,7 @@ def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed],
     reads = [_reads(one, faults) for one in placed]
     lacking: list[dict[str, list[str]]] = [{} for _ in placed]
     everything: set[str] = set()
+    sources = list(sources)
     _same_draws(placed, faults)
     for source, of_reader in sources:
         columns = {**_DOCUMENT, **of_reader}
@@ -52,7 +53,13 @@ def check_rules(sources: Iterable[tuple[Source, Columns]], placed: list[Placed],
         everything |= set(columns)
     for number, names in enumerate(lacking):
         for name, domains in names.items():
-            _lack(placed[number], name, domains, list(zip(placed, outputs, strict=True)), everything, faults)
+            read_in = dict.fromkeys(
+                source.domain
+                for source, of_reader in sources
+                if name.lower() in map(str.lower, of_reader) and source.domain not in domains
+            )
+            made = list(zip(placed, outputs, strict=True))
+            _lack(placed[number], name, domains, made, list(read_in), everything, faults)
 
 
 def warnings(sources: Iterable[Source], placed: list[Placed]) -> Iterator[str]:
@@ -191,6 +198,7 @@ def _lack(
     name: str,
     domains: list[str],
     steps: list[tuple[Placed, dict[str, str | None]]],
+    read_in: list[str],
     everything: set[str],
     faults: Faults,
 ) -> None:
@@ -206,7 +214,11 @@ def _lack(
                 hint = f"{place} computes it for {domains_there} only; add `only` here, or domains there"
             break
     else:
-        hint = did_you_mean(name, sorted(everything)) or f"columns: {', '.join(sorted(everything))}"
+        others = sorted(column for column in everything if column.lower() != name.lower())
+        hint = did_you_mean(name, others) or f"columns: {', '.join(others)}"
+        if read_in:
+            there = ", ".join(read_in)
+            hint = f"the sources of {there} have it: set `only: [{there}]` here, or give the others such a column"
     where = ", ".join(f"`{domain}`" for domain in dict.fromkeys(domains))
     rule = "the rule `" if is_where(one.call.step) or one.call.step.name in _OF_NUMBERS else "`"
     reason = f"{rule}{one.call.name}` reads the column `{name}`, which nothing computes for {where}"

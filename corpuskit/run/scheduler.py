@@ -16,6 +16,7 @@ import orjson
 
 from corpuskit.core.kinds import kind_of
 from corpuskit.core.plan import Plan
+from corpuskit.core.tables import counted
 from corpuskit.engines import Ended, Failure, Job, Task, make_engine
 from corpuskit.errors import UnitFailed
 from corpuskit.run.execute import execute
@@ -223,15 +224,16 @@ def _clean_scratch(root: Root) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def failure_report(outcome: Outcome, plan: Plan, recipe: str, options: str) -> UnitFailed:
-    """The error that names every failed unit, with the command to try again and the one to debug it."""
+def failure_report(outcome: Outcome, plan: Plan, log: str, recipe: str, options: str) -> UnitFailed:
+    """The error that names every failed unit and the log, with the command to try again and the one to debug it."""
     lines = []
     for task, failure in outcome.failures:
         unit = plan.stages[task.stage].units[task.unit]
         lines.append(f"{task.stage}:{task.unit} ({unit.label})\n    " + failure.message.replace("\n", "\n    "))
     first = outcome.failures[0][0]
     return UnitFailed(
-        f"{len(lines)} unit(s) failed; all others are committed\n" + "\n".join(lines),
-        f"try again: corpuskit run {recipe}{options}\n"
+        f"{counted(len(lines), 'unit')} failed; all others are committed\n" + "\n".join(lines),
+        f"tracebacks: {log}\n"
+        f"  try again: corpuskit run {recipe}{options}\n"
         f"  debug one: corpuskit run {recipe}{options} --unit {first.stage}:{first.unit} --pdb",
     )

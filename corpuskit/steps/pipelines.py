@@ -25,9 +25,9 @@ class CorpuskitStep(PipelineStep):  # type: ignore[misc]
     type = "CORPUSKIT"
 
     def __init__(self, step: Any) -> None:
-        super().__init__()
         self.step = step
-        self.name = step.name
+        self.name = step.name  # before datatrove names its statistics by it
+        super().__init__()
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         """The documents that stay, in their order."""

@@ -241,7 +241,14 @@ class Root:
             return {}
 
     def runs(self) -> list[str]:
-        """The folders of all runs, `runs/<time>`, the first one first."""
+        """The folders of all runs, `runs/<time>`, the first one first.
+
+        Raises:
+            UsageError: the root is a file.
+        """
+        if self.store.path is not None and self.store.path.is_file():
+            hint = "name the folder that `corpuskit run` prints: runs/<name of the recipe>, or that of --root"
+            raise UsageError(f"{self.url} is a file, not the root of a run", hint)
         return [key.removesuffix("/plan.json") for key in self.store.list("runs") if key.endswith("/plan.json")]
 
     def latest_run(self) -> str:

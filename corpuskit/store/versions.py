@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from corpuskit.core.kinds import kind_of
 from corpuskit.core.plan import Stage
+from corpuskit.core.tables import counted
 from corpuskit.core.work import made_with
 from corpuskit.store.root import Root
 
@@ -22,7 +23,7 @@ def other_versions(root: Root, stages: Iterable[Stage]) -> list[str]:
                     units = found.setdefault((package, version, here.get(package, "not installed")), Counter())
                     units[stage.name] += 1
     return [
-        f"{sum(units.values())} complete unit(s) were made with {package} {then}; here it is {now} "
+        f"{counted(sum(units.values()), 'complete unit')} made with {package} {then}; here it is {now} "
         f"({', '.join(list(units)[:3])}{f' and {len(units) - 3} more stages' if len(units) > 3 else ''})"
         for (package, then, now), units in sorted(found.items())
     ]

@@ -107,4 +107,4 @@ def test_what_units_ask_of_a_cluster_is_planned(tmp_path: Path, capsys: pytest.C
     assert asked["shards"] == [1 << 30, 1, 0]
     assert asked["train"] == [2 << 30, 2, 2]
     assert main(["plan", str(path), "--root", str(tmp_path / "r")]) == 0
-    assert "a unit of train: 2 core(s), 2 GPU(s) where there are any, 2.0 GiB" in capsys.readouterr().out
+    assert "a unit of train: 2 cores, 2 GPUs where there are any, 2.0 GiB" in capsys.readouterr().out

@@ -33,8 +33,8 @@ def test_a_stage_has_a_line_when_all_its_units_ended_and_a_failure_at_once() -> 
     assert re.sub(r"\d+\.\d s", "0 s", to.getvalue()).splitlines() == [
         "note: made with another version",
         "failed: filter-web:1 (1.jsonl)",
-        "filter-web: 3 unit(s), 0 s",
-        "rank: 1 unit(s), 0 s",
+        "filter-web: 3 units, 1 of them failed, 0 s",
+        "rank: 1 unit, 0 s",
         "sealed: corpus/",
     ]
 
@@ -56,5 +56,5 @@ def test_a_terminal_shows_bars_and_keeps_the_lines(tmp_path: Path) -> None:
     assert process.wait() == 0
     text = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown.decode())
     assert re.search(r"filter-web ━+ 0/\d", text)
-    assert re.search(r"filter-web: \d unit\(s\), \d+\.\d s\r\n", text)
+    assert re.search(r"filter-web: \d units?, \d+\.\d s\r\n", text)
     assert "sealed: corpus/" in text

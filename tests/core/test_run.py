@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_what_was_made_with_other_versions_is_said_at_the_run_and_in_the_report(
         found["versions"]["pyarrow"] = "25.0.0"
         receipt.write_bytes(with_sum(found))
     assert run("run", path, "--root", root, "--engine", "inline") == 0
-    said = f"{len(older)} complete unit(s) were made with pyarrow 25.0.0; here it is {here} (filter-web, corpus-books)"
+    said = f"{len(older)} complete units made with pyarrow 25.0.0; here it is {here} (filter-web, corpus-books)"
     assert f"note: {said}" in capsys.readouterr().err
     report = max(root.glob("runs/*/report.html")).read_text()
     assert said in report
@@ -408,7 +409,60 @@ def test_peek_shows_one_document_through_every_step(
     assert "clean_chars = " in said
     assert "huge: DROPPED" in said
     assert run("peek", path, f"{raw}/books/00.jsonl#4000") == 2
-    assert "has 40 record(s)" in capsys.readouterr().err
+    assert "has 40 records, so no #" in capsys.readouterr().err
+
+
+def test_a_fault_in_an_own_step_names_the_line_of_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from corpuskit import step\n\n@step.filter\ndef boom(batch):\n    return batch.column('nothing')\n"
+    )
+    (tmp_path / "a.jsonl").write_text('{"text": "One."}\n')
+    path = tmp_path / "recipe.yaml"
+    path.write_text('name: own\nsources:\n  web: {read: jsonl, path: a.jsonl}\nsteps:\n  - "./mine.py:boom": {}\n')
+    assert run("peek", path, tmp_path / "a.jsonl") == 1
+    said = capsys.readouterr().err
+    assert re.search(r"`boom` raised KeyError: .*mine\.py:5\), at document \d+$", said.strip())
+    assert run("run", path, "--root", tmp_path / "root", "--engine", "inline") == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'mine.py'}:5" in said
+    (log,) = tmp_path.glob("root/runs/*/log.jsonl")
+    assert f"tracebacks: {log}" in said
+
+
+def test_peek_says_what_is_wrong_with_a_record_that_is_no_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from corpuskit import step\n\n@step.source()\ndef notes(path):\n    yield {'body': 'one'}\n"
+    )
+    for name, content in {"a": "{}\n", "b": "", "c": "x"}.items():
+        (tmp_path / f"{name}.jsonl").write_text(content)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: own\nsources:\n  web: {read: jsonl, path: [a.jsonl, b.jsonl]}\n"
+        '  notes: {read: "./mine.py:notes", path: c.jsonl}\nsteps: []\n'
+    )
+    assert run("peek", path, tmp_path / "a.jsonl") == 0
+    assert "unreadable: line 1 (byte 0) no field `text`" in capsys.readouterr().out
+    assert run("peek", path, tmp_path / "b.jsonl") == 2
+    assert "has 0 records\n  name another file" in capsys.readouterr().err
+    assert run("peek", path, tmp_path / "a.jsonl#4") == 2
+    assert "has 1 record, so no #4" in capsys.readouterr().err
+    assert run("peek", path, tmp_path / "c.jsonl") == 2
+    assert "the reader `notes` gave a record without `text` (a str): {'body': 'one'}" in capsys.readouterr().err
+
+
+def test_check_warns_of_sources_whose_files_are_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: own\nsources:\n  web: {read: jsonl, path: raw/*.jsonl}\nsteps:\n  - clean_chars: {}\n")
+    assert run("check", path) == 0
+    said = capsys.readouterr()
+    assert "matches no file; the folder" in said.err
+    assert said.out.endswith("ok (1 source, 1 step)\n")
+    assert run("plan", path, "--root", tmp_path / "root") == 2
+    assert f"corpuskit check {path} --set sources.web.path=PATH" in capsys.readouterr().err
+    assert run("stats", path) == 2
+    assert f"{path} is a file, not the root of a run" in capsys.readouterr().err
 
 
 def test_peek_shows_a_raw_record_beside_its_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

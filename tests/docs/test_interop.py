@@ -1,4 +1,4 @@
-"""What docs/interop.md says in one line each is run, with every tool that is installed."""
+"""What docs/interop.md says of each tool is run, with every tool that is installed."""
 
 import importlib.util
 import json
@@ -19,22 +19,27 @@ LONG = "The cat and the dog sat on the mat, and they were glad of it number {}."
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("interop")
     (folder / "raw").mkdir()
-    rows = [{"text": LONG.format(n) if n % 3 else "Short.", "url": f"https://{n}"} for n in range(30)]
+    rows = [{"text": LONG.format(n) if n % 3 else "Short.", "url": f"https://{n}", "year": n} for n in range(30)]
     for name in ("web", "books"):
         (folder / "raw" / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    sources = "".join(f"  {name}: {{read: jsonl, path: raw/{name}.jsonl}}\n" for name in ("web", "books"))
+    columns = {"web": "url: string", "books": "year: int64"}
+    sources = "".join(
+        f"  {name}: {{read: jsonl, path: raw/{name}.jsonl, columns: {{{kept}}}}}\n" for name, kept in columns.items()
+    )
     (folder / "recipe.yaml").write_text(f"sources:\n{sources}")
     assert main(["run", str(folder / "recipe.yaml"), "--root", str(folder / "root"), "--engine", "inline"]) == 0
     return folder
 
 
-@pytest.mark.parametrize("tool", ["polars", "duckdb", "pandas", "datasets"])
-def test_a_corpus_is_read_in_one_line(tool: str, folder: Path) -> None:
+@pytest.mark.parametrize("tool", ["polars", "duckdb", "pyarrow", "datasets"])
+def test_a_corpus_is_read_with_the_columns_of_every_domain(tool: str, folder: Path) -> None:
     if importlib.util.find_spec(tool) is None:
         pytest.skip(f"{tool} is not installed")
     names: dict[str, Any] = {}
     exec(BLOCKS[tool].replace("ROOT", str(folder / "root")), names)
-    assert len(names["frame"]) == 60
+    frame = names["frame"]
+    assert len(frame) == 60
+    assert {"url", "year"} <= set(getattr(frame, "column_names", None) or frame.columns)
 
 
 def test_a_pipeline_of_datatrove_drops_what_a_recipe_would(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +51,4 @@ def test_a_pipeline_of_datatrove_drops_what_a_recipe_would(folder: Path, monkeyp
     assert len(found) == 40
     assert all(one.metadata["words"] > 5 for one in found)
     assert block.stats["dropped_gopher_few_words"].total == 20
+    assert block.stats.name == "CORPUSKIT: gopher_quality"

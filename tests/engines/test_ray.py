@@ -119,7 +119,7 @@ def test_a_unit_gets_the_gpu_that_it_asks_for_and_one_that_no_node_can_run_is_re
         [(given_up, failure)] = ended(engine, large)
     assert given_up == large
     assert failure is not None
-    assert "no node of the cluster has 1 core(s), 0 GPU(s) and 1048576.0 TiB" in failure.message
+    assert "no node of the cluster has 1 core, 0 GPUs and 1048576.0 TiB" in failure.message
     assert "large:1: waits for a node with" in capfd.readouterr().err
 
 
@@ -130,7 +130,7 @@ def test_a_worker_that_dies_twice_is_a_failed_unit_on_two_nodes_and_all_others_a
     process = started(path, tmp_path / "root")
     out, said = process.communicate()
     assert (process.returncode, out) == (1, ""), said
-    assert "1 unit(s) failed; all others are committed" in said
+    assert "1 unit failed; all others are committed" in said
     assert "its worker or node died, 2 times" in said
     assert len(set((tmp_path / "seen").read_text().split())) == 2
     assert list(tmp_path.glob("root/stages/*-books-*/receipts/*"))

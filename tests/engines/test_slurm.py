@@ -143,7 +143,7 @@ def test_tasks_go_on_without_the_run_status_tells_and_the_next_run_submits_what_
     assert main(["status", str(root)]) == 0
     status = capsys.readouterr().out
     assert "3 of 4 units complete" in status
-    assert "1 unit(s) failed in the last run" in status
+    assert "1 unit failed in the last run" in status
     assert "the worker process exited with status 7, 2 times" in status
     (tmp_path / "dies").unlink()
     assert run(path, root) == 0
@@ -165,7 +165,7 @@ def test_what_an_earlier_run_submitted_is_taken_up_and_not_submitted_again(
     with engine.Slurm(first, None) as left:
         left.give(task)
         assert left.ended() == []
-    assert "1 unit(s) stay with Slurm and go on" in capsys.readouterr().err
+    assert "1 unit left with Slurm, to go on there" in capsys.readouterr().err
     with engine.Slurm(second, None) as taken:
         taken.give(task)
         assert taken.ended() == []

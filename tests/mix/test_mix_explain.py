@@ -6,7 +6,14 @@ import pytest
 import yaml
 
 from corpuskit.explore.report.mixture import plot
-from corpuskit.mix.explain import explain, figures, weights_table
+from corpuskit.mix import explain as explaining
+from corpuskit.mix.explain import figures, weights_table
+
+
+def explain(plan, limit=0):
+    """The lines but those below the heads of tables."""
+    lines = explaining.explain(plan, limit).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("---"))
 
 
 def domain(**changed):
@@ -163,3 +170,12 @@ def test_the_plot_shows_each_domain_in_each_phase(made, panels):
 def test_a_name_is_text_in_the_plot():
     made = plan(**{"<b>": domain(), "web": domain()})
     assert "<b>:" in next(ET.fromstring(plot(made)).iter("{http://www.w3.org/2000/svg}title")).text
+
+
+def test_tables_fit_a_terminal_and_no_row_is_torn():
+    wide, narrow = explain(phased()), explain(phased(), 60)
+    rows = [line for line in narrow.splitlines() if line.startswith(("domain ", "books ", "web "))]
+    assert max(map(len, rows)) <= 60 < max(len(line) for line in wide.splitlines() if line.startswith("domain "))
+    for line in wide.splitlines():
+        if line.startswith("books "):
+            assert all(cell in narrow for cell in line.split())

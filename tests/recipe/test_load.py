@@ -190,6 +190,11 @@ def test_a_column_that_one_source_of_a_domain_lacks_is_missing(report):
     assert "`year`, which nothing computes for `web`" in report("steps: [{where: year > 3}]\n", sources=text)
 
 
+def test_a_rule_on_a_column_of_one_source_is_told_to_be_for_that_domain_only(report):
+    text = "sources:\n  web: {read: jsonl, path: a}\n  tickets: {read: jsonl, path: b, columns: {notes: string}}\n"
+    assert "set `only: [tickets]` here" in report("steps: [{where: notes != ''}]\n", sources=text)
+
+
 def test_a_rule_must_fit_the_types_of_its_columns(report):
     assert "not true or false" in report("steps: [{where: year + 1}]\n")
 

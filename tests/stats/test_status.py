@@ -44,7 +44,7 @@ def test_failures_of_the_last_run_show_until_the_unit_is_complete(root: Root) ->
     assert status.as_json(root)["failures"] == []
     lose(root, "corpus-web")
     text = status.render(Root(root.path))
-    assert "1 unit(s) failed" in text
+    assert "1 unit failed" in text
     assert "corpus-web:0 (web.jsonl)" in text
     assert "line 7: bad" in text
 
@@ -63,3 +63,13 @@ def test_units_at_work_are_those_whose_process_lives(root: Root) -> None:
     found = {row["stage"]: row for row in status.as_json(Root(root.path))["stages"]}
     killed.wait()
     assert (found["corpus-web"]["complete"], found["corpus-web"]["at_work"]) == (0, 1)
+
+
+def test_a_run_whose_processes_are_gone_says_what_goes_on(root: Root) -> None:
+    assert "goes on" not in status.render(root)
+    lose(root, "corpus-web")
+    assert f"corpuskit run RECIPE --root {root.url} goes on" in status.render(Root(root.path))
+    stage = root.require_plan().stages["corpus-web"]
+    scratch = root.path / "stages" / stage.folder / "scratch"
+    (scratch / f"{stage.units[0].key}-another-machine-7").mkdir(parents=True)
+    assert "goes on" not in status.render(Root(root.path))

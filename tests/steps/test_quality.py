@@ -183,7 +183,7 @@ def test_a_class_without_texts_is_refused(tmp_path):
 def test_a_recipe_trains_once_scores_and_selects(tmp_path, capsys):
     path = recipe(tmp_path, STEP, "sample: {by: quality, method: top, keep: 0.5, weight: characters}")
     assert build(path) == 0
-    assert "model-quality: 1 unit(s)" in capsys.readouterr().err
+    assert "model-quality: 1 unit" in capsys.readouterr().err
     kept = corpus(tmp_path / "root")
     assert set(kept) <= set(GOOD)
     half = sum(map(len, GOOD[80:] + BAD[80:])) / 2

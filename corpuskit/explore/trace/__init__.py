@@ -76,7 +76,12 @@ class Trace:
         if found is None:
             found = token_at(self.root, self.plan, file, token)
         if found is None:
-            raise UsageError(f"no file of shards or tokens of {self.root.url} is {file}", "shards/train-00000.bin, say")
+            shown = f"corpuskit trace {self.root.url}"
+            if sequenced(self.plan) is None:
+                msg = f"the recipe of the run in {self.root.url} has no `mix`, so there are no shards and no tokens"
+                raise UsageError(msg, f"{shown} FILE#RECORD follows a document")
+            hint = f"{shown} {self.shards.files[0].publish}:{token} is a place in the first of the shards"
+            raise UsageError(f"no file of shards or tokens of {self.root.url} is {file}", hint)
         return found | {"document": None if found["doc"] is None else self.document(found["doc"])}
 
     def step(self, number: int) -> dict[str, Any]:
