@@ -175,7 +175,7 @@ def test_a_run_that_does_not_reach_the_last_phase_says_so():
 
 def test_without_torch_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(launcher.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'corpuskit\[train\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[train\]'"):
         launcher.launch(GIVEN, 1)
 
 
