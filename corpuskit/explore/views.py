@@ -124,13 +124,16 @@ _DOMAIN_STATS = pa.schema(
 VIEWS = (*_PUBLISHED, "signals", "shards", "receipts", "lineage", "domain_stats")
 
 
-def rebuild(root: Root, plan: Plan) -> None:
+def rebuild(root: Root, plan: Plan) -> bytes:
     """Write `corpus.duckdb` and the tables that it reads, atomically; does nothing if they are up to date.
 
     Views: corpus, holdout, dropped, findings, duplicates as published; signals: corpus and dropped documents without
     text, `rule` null for those kept; shards: which document's tokens are where; receipts of the current plan, a row a
     unit (rows of its largest part, bytes of all); lineage: from a document to its fate and its raw file (`record`
     counts from the start of the file, or from byte `start` of a file that was split); domain_stats.
+
+    Returns:
+        What they depend on, hashed.
 
     Raises:
         UsageError: there was no run in this root.
@@ -143,7 +146,7 @@ def rebuild(root: Root, plan: Plan) -> None:
     state, local = _state(root, plan, complete), root.store.path
     with contextlib.suppress(FileNotFoundError):
         if (local is None or (local / DATABASE).is_file()) and root.store.get(f"{run}/views.json") == state:
-            return
+            return state
     receipts = pa.Table.from_pylist([_receipt(receipt) for receipt in complete], _RECEIPTS)
     for name, table in (("receipts", receipts), ("domain_stats", _domain_stats(stats.domain_table(root, plan)))):
         written = pa.BufferOutputStream()
@@ -153,6 +156,7 @@ def rebuild(root: Root, plan: Plan) -> None:
         with said(root):  # it looks at the end of each file
             _write_views(local.resolve(), Place(root), run)
     root.store.put(f"{run}/views.json", state)
+    return state
 
 
 def _state(root: Root, plan: Plan, complete: list[Receipt]) -> bytes:

@@ -214,7 +214,7 @@ def _lack(
                 hint = f"{place} computes it for {domains_there} only; add `only` here, or domains there"
             break
     else:
-        others = sorted(column for column in everything if column.lower() != name.lower())
+        others = sorted(everything - {name})
         hint = did_you_mean(name, others) or f"columns: {', '.join(others)}"
         if read_in:
             there = ", ".join(read_in)

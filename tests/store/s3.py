@@ -45,10 +45,20 @@ def serving(bucket: str) -> Iterator[int]:
             time.sleep(0.1)
         else:
             raise TimeoutError("the server of S3's protocol does not answer")
+        _forget_servers()
         yield port
     finally:
+        _forget_servers()
         process.kill()
         process.wait()
+
+
+def _forget_servers() -> None:
+    """s3fs keeps what it opened, with the address of the server that was asked then."""
+    with contextlib.suppress(ImportError):
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def upload(folder: Path, url: str) -> None:

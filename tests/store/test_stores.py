@@ -213,7 +213,8 @@ def test_a_credential_in_an_error_of_the_system_is_starred(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
-    (tmp_path / "hush-hush").touch()
+    (tmp_path / "hush-hush").mkdir()
+    (tmp_path / "hush-hush" / "runs").touch()
     assert main(["stats", str(tmp_path / "hush-hush")]) == 1
     assert "***/runs: Not a directory" in (said := capsys.readouterr().err)
     assert "hush-hush" not in said

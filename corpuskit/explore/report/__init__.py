@@ -31,7 +31,7 @@ def write(root: Root, plan: Plan, run: str) -> str:
     Raises:
         DamagedFile: a file that is looked at is not what was written.
     """
-    views.rebuild(root, plan)
+    state = views.rebuild(root, plan)
     made = [
         ("", built.summary(root, plan, run)),
         ("Expected", built.expectations(root, plan)),
@@ -49,24 +49,24 @@ def write(root: Root, plan: Plan, run: str) -> str:
         ("Environment", sections.environment(root, plan, run)),
     ]
     html = page(f"corpuskit: {plan.recipe}", [(name, content) for name, content in made if content])
-    root.store.put(f"{run}/{PAGE}", html.encode() + _mark(root, plan, run))
+    root.store.put(f"{run}/{PAGE}", html.encode() + _mark(root, plan, run, state))
     return f"{root.url}/{run}/{PAGE}"
 
 
 def latest(root: Root, plan: Plan, run: str) -> str | None:
     """The last report of a root, if it shows just what one of this run, in which no unit ran, would show."""
-    views.rebuild(root, plan)
+    state = views.rebuild(root, plan)
     pages = [key for earlier in root.runs() if root.store.size(key := f"{earlier}/{PAGE}") is not None]
-    if pages and root.store.get(pages[-1]).endswith(_mark(root, plan, run)):
+    if pages and root.store.get(pages[-1]).endswith(_mark(root, plan, run, state)):
         return f"{root.url}/{pages[-1]}"
     return None
 
 
-def _mark(root: Root, plan: Plan, run: str) -> bytes:
+def _mark(root: Root, plan: Plan, run: str, state: bytes) -> bytes:
     """The end of a page: a hash of what it shows, which is the recipe, the environment, receipts and what is published.
 
     The seconds that a unit took are not in it.
     """
     asked, versions = root.manifest(run).get("files"), other_versions(root, plan.stages.values())
-    shown = json.dumps([asked, versions, root.store.get(f"{run}/views.json").decode()], sort_keys=True)
+    shown = json.dumps([asked, versions, state.decode()], sort_keys=True)
     return f"<!-- shows {hashlib.sha256(shown.encode()).hexdigest()} -->\n".encode()
