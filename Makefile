@@ -42,7 +42,7 @@ soak: .venv/installed
 NETWORK := unshare --net $(shell [ "$$(id -u)" = 0 ] || echo --map-root-user)
 
 clusters: .venv/installed
-	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests/engines'
+	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests'
 
 # $(call consumer,NAME,PACKAGES): the environment of a tool that reads exports, with torch for CPUs
 define consumer

@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import socket
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +19,12 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(WANTED)
     return SHARED / "data"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ray and Slurm listen on every interface: they are started where there is none but the loopback."""
+    if "clusters" in item.keywords and any(name != "lo" for _, name in socket.if_nameindex()):
+        pytest.skip("needs a network of its own, for Ray and Slurm listen on every interface: `make clusters`")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
