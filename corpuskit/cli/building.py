@@ -40,14 +40,12 @@ def check(options: argparse.Namespace) -> None:
 
 
 def _without_files(recipe: Recipe) -> Iterator[str]:
-    """Sources whose files are not on this machine; what lies elsewhere is not asked for."""
-    from corpuskit.sources.listing import list_files
+    """Sources of which no file is on this machine; what lies in stores is not asked for."""
+    from corpuskit.sources.listing import require_files
 
     for source in recipe.sources.values():
-        if any("://" in path for path in ([source.path] if isinstance(source.path, str) else source.path)):
-            continue
         try:
-            list_files(source.path, recipe.base)
+            require_files(source.path, recipe.base)
         except UsageError as error:
             yield f"{recipe.path}:{source.line}: source `{source.name}`: {error.message}; {error.hint}"
 

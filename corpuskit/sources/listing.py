@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +52,7 @@ def list_files(patterns: str | list[str], base: Path) -> list[RawFile]:
             patterns of different stores in one source.
         InputError: a store that cannot be listed.
     """
-    wanted = [_absolute(pattern, base) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
+    wanted = _wanted(patterns, base)
     if not wanted:
         raise UsageError("a source needs at least one path")
     if len({_protocol(pattern) for pattern in wanted}) > 1:
@@ -68,6 +69,21 @@ def list_files(patterns: str | list[str], base: Path) -> list[RawFile]:
     return sorted(files, key=lambda file: file.relative)
 
 
+def require_files(patterns: str | list[str], base: Path) -> None:
+    """See that each local pattern of a source matches a file, by the first that it finds; stores are not asked.
+
+    Raises:
+        UsageError: as `list_files`.
+    """
+    for pattern in _wanted(patterns, base):
+        if not _protocol(pattern) and not any(os.path.isfile(path) for path in _below(pattern)):  # noqa: PTH113
+            raise _nothing(pattern)
+
+
+def _wanted(patterns: str | list[str], base: Path) -> list[str]:
+    return [_absolute(pattern, base) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
+
+
 def _protocol(pattern: str) -> str:
     return pattern.split("://", 1)[0] if "://" in pattern else ""
 
@@ -82,18 +98,22 @@ def _absolute(pattern: str, base: Path) -> str:
 
 
 def _local(pattern: str) -> dict[str, tuple[int, str]]:
-    if glob.has_magic(pattern) and not Path(pattern).exists():
-        paths = glob.glob(pattern, recursive=True, include_hidden=True)  # noqa: PTH207 - pathlib lacks include_hidden
-    elif Path(pattern).is_dir():
-        paths = [str(path) for path in Path(pattern).rglob("*")]
-    else:
-        paths = [pattern]
     found = {}
-    for path in paths:
+    for path in _below(pattern):
         if Path(path).is_file():
             status = Path(path).stat()
             found[path] = status.st_size, str(status.st_mtime_ns)
     return found
+
+
+def _below(pattern: str) -> Iterator[str]:
+    """The paths that a local pattern matches, folders among them."""
+    if glob.has_magic(pattern) and not Path(pattern).exists():
+        yield from glob.iglob(pattern, recursive=True, include_hidden=True)  # noqa: PTH207 - pathlib has no such option
+    elif Path(pattern).is_dir():
+        yield from (str(path) for path in Path(pattern).rglob("*"))
+    else:
+        yield pattern
 
 
 def filesystem(pattern: str) -> Any:
