@@ -12,6 +12,9 @@ from corpuskit.core.plan import Need, Stage, Unit
 PARTITION_BYTES = 4 << 30
 """Raw bytes for each unit of a stage over all documents (rounded up to a power of two of units)."""
 
+FEW_BYTES = 128 << 20
+"""The same of a corpus that would give fewer than four units: a few workers then need not wait for one."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -60,7 +63,7 @@ class Planner(Protocol):
         """See that the texts of these sources stand in a stage; documents that a barrier removed may be among them."""
 
     def partitions(self) -> int:
-        """Units of a stage over all documents: one for each 4 GiB of raw files, a power of two."""
+        """Units of a stage over all documents: one for each 4 GiB of raw files, or four, a power of two."""
 
     def holding(self, source: str) -> str:
         """The stage that holds the documents of a source that was read."""

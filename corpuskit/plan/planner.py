@@ -15,7 +15,7 @@ from corpuskit.core.identity import File
 from corpuskit.core.keys import block_hash, digest, plain, safe_name
 from corpuskit.core.kinds import barriers, load
 from corpuskit.core.plan import Need, Plan, Stage, Unit
-from corpuskit.core.planning import PARTITION_BYTES, Decision
+from corpuskit.core.planning import FEW_BYTES, PARTITION_BYTES, Decision
 from corpuskit.dedup.planning import evidence
 from corpuskit.documents.kinds import Call, Model, Seen, Segment, State
 from corpuskit.documents.kinds import StepCall as AppliedCall
@@ -213,7 +213,7 @@ class _Planner:
 
     def partitions(self) -> int:
         """Units of a stage over all documents."""
-        return 1 << max(0, (self.raw_bytes // PARTITION_BYTES).bit_length())
+        return 1 << max(self.raw_bytes // PARTITION_BYTES, min(3, self.raw_bytes // FEW_BYTES)).bit_length()
 
     def write(self, sources: list[Source], before: str) -> None:
         """End the segments of those sources whose texts are not written yet."""
