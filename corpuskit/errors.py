@@ -90,6 +90,11 @@ def raised_at(error: BaseException) -> str:
     return f"{last.filename}:{last.lineno}"
 
 
+def install(extra: str) -> str:
+    """The command that installs the packages of an extra of corpuskit."""
+    return f"pip install '.[{extra}]' in the clone"
+
+
 def did_you_mean(word: str, valid: Iterable[str]) -> str | None:
     """Name the valid word nearest to `word`, as a sentence, or None where nothing is near."""
     close = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)

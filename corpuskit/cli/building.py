@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, repeated, root_of
 from corpuskit.cli.progress import progress
-from corpuskit.errors import CorpuskitError, DamagedFile, ExpectFailed, UsageError, did_you_mean
+from corpuskit.errors import CorpuskitError, DamagedFile, ExpectFailed, UsageError, did_you_mean, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def check_runnable(recipe: Recipe) -> None:
         from importlib.util import find_spec
 
         if find_spec("torch") is None:
-            raise UsageError(f"`{trains}` needs torch, which is not installed", "pip install '.[train]' in the clone")
+            raise UsageError(f"`{trains}` needs torch, which is not installed", install("train"))
 
 
 def peek(options: argparse.Namespace) -> None:

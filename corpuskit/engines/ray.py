@@ -25,7 +25,7 @@ from corpuskit.core.kinds import Resources
 from corpuskit.core.tables import counted, size
 from corpuskit.engines.base import ATTEMPTS, Ended, Failure, Job, Task, worker_environment
 from corpuskit.engines.worker import HEARTBEAT_SECONDS
-from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.errors import CorpuskitError, UsageError, install
 
 PATIENCE_SECONDS = 600.0
 """How long a unit waits for a node that has room for it, where none has: a cluster may be growing."""
@@ -40,7 +40,7 @@ def check() -> None:
         UsageError: ray is not installed, or nothing answers at `RAY_ADDRESS`.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("the engine `ray` needs ray, which is not installed", "pip install '.[ray]' in the clone")
+        raise UsageError("the engine `ray` needs ray, which is not installed", install("ray"))
     address = os.environ.get("RAY_ADDRESS", "")
     hint = "RAY_ADDRESS is HOST:PORT as `ray start --head` prints it, or `auto`"
     if "://" in address:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.core.plan import Plan
 from corpuskit.dedup import reference
-from corpuskit.errors import UsageError
+from corpuskit.errors import UsageError, install
 from corpuskit.store.root import Root
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _library() -> Any:
     try:
         return importlib.import_module("datasketch")
     except ImportError:
-        raise UsageError("datasketch is not installed", "pip install '.[datasketch]' in the clone") from None
+        raise UsageError("datasketch is not installed", install("datasketch")) from None
 
 
 def _parameters(root: Root) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import UsageError, install
 
 _PUNCTUATION = {
     ",": "，、",
@@ -72,9 +72,7 @@ def load_tokenizer(path: Path, _digest: str) -> Any:
     try:
         import sentencepiece
     except ImportError:
-        raise UsageError(
-            "`tokenizer` needs sentencepiece, which is not installed", "pip install '.[sentencepiece]' in the clone"
-        ) from None
+        raise UsageError("`tokenizer` needs sentencepiece, which is not installed", install("sentencepiece")) from None
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError):

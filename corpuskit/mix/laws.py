@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import UsageError, install
 
 Floats = npt.NDArray[np.float64]
 Objective = Callable[[Floats], tuple[float, Floats]]
@@ -218,7 +218,7 @@ def needs(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         msg = f"mixing laws need {error.name}, which is not installed"
-        raise UsageError(msg, "pip install '.[mix]' in the clone") from error
+        raise UsageError(msg, install("mix")) from error
 
 
 def _check(ratios: Floats, losses: Floats) -> None:

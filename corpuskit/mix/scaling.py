@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import UsageError, install
 
 Floats = npt.NDArray[np.float64]
 
@@ -160,9 +160,7 @@ def _minimize(function: Callable[[Floats], float], start: Sequence[float]) -> Fl
     try:
         from scipy.optimize import minimize
     except ImportError:
-        raise UsageError(
-            "fitting a law needs scipy, which is not installed", "pip install '.[mix]' in the clone"
-        ) from None
+        raise UsageError("fitting a law needs scipy, which is not installed", install("mix")) from None
     found: Floats = minimize(
         function,
         np.array(start),

@@ -23,7 +23,7 @@ from corpuskit.core import step
 from corpuskit.core.batch import Batch
 from corpuskit.core.identity import File, file_digest
 from corpuskit.core.settings import Whole
-from corpuskit.errors import UsageError
+from corpuskit.errors import UsageError, install
 from corpuskit.lm.settings import Settings
 from corpuskit.steps.trained import Checkpoint
 
@@ -71,13 +71,13 @@ def _given(model: Any) -> Any:
 
 def _torch(model: Any) -> Any:
     if isinstance(model, Checkpoint) and importlib.util.find_spec("torch") is None:
-        raise ValueError("needs torch, which is not installed: pip install '.[train]' in the clone")
+        raise ValueError(f"needs torch, which is not installed: {install('train')}")
     return model
 
 
 def _installed(tokenizer: File | None) -> File | None:
     if tokenizer is not None and importlib.util.find_spec("sentencepiece") is None:
-        raise ValueError("needs sentencepiece, which is not installed: pip install '.[sentencepiece]' in the clone")
+        raise ValueError(f"needs sentencepiece, which is not installed: {install('sentencepiece')}")
     return tokenizer
 
 

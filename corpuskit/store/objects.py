@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 import pyarrow as pa
 
 from corpuskit.core.secrets import without_secrets
-from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.errors import CorpuskitError, UsageError, install
 from corpuskit.store.scratch import at_work, scratch_name
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ObjectStore:
         except ImportError:
             raise UsageError(
                 f"{url}: a root in a bucket needs obstore, which is not installed",
-                "pip install '.[bucket]' in the clone",
+                install("bucket"),
             ) from None
         from obstore.exceptions import BaseError
 

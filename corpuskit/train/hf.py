@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody uses
 
-from corpuskit.errors import UsageError
+from corpuskit.errors import UsageError, install
 from corpuskit.train.data import IGNORE, Batch
 
 
@@ -34,7 +34,7 @@ class Foreign(nn.Module):
         try:
             from transformers import AutoConfig, AutoModelForCausalLM
         except ImportError:
-            raise UsageError(f"model hf:{path} needs transformers", "pip install '.[hf]' in the clone") from None
+            raise UsageError(f"model hf:{path} needs transformers", install("hf")) from None
         if not Path(path).exists():
             raise UsageError(f"model hf:{path}: no such file", "give a config.json, or the folder that holds it")
         try:

@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO, Any
 
-from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.errors import CorpuskitError, UsageError, install
 from corpuskit.train import config as configuration
 
 GRACE = 25.0
@@ -24,7 +24,7 @@ GRACE = 25.0
 def need_torch() -> None:
     """Raise UsageError if torch is not installed."""
     if importlib.util.find_spec("torch") is None:
-        raise UsageError("training needs torch, which is not installed", "pip install '.[train]' in the clone")
+        raise UsageError("training needs torch, which is not installed", install("train"))
 
 
 def launch(config: dict[str, Any], processes: int, *, quiet: bool = False) -> None:
