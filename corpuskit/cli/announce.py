@@ -15,9 +15,6 @@ from corpuskit.plan.why import reasons
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
 
-TRAINERS = ("train", "proxy")
-"""Kinds of stages whose memory is that of a model, which nothing is predicted of."""
-
 CURVE = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 UNLIKE = (0.5, 0.6)
 """Similarities of pairs that are no duplicates, at any threshold above; that they share a band costs work."""
@@ -60,12 +57,13 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
     for name, stages in groups.items():
         names = [stage.name for stage in stages]
         units, missing = sum(len(stage.units) for stage in stages), sum(why[one][0] for one in names)
+        known = [most for one in names if (most := peaks[one]) is not None]
         rows.append(
             [
                 name,
                 str(units),
                 str(missing),
-                size(max(peaks[one] for one in names)),
+                size(max(known)) if known else "",
                 size(sum(disks[one] for one in names)),
                 _together([why[n][1] for n in names]),
             ]
@@ -81,9 +79,9 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
         found["dedup_bits"] = flow.compared / 8
         lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
     lines += [
-        f"`{name}` is predicted to take {size(peaks[name])}, more than `memory` allows"
-        for name, stage in plan.stages.items()
-        if peaks[name] > plan.memory and why[name][0] and stage.kind not in TRAINERS
+        f"`{name}` is predicted to take {size(most)}, more than `memory` allows"
+        for name, most in peaks.items()
+        if most is not None and most > plan.memory and why[name][0]
     ]
     lines += [f"a unit of {asked}" for asked in larger]
     for stage in plan.stages.values():

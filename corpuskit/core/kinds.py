@@ -126,7 +126,7 @@ class StageKind:
         disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
             seven domains of this kind of corpus, so a prediction can be off by a factor of two.
         holds: bytes of memory that a unit of a stage takes beyond `REST`, predicted from the text that flows through
-            the plan and from `memory` of the recipe.
+            the plan and from `memory` of the recipe; None: it is that of a model, which nothing is predicted of.
         asks: what a unit of a stage is given, from the recipe's `memory`.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
     """
@@ -135,7 +135,7 @@ class StageKind:
     body: str
     seals: Literal["corpus", "shards", "swarm"] | None = "corpus"
     disk: Callable[[Stage, Flow], float] = _nothing
-    holds: Holds = _little
+    holds: Holds | None = _little
     asks: Callable[[Stage, int], Resources] = _one_core
     packages: tuple[str, ...] = ()
     spec: type[Spec] = Spec
@@ -215,9 +215,10 @@ def kind_of(stage: Stage) -> StageKind:
         raise InputError(msg, "run the recipe again, or use the version that made the run") from None
 
 
-def peak(stage: Stage, flow: Flow, memory: int) -> float:
-    """Bytes of resident memory that a worker has at most while it runs a unit of a stage, predicted."""
-    return REST + kind_of(stage).holds(stage, flow, memory)
+def peak(stage: Stage, flow: Flow, memory: int) -> float | None:
+    """Bytes of resident memory that a worker has at most while it runs a unit of a stage, predicted if they can be."""
+    holds = kind_of(stage).holds
+    return None if holds is None else REST + holds(stage, flow, memory)
 
 
 def load(place: str) -> Any:

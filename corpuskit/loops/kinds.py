@@ -60,14 +60,9 @@ def _train(stage: Stage, memory: int) -> Resources:
 
 KINDS = (
     StageKind("swarm", f"{PROXIES}:swarm", None, spec=Swarm),
-    StageKind("proxy", f"{PROXIES}:proxy", None, asks=_proxy, packages=("torch",), spec=Proxy),
+    StageKind("proxy", f"{PROXIES}:proxy", None, holds=None, asks=_proxy, packages=("torch",), spec=Proxy),
     StageKind("losses", f"{PROXIES}:losses", "swarm"),
     StageKind(
-        "train",
-        "corpuskit.loops.training:train",
-        None,
-        asks=_train,
-        packages=("torch",),
-        spec=Training,
+        "train", "corpuskit.loops.training:train", None, holds=None, asks=_train, packages=("torch",), spec=Training
     ),
 )

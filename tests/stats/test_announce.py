@@ -1,6 +1,7 @@
 """`plan` foretells what dedup costs and finds: the bands, memory, and disk near what a run leaves."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from corpuskit.core.plan import Plan
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.store.root import Root
+from tests.core.builder import recipe
 from tests.stats.test_evidence import EXACT, NEAR, build, corpus, written
 
+TRAIN = "mix: {weights: {web: 1}, tokens: 4k, tokenizer: {train: {vocab_size: 300}}}\ntrain: {model: 20M, tokens: 2k}\n"
 SLIMPAJAMA = "  - minhash: {%s}\n"
 
 
@@ -127,3 +130,13 @@ def test_the_peak_of_a_stage_is_predicted_within_what_memory_allows(tmp_path: Pa
     assert max(peaks[1].values()) < REST + plan.memory
     assert plan.memory == budget
     assert "`bands` is predicted to take" in text
+
+
+def test_nothing_is_predicted_of_the_memory_of_a_model(raw: Path, tmp_path: Path) -> None:
+    path = recipe(tmp_path, raw, extra=TRAIN)
+    plan = make(load(path, []))
+    text, data = announce(plan, Root(tmp_path / "root"))
+    peaks = {stage["stage"]: stage["peak"] for stage in data["stages"]}
+    assert [name for name, peak in peaks.items() if peak is None] == ["train"]
+    assert "`train` is predicted" not in text
+    assert re.search(r"^train +1 +1 +0 B", text, re.MULTILINE), text

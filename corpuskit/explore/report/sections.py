@@ -136,7 +136,8 @@ def resources(root: Root, plan: Plan) -> str:
         wall, cpu = (sum(getattr(receipt, name) for receipt in complete) for name in ("seconds", "cpu_seconds"))
         highest = max(receipt.peak_bytes for receipt in complete)
         counted = f"{len(complete):,} / {len(stage.units):,}"
-        memory = [size(highest), size(peak(stage, flow, plan.memory))]
+        predicted = peak(stage, flow, plan.memory)
+        memory = [size(highest), "" if predicted is None else size(predicted)]
         disk = [size(parts), size(kind_of(stage).disk(stage, flow))]
         rows.append([stage.name, counted, f"{wall:,.1f}", f"{cpu:,.1f}", _rate(complete), *memory, *disk])
         seconds.append((stage.name, wall))
