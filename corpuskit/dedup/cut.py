@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpuskit.core.batch import Batch, set_column
+from corpuskit.core.batch import Batch, set_column, text_bytes
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.dedup.lines import ROW, U64
@@ -64,7 +64,7 @@ class Cut(ABC):
         changed = np.unique(cut >> ROW).astype(np.int64) - first
         self._facts["documents"] += len(changed)
         self._facts[self._counted] += count
-        self._facts["bytes"] += _text_bytes(batch.column("text")) - _text_bytes(text)
+        self._facts["bytes"] += int((text_bytes(batch.column("text")) - text_bytes(text)).sum())
         left = pc.utf8_length(pc.utf8_trim_whitespace(text.take(pa.array(changed)))).to_numpy()
         blank = np.zeros(batch.num_rows, np.bool_)
         blank[changed] = left == 0
@@ -96,7 +96,3 @@ def standing(places: U64, docs: U64, gone: U64, first: int) -> U64:
         return places
     down = np.flatnonzero(np.isin(docs, gone)) + first
     return places[~np.isin((places >> ROW).astype(np.int64), down)]
-
-
-def _text_bytes(text: pa.Array) -> int:
-    return int(pc.sum(pc.binary_length(text)).as_py() or 0)
