@@ -23,6 +23,11 @@ class File(str):
         """What of the file enters a key; a kind of file that is read by more than its content adds to it."""
         return {"file": file_digest(Path(self))}
 
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return Path(self).stat().st_size
+
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
         from pydantic_core import core_schema

@@ -7,7 +7,6 @@ documents, tokens and shards are stages over all sources.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from corpuskit.core.calls import Source, StepCall
@@ -26,6 +25,7 @@ from corpuskit.mix.methods import is_method
 from corpuskit.plan.grouping import group, sampled
 from corpuskit.recipe import Recipe
 from corpuskit.shards.planning import cut, mixed
+from corpuskit.steps.trained import Checkpoint
 
 
 def make(recipe: Recipe, *, sample: float | None = None) -> Plan:
@@ -315,8 +315,7 @@ class _Planner:
                     "raise `memory:` in the recipe, or train a smaller model",
                 )
             for name, value in call.params.items():
-                # a model that is no single file says itself what it takes
-                size = Path(value).stat().st_size if isinstance(value, File) else getattr(value, "bytes", 0)
+                size = value.bytes if isinstance(value, File | Checkpoint) else 0
                 if size > self.recipe.memory:
                     raise UsageError(
                         f"{self.recipe.path}:{call.line}: `{name}: {value}` of `{call.name}` is {size:,} bytes; "

@@ -58,9 +58,8 @@ def load(
         faults.add(root.span, f"the recipe {what}", "corpuskit init writes a starter recipe")
         faults.fail()
     override.apply(root, overrides or [], base, faults)
-    expand(
-        root, faults, os.environ if environ is None else environ
-    )  # only now: what an override replaces needs no variable
+    # only now: what an override replaces needs no variable
+    expand(root, faults, os.environ if environ is None else environ)
     return _Loader(root, path, base, faults).load()
 
 

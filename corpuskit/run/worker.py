@@ -11,7 +11,8 @@ from collections.abc import Callable
 from corpuskit.engines import Task
 from corpuskit.engines.worker import serve
 from corpuskit.run.execute import execute
-from corpuskit.store.root import WORKER_RECEIPT_BYTES, Root
+from corpuskit.store.receipts import WORKER_RECEIPT_BYTES
+from corpuskit.store.root import Root
 
 
 def executor(run: str, place: str) -> Callable[[Task], None]:

@@ -63,7 +63,7 @@ class Checkpoint(pydantic.BaseModel):
 
     @property
     def bytes(self) -> int:
-        """That its weights take in the memory of each worker."""
+        """Of its weights, which a worker holds while it scores."""
         return Saved.open(Path(self.checkpoint)).weight_bytes
 
     @property

@@ -9,6 +9,12 @@ from typing import overload
 
 from corpuskit.core.work import Receipt
 
+RECEIPT_BYTES = 64 << 20
+"""Receipts, as JSON, that a root remembers; see `WORKER_RECEIPT_BYTES`."""
+
+WORKER_RECEIPT_BYTES = 8 << 20
+"""The same in a worker, whose memory is bounded."""
+
 AHEAD = 256
 """Receipts that are fetched together where a stage's are read one after the other."""
 

@@ -31,23 +31,18 @@ from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import DamagedFile, UsageError
 from corpuskit.store.local import LocalStore
 from corpuskit.store.objects import ObjectStore
-from corpuskit.store.receipts import Receipts, Recent, ahead
+from corpuskit.store.receipts import RECEIPT_BYTES, Receipts, Recent, ahead
 from corpuskit.store.removed import refuse_pending
 
 
 def opened(place: str | os.PathLike[str]) -> Store:
     """The store at a path, or in a bucket (`s3://bucket/prefix`, and the other URLs that obstore knows)."""
     url = os.fspath(place)
-    if "://" in url:
-        refuse_secrets(url)
-    return ObjectStore.from_url(url) if "://" in url else LocalStore(Path(url))
+    if "://" not in url:
+        return LocalStore(Path(url))
+    refuse_secrets(url)
+    return ObjectStore.from_url(url)
 
-
-RECEIPT_BYTES = 64 << 20
-"""Receipts, as JSON, that a root remembers; see `WORKER_RECEIPT_BYTES`."""
-
-WORKER_RECEIPT_BYTES = 8 << 20
-"""The same in a worker, whose memory is bounded."""
 
 MANIFEST = "_manifest.json"
 """What a published folder holds, with rows and digests."""

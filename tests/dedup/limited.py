@@ -15,7 +15,8 @@ from corpuskit.core.work import Receipt, Work
 from corpuskit.dedup.kinds import Banded
 from corpuskit.dedup.signatures import buckets
 from corpuskit.store.local import LocalStore
-from corpuskit.store.root import WORKER_RECEIPT_BYTES, Root
+from corpuskit.store.receipts import WORKER_RECEIPT_BYTES
+from corpuskit.store.root import Root
 from tests.benchmarks.bench_bands import PERMUTATIONS, Bench, draw
 from tests.core.builder import committed
 
