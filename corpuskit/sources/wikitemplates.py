@@ -9,7 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-Arguments = Mapping[str, str]
+from corpuskit.sources.wikitemplate_texts import (
+    Arguments,
+    as_of,
+    circa,
+    convert,
+    date,
+    date_uk,
+    formula,
+    fraction,
+    last,
+    lowered,
+    nihongo,
+    numeric_date,
+    old_style,
+    positional,
+    raised,
+    ship,
+    value,
+)
+
 Spec = int | str
 """The number of the argument that is the text, or a text with `{1}`, `{name}`, and `{2|1}` for the first not empty."""
 Meaning = Spec | Callable[[Arguments], str]
@@ -18,9 +37,6 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 _NAMED = re.compile(r"\s*([\w .\-]{1,40}?)\s*=")
 _FUNCTION = re.compile(r"(formatnum|lc|uc|lcfirst|ucfirst):(.*)", re.DOTALL | re.IGNORECASE)
 _LANGUAGE = re.compile(r"lang-[\w\-]+")
-_SUPERSCRIPTS = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
-_SUBSCRIPTS = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
-_RAISED, _LOWERED = (frozenset(map(chr, table)) for table in (_SUPERSCRIPTS, _SUBSCRIPTS))
 
 
 def text_of(body: str, own: Mapping[str, Meaning]) -> str:
@@ -55,16 +71,6 @@ def key_of(name: str) -> str:
     return name.strip().lower().replace("_", " ")
 
 
-def raised(text: str) -> str:
-    """Digits and signs as superscripts, so that a power stays one: 10⁶, not 106. Other text stays as it is."""
-    return text.translate(_SUPERSCRIPTS) if _RAISED.issuperset(text) else text
-
-
-def lowered(text: str) -> str:
-    """Digits and signs as subscripts: H₂O. Other text stays as it is."""
-    return text.translate(_SUBSCRIPTS) if _LOWERED.issuperset(text) else text
-
-
 def _arguments(rest: str) -> dict[str, str]:
     found: dict[str, str] = {}
     number = 0
@@ -79,167 +85,6 @@ def _arguments(rest: str) -> dict[str, str]:
 
 def _first(arguments: Arguments, names: str) -> str:
     return next((arguments[name] for name in names.split("|") if arguments.get(name)), "")
-
-
-def _positional(arguments: Arguments) -> list[str]:
-    """The arguments 1, 2, ... as far as they go."""
-    found: list[str] = []
-    while (argument := arguments.get(str(len(found) + 1))) is not None:
-        found.append(argument)
-    return found
-
-
-_RANGE = {"-": "–", "–": "–", "to": " to ", "and": " and ", "or": " or ", "x": " × ", "×": " × ", "by": " by "} | {
-    "to(-)": "–",
-    "&": " and ",
-    "+/-": " ± ",
-    "±": " ± ",
-    "*": " × ",
-    "xx": " × ",
-    ",": ", ",
-}
-_UNITS = {"C": "°C", "F": "°F", "sqmi": "sq mi", "sqft": "sq ft", "cuft": "cu ft", "C-change": "°C", "F-change": "°F"}
-_UNIT_POWER = re.compile(r"(?<=[^\W\d])([23])(?![\w])")
-_NUMBER = re.compile(r"[\d০-৯.,+\-−/ ]+")
-
-
-def _convert(arguments: Arguments) -> str:
-    """A measure as it was given, with its unit; ranges too. What it is in other units is left out."""
-    values = _positional(arguments)
-    said, unit = values[0] if values else "", ""
-    at = 1
-    while at + 1 < len(values) and values[at] in _RANGE:
-        said += _RANGE[values[at]] + values[at + 1]
-        at += 2
-    unit = values[at] if at < len(values) else ""
-    said = f"{said} {_unit(unit)}".strip()
-    if at + 2 < len(values) and unit in ("ft", "lb", "st", "mi", "yd") and _NUMBER.fullmatch(values[at + 1]):
-        said += f" {values[at + 1]} {_unit(values[at + 2])}"  # 6 ft 2 in
-    return said
-
-
-def _unit(unit: str) -> str:
-    return _UNITS.get(unit) or _UNIT_POWER.sub(lambda power: raised(power[1]), unit)
-
-
-def _fraction(arguments: Arguments) -> str:
-    parts = [f"({part})" if " " in part.strip() else part for part in _positional(arguments)]
-    if len(parts) < 2:
-        return f"1/{parts[0]}" if parts else ""
-    return f"{' '.join(parts[:-2])} {parts[-2]}/{parts[-1]}".strip()
-
-
-def _value(arguments: Arguments) -> str:
-    values = _positional(arguments)
-    said = values[0] if values else ""
-    if len(values) == 2:
-        said += values[1] if values[1].startswith("(") else f"±{values[1].lstrip('±')}"
-    elif len(values) > 2:
-        said += f"+{values[1].lstrip('+')}−{values[2].lstrip('-−')}"
-    said += arguments.get("end", "")
-    if exponent := arguments.get("e"):
-        said = (said + "×" if said else "") + f"10{raised(exponent)}"
-    if unit := arguments.get("u") or arguments.get("ul"):
-        said += f" {_unit(unit)}"
-    if per := arguments.get("up") or arguments.get("upl"):
-        said += f"/{_unit(per)}"
-    return said
-
-
-def _formula(arguments: Arguments) -> str:
-    return "".join(raised(part) if part[-1:] in "+-−" else lowered(part) for part in _positional(arguments) if part)
-
-
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-_MONTHS_UK = [
-    "січня",
-    "лютого",
-    "березня",
-    "квітня",
-    "травня",
-    "червня",
-    "липня",
-    "серпня",
-    "вересня",
-    "жовтня",
-    "листопада",
-    "грудня",
-]
-
-
-def _month(number: str, months: list[str]) -> str:
-    return months[int(number) - 1] if number.isdecimal() and 1 <= int(number) <= 12 else number
-
-
-def _date(arguments: Arguments) -> str:
-    year, month, day = ([*_positional(arguments), "", "", ""])[:3]
-    month = _month(month, _MONTHS)
-    if not day or not month:
-        return f"{month} {year}".strip()
-    return f"{day} {month} {year}" if arguments.get("df") else f"{month} {day}, {year}"
-
-
-def _date_uk(arguments: Arguments) -> str:
-    day, month, year = ([*_positional(arguments), "", "", ""])[:3]
-    return " ".join(part for part in (day, _month(month, _MONTHS_UK), year) if part)
-
-
-def _old_style(arguments: Arguments) -> str:
-    return " ".join(_positional(arguments)[:-1])
-
-
-def _as_of(arguments: Arguments) -> str:
-    year, month, day = ([*_positional(arguments), "", "", ""])[:3]
-    if alt := arguments.get("alt"):
-        return alt
-    if not year.isascii():
-        return year
-    when = " ".join(part for part in (day, _month(month, _MONTHS), year) if part)
-    return f"{'as' if arguments.get('lc') else 'As'} of {when}"
-
-
-def _circa(arguments: Arguments) -> str:
-    return " – ".join(f"c. {year}" for year in _positional(arguments)) or "c."
-
-
-def _nihongo(arguments: Arguments) -> str:
-    english, *others = _positional(arguments)[:3] or [""]
-    inside = ", ".join(other for other in others if other)
-    return f"{english} ({inside})" if english and inside else english or inside
-
-
-def _ship(prefix: str) -> Callable[[Arguments], str]:
-    def said(arguments: Arguments) -> str:
-        parts = [*_positional(arguments), "", "", "", ""]
-        kind = prefix
-        if not prefix:
-            kind, *parts = parts
-        name, hull, how = parts[:3]
-        if how in ("1", "2"):
-            return hull if how == "1" else name
-        if how == "3":
-            kind = ""
-        whole = f"{kind} {name}".strip()
-        return f"{whole} ({hull})" if hull and how != "6" else whole
-
-    return said
-
-
-def _last(arguments: Arguments) -> str:
-    return (_positional(arguments) or [""])[-1]
 
 
 _FIRST = """
@@ -354,47 +199,47 @@ _TEXTS: dict[str, Spec] = {
     "nuclide": "{1}-{2}",
 }
 _MADE: dict[str, Callable[[Arguments], str]] = {
-    "ipa": _last,
-    "আধ্বব": _last,
+    "ipa": last,
+    "আধ্বব": last,
     "sup": lambda arguments: raised(arguments.get("1", "")),
     "sub": lambda arguments: lowered(arguments.get("1", "")),
     "e": lambda arguments: f"×10{raised(arguments.get('1', ''))}",
-    "nihongo": _nihongo,
-    "date": _date,
-    "birth date": _date,
-    "birth date and age": _date,
-    "birth-date": _date,
-    "death date": _date,
-    "start date": _date,
-    "start date and age": _date,
-    "end date": _date,
-    "dts": _date,
-    "film date": _date,
-    "дата": lambda arguments: _date_uk(dict(zip("321", _positional(arguments), strict=False))),
-    "дн": _date_uk,
-    "дн2": _date_uk,
-    "дс": _date_uk,
-    "дс2": _date_uk,
-    "oldstyledate": _old_style,
-    "as of": _as_of,
-    "asof": _as_of,
-    "circa": _circa,
-    "c.": _circa,
-    "ca.": _circa,
-    "columns-list": _last,
-    "ship": _ship(""),
-    "val": _value,
+    "nihongo": nihongo,
+    "date": date,
+    "birth date": date,
+    "birth date and age": date,
+    "birth-date": date,
+    "death date": date,
+    "start date": date,
+    "start date and age": date,
+    "end date": date,
+    "dts": date,
+    "film date": date,
+    "дата": lambda arguments: date_uk(dict(zip("321", positional(arguments), strict=False))),
+    "дн": date_uk,
+    "дн2": date_uk,
+    "дс": date_uk,
+    "дс2": date_uk,
+    "oldstyledate": old_style,
+    "as of": as_of,
+    "asof": as_of,
+    "circa": circa,
+    "c.": circa,
+    "ca.": circa,
+    "columns-list": last,
+    "ship": ship(""),
+    "val": value,
 }
 TEXT_TEMPLATES: dict[str, Meaning] = {
     **{name: 1 for name in _FIRST.replace("\n", "|").split("|") if name},
     **{name: 2 for name in _SECOND.replace("\n", "|").split("|") if name},
     **_TEXTS,
     **_MADE,
-    **dict.fromkeys(("convert", "cvt", "रूपांतर", "রূপান্তর", "перетворити", "convertnote"), _convert),
-    **dict.fromkeys(("frac", "sfrac", "fraction", "дріб", "дроб"), _fraction),
-    **dict.fromkeys(("chem", "chem2", "хім"), _formula),
+    **dict.fromkeys(("convert", "cvt", "रूपांतर", "রূপান্তর", "перетворити", "convertnote"), convert),
+    **dict.fromkeys(("frac", "sfrac", "fraction", "дріб", "дроб"), fraction),
+    **dict.fromkeys(("chem", "chem2", "хім"), formula),
     **{
-        name.lower(): _ship(name)
+        name.lower(): ship(name)
         for name in [
             "USS",
             "HMS",
@@ -414,7 +259,7 @@ TEXT_TEMPLATES: dict[str, Meaning] = {
         ]
     },
 }
-_ENGLISH_WORDS = [name for name, said in TEXT_TEMPLATES.items() if said in (_date, _as_of)]
+_ENGLISH_WORDS = [name for name, said in TEXT_TEMPLATES.items() if said in (date, as_of)]
 
 
 def said_in(language: str | None, templates: Mapping[str, Spec]) -> dict[str, Meaning]:
@@ -424,9 +269,5 @@ def said_in(language: str | None, templates: Mapping[str, Spec]) -> dict[str, Me
     """
     own: dict[str, Meaning] = {}
     if language not in (None, "en", "simple"):
-        own = dict.fromkeys(_ENGLISH_WORDS, _numeric_date)
+        own = dict.fromkeys(_ENGLISH_WORDS, numeric_date)
     return own | {key_of(name): said for name, said in templates.items()}
-
-
-def _numeric_date(arguments: Arguments) -> str:
-    return "-".join(part.zfill(2) for part in _positional(arguments)[:3] if part)

@@ -17,7 +17,8 @@ import re
 from collections.abc import Mapping
 
 from corpuskit.sources.references import unescape
-from corpuskit.sources.wikitemplates import Meaning, key_of, lowered, raised, text_of
+from corpuskit.sources.wikitemplate_texts import lowered, raised
+from corpuskit.sources.wikitemplates import Meaning, key_of, text_of
 
 _DROPPED = (
     "ref|gallery|timeline|imagemap|score|hiero|templatedata|graph|mapframe|maplink|inputbox|references|noinclude|"
