@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from corpuskit.kernels.html import DD, DIV, DT, LI, NUMBERED, PRE, TABLE, TD, is_list
+from corpuskit.kernels.html_names import DD, DIV, DT, LI, NUMBERED, PRE, TABLE, TD, is_list
 
 
 @njit(nogil=True, cache=True)

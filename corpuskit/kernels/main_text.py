@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from corpuskit.kernels.html import FLAGS, H1, H2, PRE, TABLE, is_list
+from corpuskit.kernels.html_names import FLAGS, H1, H2, PRE, TABLE, is_list
 
 LONG = 80
 """Characters from which a block is prose, if few of them are in links."""

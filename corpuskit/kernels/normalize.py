@@ -104,16 +104,6 @@ def low_bits(count: Any) -> Any:
     return ALL >> np.uint64(64 - count)
 
 
-@njit(nogil=True, cache=True)
-def has_ascii_left(data: Any, start: Any, end: Any) -> Any:
-    """Whether normalization leaves ASCII of `data[start:end]`, but for blanks."""
-    for at in range(start, end, 64):
-        gone = mask_high(data, at) | mask_space(data, at) | mask_punctuation(data, at)
-        if ~gone & low_bits(min(64, end - at)):
-            return True
-    return False
-
-
 @njit(nogil=True, cache=True, inline="always")
 def normalize_block(data: Any, at: Any, length: Any, after_space: Any, out: Any, size: Any) -> Any:
     """Normalize up to 64 ASCII bytes to `out[size]`.

@@ -16,7 +16,17 @@ from numba import njit
 
 from corpuskit.core.batch import utf8
 from corpuskit.kernels.hashing import K1, K2, hash_piece, hash_shingle
-from corpuskit.kernels.intrinsics import fold_multiply, load64, mask_word, store32, store_lower, trailing_zeros
+from corpuskit.kernels.intrinsics import (
+    fold_multiply,
+    load64,
+    mask_high,
+    mask_punctuation,
+    mask_space,
+    mask_word,
+    store32,
+    store_lower,
+    trailing_zeros,
+)
 from corpuskit.kernels.normalize import (
     STEP_SPECIAL,
     STEP_UNLIKE,
@@ -26,7 +36,6 @@ from corpuskit.kernels.normalize import (
     code_of_three,
     decode,
     encode,
-    has_ascii_left,
     is_final_sigma,
     low_bits,
     normalize_document,
@@ -235,6 +244,16 @@ def shingle_hashes(
 
 
 @njit(nogil=True, cache=True)
+def _has_ascii_left(data: Any, start: Any, end: Any) -> Any:
+    """Whether normalization leaves ASCII of `data[start:end]`, but for blanks."""
+    for at in range(start, end, 64):
+        gone = mask_high(data, at) | mask_space(data, at) | mask_punctuation(data, at)
+        if ~gone & low_bits(min(64, end - at)):
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
 def _sorted_sets(
     data: Any, offsets: Any, by_word: Any, n: Any, lower: Any, classes: Any, steps: Any, text: Any, positions: Any,
     words: Any, one: Any, spare: Any, counts: Any, out: Any, ends: Any,
@@ -244,7 +263,7 @@ def _sorted_sets(
     for i in range(len(offsets) - 1):
         start, end = offsets[i], offsets[i + 1]
         size = chars = found = count = 0
-        if by_word and has_ascii_left(data, start, end):
+        if by_word and _has_ascii_left(data, start, end):
             found = hash_words(data, start, end, lower, classes, steps, text, words)
             count = max(0, found - n + 1)
         if not count:  # the normalized text is the shingle, or must be looked at
