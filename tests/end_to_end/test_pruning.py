@@ -31,9 +31,18 @@ SMALL += ["train.model={width: 32, layers: 1, heads: 2}", "train.tokens=16k", "t
 SMALL += ["train.lr=0.01", "train.checkpoint_every=16"]
 
 
-def run(name, root, *words):
-    given = [part for setting in words for part in ("--set", setting)]
-    return main(["run", str(RECIPES / f"{name}.yaml"), "--root", str(root), "--engine", "inline", *given])
+def run(name, root, *settings, more=()):
+    given = [part for setting in [*SMALL, *settings] for part in ("--set", setting)]
+    return main(["run", str(RECIPES / f"{name}.yaml"), "--root", str(root), "--engine", "inline", *given, *more])
+
+
+def scoring(folder, model):
+    """A recipe that scores documents with a model."""
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        f"sources: {{web: {{read: jsonl, path: '*.jsonl'}}}}\nsteps:\n  - perplexity: {{model: {model}}}\n"
+    )
+    return recipe
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def reference(raw, tmp_path_factory):
     root = tmp_path_factory.mktemp("reference") / "root"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAW", str(raw))
-        assert run("reference_model", root, *SMALL, "steps.holdout.tokens=500") == 0
+        assert run("reference_model", root, "steps.holdout.tokens=500") == 0
     return root
 
 
@@ -83,11 +92,13 @@ def scored(model, texts):
 def test_a_reference_model_scores_and_the_middle_stays(raw, reference, tmp_path, monkeypatch):
     monkeypatch.setenv("RAW", str(raw))
     monkeypatch.setenv("REFERENCE", str(reference))
-    root, until = tmp_path / "root", ["--until", "corpus"]
-    settings = ["steps.pruned.method=medium", "steps.minhash.threshold=1", "keep_dropped=true", *SMALL]
-    words = [part for setting in settings for part in ("--set", setting)]
-    recipe = str(RECIPES / "perplexity_pruning.yaml")
-    assert main(["run", recipe, "--root", str(root), "--engine", "inline", *words, *until]) == 0
+    root = tmp_path / "root"
+
+    def keep(band):
+        settings = [f"steps.pruned.method={band}", "steps.minhash.threshold=1", "keep_dropped=true"]
+        assert run("perplexity_pruning", root, *settings, more=["--until", "corpus"]) == 0
+
+    keep("medium")
     kept = rows(root / "corpus")
     dropped = [row for row in rows(root / "dropped") if row["rule"] == "pruned"]
     every = sorted(row["ppl"] for row in [*kept, *dropped])
@@ -102,8 +113,7 @@ def test_a_reference_model_scores_and_the_middle_stays(raw, reference, tmp_path,
     # another band scores nothing again
     scores = sorted(root.glob("stages/signal-perplexity-*/columns/*/*"))
     before = [path.stat().st_mtime_ns for path in scores]
-    words += ["--set", "steps.pruned.method=low"]
-    assert main(["run", recipe, "--root", str(root), "--engine", "inline", *words, *until]) == 0
+    keep("low")
     assert max(row["ppl"] for row in rows(root / "corpus")) <= every[len(every) // 2] * 1.01
     assert sorted(root.glob("stages/signal-perplexity-*/columns/*/*")) == scores
     assert [path.stat().st_mtime_ns for path in scores] == before
@@ -152,10 +162,7 @@ def test_texts_with_nothing_to_predict_have_no_perplexity_and_end_tokens_are_tex
 
 
 def test_a_score_belongs_to_its_checkpoint_and_tokenizer(reference, tmp_path, monkeypatch):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        "sources: {web: {read: jsonl, path: '*.jsonl'}}\nsteps:\n  - perplexity: {model: {checkpoint: copy}}\n"
-    )
+    recipe = scoring(tmp_path, "{checkpoint: copy}")
 
     def identity():
         from corpuskit.recipe import load
@@ -205,11 +212,7 @@ def test_what_is_no_checkpoint_is_refused_by_check(given, said, tmp_path, capsys
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/state.json").write_text('{"identity":')
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        f"sources: {{web: {{read: jsonl, path: '*.jsonl'}}}}\nsteps:\n  - perplexity: {{model: {given}}}\n"
-    )
-    assert main(["check", str(recipe)]) == 2
+    assert main(["check", str(scoring(tmp_path, given))]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -217,11 +220,7 @@ def test_without_torch_check_says_what_to_install(reference, tmp_path, capsys, m
     import importlib.util
 
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        f"sources: {{web: {{read: jsonl, path: '*.jsonl'}}}}\n"
-        f"steps:\n  - perplexity: {{model: {{checkpoint: {reference}}}}}\n"
-    )
+    recipe = scoring(tmp_path, f"{{checkpoint: {reference}}}")
     assert main(["check", str(recipe)]) == 0
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))

@@ -9,7 +9,7 @@ import hashlib
 import random
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,8 @@ class Way:
     batch: int = 1 << 20
     listing: str = "sorted"
 
+
+Check = Callable[[Way, str | Path], None]
 
 FIRST = Way("inline")
 WAYS = [
@@ -104,6 +106,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return path, run(path, FIRST, str(folder / "root"))
 
 
+@pytest.fixture
+def check(built: tuple[Path, dict[str, str]]) -> Check:
+    """Runs the recipe in a root and compares what it gives with what the first way gave."""
+    path, expected = built
+
+    def check(way: Way, root: str | Path) -> None:
+        assert run(path, way, str(root)) == expected
+
+    return check
+
+
 def test_all_kinds_of_files_are_compared(built: tuple[Path, dict[str, str]]) -> None:
     _, expected = built
     assert {key.partition("/")[0] for key in expected} == set(FOLDERS)
@@ -112,15 +125,14 @@ def test_all_kinds_of_files_are_compared(built: tuple[Path, dict[str, str]]) -> 
 
 @pytest.mark.parametrize("way", WAYS, ids=repr)
 def test_another_way_gives_the_same_bytes(
-    built: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
-    path, expected = built
     if way.root == "bucket":
         with s3.serving("corpora") as port:
             s3.set_environment(monkeypatch, port, tmp_path / "tmp")
-            assert run(path, way, "s3://corpora/runs/same") == expected
+            check(way, "s3://corpora/runs/same")
     else:
-        assert run(path, way, str(tmp_path / "root")) == expected
+        check(way, tmp_path / "root")
 
 
 @pytest.mark.clusters
@@ -129,13 +141,12 @@ def test_another_way_gives_the_same_bytes(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("way", CLUSTERS, ids=repr)
 def test_a_cluster_gives_the_same_bytes(
-    built: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
-    path, expected = built
     if way.engine == "ray":
         pytest.importorskip("ray", reason="needs ray: pip install '.[ray]' in the clone")
         monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        assert run(path, way, str(tmp_path / "root")) == expected
+        check(way, tmp_path / "root")
         return
     if missing():
         pytest.skip(missing())
@@ -148,7 +159,7 @@ def test_a_cluster_gives_the_same_bytes(
     ):
         monkeypatch.setenv("SLURM_CONF", str(configuration))
         monkeypatch.setattr(slurm_engine, "POLL_SECONDS", 0.2)
-        assert run(path, way, str(tmp_path / "root")) == expected
+        check(way, tmp_path / "root")
 
 
 def test_the_table_in_the_docs_is_what_is_tested() -> None:
