@@ -147,7 +147,7 @@ class _Regroup:
 
 
 class PartWriter(_Regroup):
-    """Writes one part: an Arrow IPC file of record batches of about 1 MiB of text, read again one by one."""
+    """Writes one part: an Arrow IPC file of record batches of about 128 KiB of text, any of which can be read alone."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         super().__init__(schema, PART_TEXT_BYTES, PART_ROWS)

@@ -143,7 +143,7 @@ class Receipt:
     """The record that a unit is complete; see ARCHITECTURE: the one invariant.
 
     Attributes:
-        content: the unit's content key, if its stage has such keys (see `corpuskit.reuse`).
+        content: the unit's content key, if its stage has such keys (see `corpuskit.run.reuse`).
         reused: key of the earlier unit whose parts these are, if this one did not run.
         versions: of Python and of the packages that passed into the parts, see `made_with`.
     """

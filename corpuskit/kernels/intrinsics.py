@@ -2,7 +2,7 @@
 
 A mask function reads 64 bytes at `data[index]` and returns one bit for each, so that a kernel handles 64 bytes with a
 few 64-bit operations. All loads are unaligned; callers guarantee 64 readable bytes beyond the last one they mean
-(`corpuskit.arrow.utf8` does). LLVM lowers the vectors to what the machine has (AVX-512, AVX2, NEON).
+(`corpuskit.core.batch.utf8` does). LLVM lowers the vectors to what the machine has (AVX-512, AVX2, NEON).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def exact(*, keep: Domains = [], scope: Literal["global", "domain"] = "global") 
         scope: `global`, or `domain`: compare only documents of one domain.
 
     Returns:
-        The parameters as JSON, which `corpuskit.dedup.params.Minhash` reads: no signature, no bands.
+        The parameters as JSON, which `corpuskit.steps.lsh.Minhash` reads: no signature, no bands.
     """
     return {
         "unit": "char",
