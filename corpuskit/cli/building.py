@@ -59,7 +59,7 @@ def check_runnable(recipe: Recipe) -> None:
     if recipe.mix is not None and isinstance(recipe.mix.tokenizer, str):
         from corpuskit.cli.foretold import check_tokenizer
 
-        check_tokenizer(recipe)
+        check_tokenizer(recipe.mix.tokenizer)
     trains = "train:" if recipe.train is not None else "swarm:" if recipe.mix and recipe.mix.swarm else None
     if trains is not None:
         from importlib.util import find_spec
@@ -88,10 +88,10 @@ def plan(options: argparse.Namespace) -> None:
     made, root = make(recipe, sample=options.sample), Root(root_of(options, recipe))
     text, data = announce(made, root, verbose=options.verbose)
     if recipe.mix is not None:
-        slow = encoder(recipe, made, root)
+        slow = encoder(recipe.mix, made, root)
         data["encoder"] = {"name": "tokenizers" if slow else "gigatoken", "why": slow}
         text += f"\ntokens: `tokenizers` encodes, about fifty times slower than gigatoken: {slow}" * bool(slow)
-        check_budget(recipe, made, root)
+        check_budget(recipe.mix, made, root)
     answer(options, text, data)
 
 
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     if recipe.mix is not None and "tokenizer" in wanted:
         from corpuskit.cli.foretold import encoder
 
-        encoder(recipe, plan, root)  # a name on the hub is refused now, and not hours later
+        encoder(recipe.mix, plan, root)  # a name on the hub is refused now, and not hours later
     if options.pdb and options.unit is None:
         raise UsageError("--pdb needs --unit STAGE:N", "corpuskit plan lists the stages")
     if options.unit is not None:

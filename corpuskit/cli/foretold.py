@@ -9,27 +9,27 @@ from corpuskit.core.keys import plain
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan
 from corpuskit.mix.methods import learns_here
-from corpuskit.recipe import Recipe
 from corpuskit.shards.contents import make_plan, with_weights
 from corpuskit.shards.encoder import Encoder, missing
 from corpuskit.shards.kinds import FILE_TOKENS, Tokens
 from corpuskit.shards.planning import mix_parameters
+from corpuskit.shards.settings import Mix
 from corpuskit.shards.tokenizer import load
 from corpuskit.store.root import Root
 from corpuskit.train.blocks import Blocks
 
 
-def check_tokenizer(recipe: Recipe) -> None:
-    """Read a tokenizer that is a file.
+def check_tokenizer(tokenizer: str) -> None:
+    """Read a tokenizer if it is a file, and no name on the hub.
 
     Raises:
         UsageError: it is damaged, or is none.
     """
-    if recipe.mix is not None and isinstance(recipe.mix.tokenizer, str) and Path(recipe.mix.tokenizer).exists():
-        load(recipe.mix.tokenizer)
+    if Path(tokenizer).exists():
+        load(tokenizer)
 
 
-def encoder(recipe: Recipe, plan: Plan, root: Root) -> str | None:
+def encoder(mix: Mix, plan: Plan, root: Root) -> str | None:
     """Why `tokenizers` will encode alone, fifty times slower than gigatoken; None if it will not.
 
     A name on the hub is fetched, unless the root has the tokenizer.
@@ -37,18 +37,16 @@ def encoder(recipe: Recipe, plan: Plan, root: Root) -> str | None:
     Raises:
         UsageError: there is no such tokenizer.
     """
-    if recipe.mix is None:
-        return None
-    if not isinstance(recipe.mix.tokenizer, str):
+    if not isinstance(mix.tokenizer, str):
         return missing()
     if root.complete(plan.stages["tokenizer"]):
         stages = (stage for stage in plan.stages.values() if stage.kind == "tokens")
         said = [str(receipt.facts["encoder"]) for stage in stages for receipt in root.complete(stage)]
         return next((text.removeprefix("tokenizers: ") for text in said if text != "gigatoken"), None)
-    return Encoder(load(recipe.mix.tokenizer), plan.memory).why_slow
+    return Encoder(load(mix.tokenizer), plan.memory).why_slow
 
 
-def check_budget(recipe: Recipe, plan: Plan, root: Root) -> None:
+def check_budget(mix: Mix, plan: Plan, root: Root) -> None:
     """Refuse a budget that the tokens of a corpus cannot give, where they are counted already.
 
     Domains are taken as one stream of tokens each: what packing pads is not known here, and is under 1 %.
@@ -56,8 +54,7 @@ def check_budget(recipe: Recipe, plan: Plan, root: Root) -> None:
     Raises:
         Infeasible: names the largest budget that is feasible.
     """
-    mix = recipe.mix
-    if mix is None or mix.tokens == "max" or any(map(learns_here, mix.weighings)):
+    if mix.tokens == "max" or any(map(learns_here, mix.weighings)):
         return
     counted: dict[str, tuple[int, int]] = {}
     for stage in plan.stages.values():
