@@ -181,18 +181,6 @@ class CheckedFile:
         """The offset of what is read next."""
         return self._at
 
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def writable(self) -> bool:
-        """It is not."""
-        return False
-
     def close(self) -> None:
         """Close what is read."""
         self._source.close()
