@@ -127,16 +127,16 @@ def _without(
     return pa.Table.from_batches(gone)
 
 
-def _blank_rows(unit: Blanked, name: str) -> int:
-    """Blank the rows of the documents in an Arrow part; rows and batches stay, by which other parts number them.
+def _blank_texts(unit: Blanked) -> int:
+    """Blank the rows of the documents in the part `docs`; rows and batches stay, by which other parts number them.
 
     Returns:
         Bytes of text that went.
     """
-    reader, freed, found = PartReader(unit.path(name)), 0, False
+    reader, target, freed, found = PartReader(unit.path("docs")), unit.target("docs"), 0, False
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with (
-        pa.OSFile(str(unit.target(name)), "wb") as sink,
+        pa.OSFile(str(target), "wb") as sink,
         pa.ipc.new_file(sink, reader.schema, options=options) as writer,
     ):
         for batch in reader.each():
@@ -147,7 +147,7 @@ def _blank_rows(unit: Blanked, name: str) -> int:
                 batch = _emptied(batch, pa.array(chosen))  # noqa: PLW2901
             writer.write_batch(batch)
     if found:
-        unit.put(name, unit.target(name))
+        unit.put("docs", target)
     return freed
 
 
@@ -175,7 +175,7 @@ def _segment(unit: Blanked) -> None:
     done = set(receipt["facts"].get("removed", []))
     read = _read(receipt, unit.gone) - done
     if "docs" in receipt["parts"]:
-        receipt["facts"]["docs"]["bytes"] -= _blank_rows(unit, "docs")
+        receipt["facts"]["docs"]["bytes"] -= _blank_texts(unit)
     for name in ("corpus", "holdout", "findings"):
         gone = _without(unit, name) if name in receipt["parts"] else None
         if gone is None or name == "findings":

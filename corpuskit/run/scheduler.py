@@ -20,7 +20,7 @@ from corpuskit.core.tables import counted
 from corpuskit.engines import Ended, Failure, Job, Task, make_engine
 from corpuskit.errors import UnitFailed
 from corpuskit.run.execute import execute
-from corpuskit.run.seal import FOLDERS, seal
+from corpuskit.run.seal import FOLDERS, seal, sealed_by
 from corpuskit.store.removed import refuse_pending
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
@@ -211,7 +211,7 @@ class _Seals:
                 tell("sealed", folder=name)
 
     def _ready(self, name: str) -> bool:
-        stages = [stage for stage in self._plan.stages.values() if kind_of(stage).seals == name]
+        stages = sealed_by(self._plan, name)
         if not stages:  # what another recipe left goes with the corpus that it was made from
             return "corpus" not in self._left
         return all(len(self._complete[stage.name]) == len(stage.units) for stage in stages)

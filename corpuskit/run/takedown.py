@@ -32,9 +32,10 @@ from corpuskit.core.work import Memo
 from corpuskit.documents.kinds import Model, Segment
 from corpuskit.documents.lookup import Lookup, mapped
 from corpuskit.errors import DamagedFile, InputError, UsageError
-from corpuskit.run.blanking import Blanked, blank, rewrite_json
+from corpuskit.run.blanking import DUPLICATES, Blanked, blank, rewrite_json
 from corpuskit.run.seal import FOLDERS, seal, unsealed
 from corpuskit.shards.kinds import OverSources
+from corpuskit.store.receipts import receipt_key
 from corpuskit.store.removed import LIST, PENDING, SCHEMA, listed, pending
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work, scratch_name
@@ -56,7 +57,7 @@ def begin(root: Root, plan: Plan, copies: dict[int, int | None], about: dict[str
     """
     refuse(root, plan)
     for _, stage, number in _units(root):
-        key = f"stages/{stage.folder}/receipts/{stage.units[number].key}.json"
+        key = receipt_key(stage.folder, stage.units[number].key)
         if root.store.size(key) is not None:
             _readable(root, stage)
             _record(root, key)
@@ -142,8 +143,7 @@ def _blank_all(root: Root, gone: Docs) -> int:
     """Write anew each complete unit that holds some of the documents; how many there were."""
     done = 0
     for plan, stage, number in _units(root):
-        folder = f"stages/{stage.folder}"
-        key = f"{folder}/receipts/{stage.units[number].key}.json"
+        folder, key = f"stages/{stage.folder}", receipt_key(stage.folder, stage.units[number].key)
         if root.store.size(key) is None:
             continue
         receipt = _record(root, key)
@@ -156,7 +156,7 @@ def _blank_all(root: Root, gone: Docs) -> int:
 def _blank(root: Root, plan: Plan, number: int, unit: Blanked) -> bool:
     """Take the documents out of one unit; whether it held any."""
     stage, before = unit.stage, json.dumps(unit.receipt, sort_keys=True)
-    folder, key = f"stages/{stage.folder}", f"stages/{stage.folder}/receipts/{unit.receipt['key']}.json"
+    folder, key = f"stages/{stage.folder}", receipt_key(stage.folder, unit.receipt["key"])
     _inform(root, plan, stage, number, unit)
     blank(unit)
     if stage.kind == "blocks":
@@ -192,10 +192,9 @@ def _inform(root: Root, plan: Plan, stage: Stage, number: int, unit: Blanked) ->
         unit.eos, unit.dtype = chosen["facts"]["eos"], chosen["facts"]["dtype"]
     elif stage.kind == "segment":
         for decision in spec_of(stage, Segment).apply:
-            label = f"decide:{decision['barrier']}"
-            if decision["barrier"] not in ("exact", "minhash"):
+            if decision["barrier"] not in DUPLICATES:
                 continue
-            decide = plan.stages[stage.needs[label].stage]
+            decide = plan.stages[stage.needs[f"decide:{decision['barrier']}"].stage]
             files = _receipt(root, decide, number)["parts"]
             docs, kinds = (
                 root.store.local(f"stages/{decide.folder}/parts/{files[name]['file']}")
@@ -208,8 +207,7 @@ def _inform(root: Root, plan: Plan, stage: Stage, number: int, unit: Blanked) ->
 
 
 def _receipt(root: Root, stage: Stage, number: int) -> dict[str, Any]:
-    key = f"stages/{stage.folder}/receipts/{stage.units[number].key}.json"
-    return _record(root, key)
+    return _record(root, receipt_key(stage.folder, stage.units[number].key))
 
 
 def _record(root: Root, key: str) -> dict[str, Any]:

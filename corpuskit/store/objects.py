@@ -76,8 +76,7 @@ class ObjectStore:
             from obstore.store import from_url
         except ImportError:
             raise UsageError(
-                f"{url}: a root in a bucket needs obstore, which is not installed",
-                install("bucket"),
+                f"{url}: a root in a bucket needs obstore, which is not installed", install("bucket")
             ) from None
         from obstore.exceptions import BaseError
 

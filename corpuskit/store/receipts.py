@@ -91,6 +91,11 @@ class Receipts(Sequence[Receipt]):
             yield receipt
 
 
+def receipt_key(folder: str, key: str) -> str:
+    """Where the receipt of the unit `key` stands, in the folder of a stage."""
+    return f"stages/{folder}/receipts/{key}.json"
+
+
 def ahead(numbers: Iterable[int]) -> Iterator[list[int]]:
     """Numbers in stretches that are fetched together."""
     left = iter(numbers)

@@ -31,7 +31,7 @@ from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with
 from corpuskit.errors import DamagedFile, UsageError
 from corpuskit.store.local import LocalStore
 from corpuskit.store.objects import ObjectStore
-from corpuskit.store.receipts import RECEIPT_BYTES, Receipts, Recent, ahead
+from corpuskit.store.receipts import RECEIPT_BYTES, Receipts, Recent, ahead, receipt_key
 from corpuskit.store.removed import refuse_pending
 
 
@@ -59,7 +59,7 @@ class Root:
     def __init__(self, place: str | os.PathLike[str] | Store, receipt_bytes: int = RECEIPT_BYTES) -> None:
         self.store: Store = opened(place) if isinstance(place, str | os.PathLike) else place
         self.contents: dict[tuple[str, str], str] = {}
-        """Digests of all that the units of a stage gave, for `corpuskit.reuse`."""
+        """Digests of all that the units of a stage gave, for `corpuskit.run.reuse`."""
         self._recent = Recent(receipt_bytes)
 
     @property
@@ -88,7 +88,7 @@ class Root:
         found = self._recent.get(folder, key)
         if found is None:
             with contextlib.suppress(FileNotFoundError, Damaged):
-                found = self._read(stage, folder, key, self.store.get(_receipt_key(folder, key)))
+                found = self._read(stage, folder, key, self.store.get(receipt_key(folder, key)))
         if found is None or self._stands(found, stage):
             return found
         self._recent.drop(folder, key)  # another process may complete it
@@ -115,14 +115,14 @@ class Root:
         if all(self._recent.get(stage.folder, unit.key) is not None for unit in stage.units):
             return range(len(stage.units))
         there = self.store.list(f"stages/{stage.folder}" + ("/receipts" if self.store.path is not None else ""))
-        return [n for n, unit in enumerate(stage.units) if _receipt_key(stage.folder, unit.key) in there]
+        return [n for n, unit in enumerate(stage.units) if receipt_key(stage.folder, unit.key) in there]
 
     def _fetch(self, stage: Stage, numbers: Iterable[int]) -> Iterator[Receipt | None]:
         """The receipts of units, many at a time; None of one that is not complete."""
         for some in ahead(numbers):
             keys = {number: stage.units[number].key for number in some}
             unread = [key for key in keys.values() if self._recent.get(stage.folder, key) is None]
-            contents = self.store.get_all([_receipt_key(stage.folder, key) for key in unread])
+            contents = self.store.get_all([receipt_key(stage.folder, key) for key in unread])
             for key, content in zip(unread, contents, strict=True):
                 if content is not None:
                     with contextlib.suppress(Damaged):
@@ -222,7 +222,7 @@ class Root:
 
     def _put_receipt(self, stage: Stage, receipt: dict[str, Any], *, stands: bool) -> None:
         """Put a receipt; one that stands is left alone, one whose parts are gone is replaced."""
-        key = _receipt_key(stage.folder, receipt["key"])
+        key = receipt_key(stage.folder, receipt["key"])
         content = with_sum(receipt)
         if not self.store.put_new(key, content) and not stands:
             self.store.put(key, content)
@@ -371,10 +371,6 @@ def parse_receipt(store: Store, stage: str, folder: str, content: bytes) -> Rece
 def described(content: bytes) -> dict[str, Any]:
     """What a manifest says of a file."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _receipt_key(folder: str, key: str) -> str:
-    return f"stages/{folder}/receipts/{key}.json"
 
 
 def _head(metadata: str) -> email.message.Message:
