@@ -12,7 +12,7 @@ from corpuskit.core.plan import Need, Stage, Unit
 PARTITION_BYTES = 4 << 30
 """Raw bytes for each unit of a stage over all documents (rounded up to a power of two of units)."""
 
-FEW_BYTES = 128 << 20
+FEW_BYTES = 256 << 20
 """The same of a corpus that would give fewer than four units: a few workers then need not wait for one."""
 
 

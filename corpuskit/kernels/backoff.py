@@ -13,11 +13,14 @@ import numpy as np
 from numba import njit
 
 from corpuskit.kernels.hashing import hash_piece
-from corpuskit.kernels.intrinsics import fold_multiply
+from corpuskit.kernels.intrinsics import fold_multiply, prefetch
 from corpuskit.kernels.lines import find_feed
 
 HIGHEST = 6
 """Words of the longest n-grams."""
+
+AHEAD = 16
+"""Words whose n-grams are asked for at a time."""
 
 FREE = np.uint64(0)
 """The key of an entry that is free: no n-gram has it, for all practical purposes."""
@@ -35,10 +38,15 @@ def _longer(key: Any, before: Any) -> Any:
 
 
 @njit(nogil=True, cache=True, inline="always")
+def _home(places: Any, key: Any) -> Any:
+    return np.int64(((key >> _FOLD) * np.uint64(places)) >> _FOLD)
+
+
+@njit(nogil=True, cache=True, inline="always")
 def _slot(entries: Any, key: Any) -> Any:
     """Where a key is, or the free place that it belongs to; entries: uint64[2 * places]."""
     places = len(entries) >> 1
-    at: Any = np.int64(((key >> _FOLD) * np.uint64(places)) >> _FOLD)
+    at: Any = _home(places, key)
     while entries[2 * at] != key and entries[2 * at] != FREE:
         at += 1
         if at == places:
@@ -186,6 +194,38 @@ def _score(
     return chance, min(left, len(context))
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _look_ahead(data: Any, at: Any, end: Any, entries: Any, line: Any, before: Any) -> Any:
+    """Hash the next words of a line and ask memory for their n-grams, so that `_score` need not wait for one by one.
+
+    Args:
+        line: uint64[before + AHEAD], hashes: `before` words, and those that are read; 0 where there is none before.
+
+    Returns:
+        (how many words were read, where the last one ends).
+    """
+    places = len(entries) >> 1
+    found = 0
+    while found < AHEAD:
+        while at < end and data[at] != _FEED and _is_space(data[at]):
+            at += 1
+        if at >= end or data[at] == _FEED:
+            break
+        start = at
+        while at < end and not _is_space(data[at]):
+            at += 1
+        line[before + found] = hash_piece(data, start, at - start)
+        key = line[before + found]
+        prefetch(entries, 2 * _home(places, key))
+        for k in range(before + found - 1, found - 1, -1):
+            if line[k] == 0:
+                break
+            key = _longer(key, line[k])
+            prefetch(entries, 2 * _home(places, key))
+        found += 1
+    return found, at
+
+
 @njit(nogil=True, cache=True)
 def score(
     data: Any, offsets: Any, entries: Any, order: Any, specials: Any, window: Any, totals: Any, tokens: Any, runs: Any,
@@ -202,7 +242,8 @@ def score(
             begin and end; the end of a line belongs to its last word.
     """
     floats, bits = entries.view(np.float32), entries.view(np.uint32)
-    context, backoffs = np.zeros(max(order - 1, 1), np.uint64), np.zeros(HIGHEST + 1)
+    before = max(order - 1, 1)
+    context, backoffs, line = np.zeros(before, np.uint64), np.zeros(HIGHEST + 1), np.zeros(before + AHEAD, np.uint64)
     run = 0
     for row in range(len(offsets) - 1):
         at, end = offsets[row], offsets[row + 1]
@@ -211,26 +252,25 @@ def score(
         while at < end:
             words, size = 0, 0
             waiting = False  # a run is full, but for the end of the line that its last word may have
-            while at < end and data[at] != _FEED:
-                if _is_space(data[at]):
-                    at += 1
-                    continue
-                start = at
-                while at < end and not _is_space(data[at]):
-                    at += 1
+            line[: before - 1], line[before - 1] = 0, specials[1]
+            while True:
+                found, at = _look_ahead(data, at, end, entries, line, before)
+                if found == 0:
+                    break
                 if words == 0:
                     slot = _slot(entries, specials[1])
                     context[0], backoffs[0] = specials[1], np.float64(floats[4 * slot + 3])
                     size = 0 if bits[4 * slot + 3] == _NO_CONTEXT else 1
-                if waiting:
-                    runs[run, 0], runs[run, 1] = run_total, run_count
-                    run, run_total, run_count, run_words, waiting = run + 1, 0.0, 0, 0, False
-                word = hash_piece(data, start, at - start)
-                chance, size = _score(entries, floats, bits, word, specials[0], context, backoffs, size)
-                words += 1
-                total, count = total + chance, count + 1
-                run_total, run_count, run_words = run_total + chance, run_count + 1, run_words + 1
-                waiting = run_words == window
+                for word in line[before : before + found]:
+                    if waiting:
+                        runs[run, 0], runs[run, 1] = run_total, run_count
+                        run, run_total, run_count, run_words, waiting = run + 1, 0.0, 0, 0, False
+                    chance, size = _score(entries, floats, bits, word, specials[0], context, backoffs, size)
+                    words += 1
+                    total, count = total + chance, count + 1
+                    run_total, run_count, run_words = run_total + chance, run_count + 1, run_words + 1
+                    waiting = run_words == window
+                line[:before] = line[found : found + before]
             at += 1
             if words:
                 chance, _ = _score(entries, floats, bits, specials[2], specials[0], context, backoffs, size)

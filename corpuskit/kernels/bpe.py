@@ -13,9 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpuskit.kernels.intrinsics import prefetch
+
 Array = npt.NDArray[Any]
 
 MULTIPLIER = 0x9E3779B97F4A7C15
+
+AHEAD = 16
+"""Rows that memory is asked for before they are used."""
 
 
 @njit(cache=True, nogil=True)
@@ -26,48 +31,62 @@ def _grown(values: Array, least: int) -> Array:
 
 
 @njit(cache=True, nogil=True)
-def _slot(keys: Array, key: Any) -> Any:
-    """Where a pair is, or will be, in an open table."""
+def _grown_rows(rows: Array) -> Array:
+    wider = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
+    wider[: len(rows)] = rows
+    return wider
+
+
+@njit(cache=True, nogil=True)
+def _home(slots: Array, key: Any) -> Any:
     place = (np.uint64(key) * np.uint64(MULTIPLIER)) >> np.uint64(20)
-    at = np.int64(place & np.uint64(len(keys) - 1))
-    while keys[at] != -1 and keys[at] != key:
-        at = (at + 1) & (len(keys) - 1)
+    return np.int64(place & np.uint64(len(slots) - 1))
+
+
+@njit(cache=True, nogil=True)
+def _slot(slots: Array, key: Any) -> Any:
+    """Where a pair is, or will be, in an open table of (pair, its number)."""
+    at = _home(slots, key)
+    while slots[at, 0] != -1 and slots[at, 0] != key:
+        at = (at + 1) & (len(slots) - 1)
     return at
 
 
 @njit(cache=True, nogil=True)
-def _before(count: Array, pair: Array, one: Any, other: Any) -> Any:
-    """Whether entry `one` goes before entry `other`."""
-    return count[one] > count[other] or (count[one] == count[other] and pair[one] < pair[other])
+def _before(heap: Array, at: Any, count: Any, key: Any) -> Any:
+    """Whether the entry at a place of the heap goes before one of this count and pair."""
+    return heap[at, 0] > count or (heap[at, 0] == count and heap[at, 1] < key)
 
 
 @njit(cache=True, nogil=True)
-def _push(heap: Array, size: int, count: Array, pair: Array, entry: Any) -> None:
+def _push(heap: Array, size: int, count: Any, key: Any, entry: Any) -> None:
     at = size
-    heap[at] = entry
-    while at and _before(count, pair, heap[at], heap[(at - 1) >> 1]):
+    while at and not _before(heap, (at - 1) >> 1, count, key):
         above = (at - 1) >> 1
-        heap[at], heap[above] = heap[above], heap[at]
+        if heap[above, 0] == count and heap[above, 1] == key:
+            break
+        heap[at, 0], heap[at, 1], heap[at, 2] = heap[above, 0], heap[above, 1], heap[above, 2]
         at = above
+    heap[at, 0], heap[at, 1], heap[at, 2] = count, key, entry
 
 
 @njit(cache=True, nogil=True)
-def _pop(heap: Array, size: int, count: Array, pair: Array) -> Any:
-    """Take the first entry of a heap of `size`; the heap is one shorter then."""
-    top = heap[0]
+def _pop(heap: Array, size: int) -> Any:
+    """Take the first entry of a heap of `size`: (its count, its number). The heap is one shorter then."""
+    first, top = heap[0, 0], heap[0, 2]
     size -= 1
-    heap[0] = heap[size]
+    count, key, entry = heap[size, 0], heap[size, 1], heap[size, 2]
     at = 0
     while True:
         below = 2 * at + 1
-        if below >= size:
-            return top
-        if below + 1 < size and _before(count, pair, heap[below + 1], heap[below]):
+        if below + 1 < size and _before(heap, below + 1, heap[below, 0], heap[below, 1]):
             below += 1
-        if not _before(count, pair, heap[below], heap[at]):
-            return top
-        heap[at], heap[below] = heap[below], heap[at]
+        if below >= size or not _before(heap, below, count, key):
+            break
+        heap[at, 0], heap[at, 1], heap[at, 2] = heap[below, 0], heap[below, 1], heap[below, 2]
         at = below
+    heap[at, 0], heap[at, 1], heap[at, 2] = count, key, entry
+    return first, top
 
 
 @njit(cache=True, nogil=True)
@@ -93,6 +112,35 @@ def _content_slot(table: Array, content: Array, starts: Array, sizes: Array, tex
 
 
 @njit(cache=True, nogil=True)
+def _merged(symbols: Array, words: Array, w: Any, a: Any, b: Any, new: Any, changed: Array, changes: Any) -> Any:
+    """Put `new` for each `a`, `b` of a word and write down what that changes; returns how many changes there are."""
+    begin, weight = words[w, 0], words[w, 2]
+    end = begin + words[w, 1]
+    # what was before is at [begin, to), what is still to be looked at from `at` on
+    at = to = begin
+    while at < end:
+        if at + 1 < end and symbols[at] == a and symbols[at + 1] == b:
+            if to > begin:
+                before = np.int64(symbols[to - 1]) << 32
+                for key, by in ((before | np.int64(a), -weight), (before | np.int64(new), weight)):
+                    changed[changes, 0], changed[changes, 1], changed[changes, 2] = key, by, w
+                    changes += 1
+            if at + 2 < end:
+                after = np.int64(symbols[at + 2])
+                for key, by in ((np.int64(b) << 32 | after, -weight), (np.int64(new) << 32 | after, weight)):
+                    changed[changes, 0], changed[changes, 1], changed[changes, 2] = key, by, w
+                    changes += 1
+            symbols[to] = new
+            at += 2
+        else:
+            symbols[to] = symbols[at]
+            at += 1
+        to += 1
+    words[w, 1] = to - begin
+    return changes
+
+
+@njit(cache=True, nogil=True)
 def merges(
     symbols: Array,
     ends: Array,
@@ -113,26 +161,19 @@ def merges(
     Returns:
         (left, right, made: int32[m] each, in the order of the merges; and of all tokens, content, starts, sizes).
     """
-    words = len(ends)
-    lengths = np.empty(words, np.int64)
-    begins = np.empty(words, np.int64)
-    for w in range(words):
-        begins[w] = ends[w - 1] if w else 0
-        lengths[w] = ends[w] - begins[w]
-    keys = np.full(1 << 16, -1, np.int64)
-    values = np.empty(1 << 16, np.int64)
-    key_of, total = np.empty(1 << 15, np.int64), np.empty(1 << 15, np.int64)
-    head, last = np.empty(1 << 15, np.int64), np.empty(1 << 15, np.int64)
-    pairs = 0
-    node_word, node_next = np.empty(1 << 16, np.int32), np.empty(1 << 16, np.int64)
-    nodes = 0
-    entry_count, entry_key = np.empty(1 << 15, np.int64), np.empty(1 << 15, np.int64)
-    entry_pair, entry_head = np.empty(1 << 15, np.int64), np.empty(1 << 15, np.int64)
-    entries = 0
-    heap, heaped = np.empty(1 << 15, np.int64), 0
+    # all of this is larger than caches: what is used together stands in one row, and is asked for some rows ahead
+    words = np.empty((len(ends), 3), np.int64)  # where it begins, its length, how often it occurs
+    for w in range(len(ends)):
+        begin = ends[w - 1] if w else 0
+        words[w, 0], words[w, 1], words[w, 2] = begin, ends[w] - begin, weights[w]
+    near = np.empty(AHEAD, np.int64)
+    slots = np.full((1 << 16, 2), -1, np.int64)  # open table: pair, its number
+    pair_of, pairs = np.empty((1 << 15, 4), np.int64), 0  # pair, count, first node, word of that
+    node_of, nodes = np.empty((1 << 16, 2), np.int64), 0  # word, next node
+    entry_of, entries = np.empty((1 << 15, 2), np.int64), 0  # number of the pair, first node
+    heap, heaped = np.empty((1 << 15, 3), np.int64), 0  # count, pair, number of the entry
     touched, many = np.empty(1 << 12, np.int64), 0
-    changed_key, changed_by = np.empty(len(symbols), np.int64), np.empty(len(symbols), np.int64)
-    changed_word = np.empty(len(symbols), np.int64)
+    changed = np.empty((len(symbols), 3), np.int64)  # pair, by how much, word
     table = np.full(1 << 10, -1, np.int64)
     while len(table) < 4 * max(vocab_size, len(starts)):
         table = np.full(2 * len(table), -1, np.int64)
@@ -147,26 +188,25 @@ def merges(
     while True:
         changes = 0
         if first:  # all pairs of all words are new
-            for w in range(words):
-                for i in range(begins[w], begins[w] + lengths[w] - 1):
-                    changed_key[changes] = (np.int64(symbols[i]) << 32) | np.int64(symbols[i + 1])
-                    changed_by[changes], changed_word[changes] = weights[w], w
+            for w in range(len(words)):
+                for i in range(words[w, 0], words[w, 0] + words[w, 1] - 1):
+                    key = (np.int64(symbols[i]) << 32) | np.int64(symbols[i + 1])
+                    changed[changes, 0], changed[changes, 1], changed[changes, 2] = key, words[w, 2], w
                     changes += 1
             first = False
         else:
             if tokens >= vocab_size or not heaped:
                 break
-            entry = _pop(heap, heaped, entry_count, entry_key)
+            count, entry = _pop(heap, heaped)
             heaped -= 1
-            now = total[entry_pair[entry]]
-            if entry_count[entry] != now:
-                entry_count[entry] = now
-                _push(heap, heaped, entry_count, entry_key, entry)
+            key, now = pair_of[entry_of[entry, 0], 0], pair_of[entry_of[entry, 0], 1]
+            if count != now:
+                _push(heap, heaped, now, key, entry)
                 heaped += 1
                 continue
             if now < 1 or now < least:
                 break
-            a, b = np.int32(entry_key[entry] >> 32), np.int32(entry_key[entry] & 0xFFFFFFFF)
+            a, b = np.int32(key >> 32), np.int32(key & 0xFFFFFFFF)
             size = sizes[a] + sizes[b]
             text = np.empty(size, np.uint8)
             text[: sizes[a]] = content[starts[a] : starts[a] + sizes[a]]
@@ -187,82 +227,60 @@ def merges(
                 left, right, made = _grown(left, 0), _grown(right, 0), _grown(made, 0)
             left[found], right[found], made[found] = a, b, new
             found += 1
-            node = entry_head[entry]
+            node = entry_of[entry, 1]
             while node != -1:
-                w = int(node_word[node])
-                node = node_next[node]
-                begin, length = begins[w], lengths[w]
-                if changes + 4 * length > len(changed_key):
-                    room = changes + 4 * length
-                    changed_key, changed_by = _grown(changed_key, room), _grown(changed_by, room)
-                    changed_word = _grown(changed_word, room)
-                # what was before is at [0, to), what is still to be looked at from `at` on
-                at = begin
-                to = begin
-                end = begin + length
-                while at < end:
-                    if at + 1 < end and symbols[at] == a and symbols[at + 1] == b:
-                        if to > begin:
-                            before = np.int64(symbols[to - 1]) << 32
-                            changed_key[changes], changed_by[changes] = before | np.int64(a), -weights[w]
-                            changed_key[changes + 1], changed_by[changes + 1] = before | np.int64(new), weights[w]
-                            changed_word[changes] = changed_word[changes + 1] = w
-                            changes += 2
-                        if at + 2 < end:
-                            after = np.int64(symbols[at + 2])
-                            changed_key[changes], changed_by[changes] = (np.int64(b) << 32) | after, -weights[w]
-                            following = (np.int64(new) << 32) | after
-                            changed_key[changes + 1], changed_by[changes + 1] = following, weights[w]
-                            changed_word[changes] = changed_word[changes + 1] = w
-                            changes += 2
-                        symbols[to] = new
-                        at += 2
-                    else:
-                        symbols[to] = symbols[at]
-                        at += 1
-                    to += 1
-                lengths[w] = to - begin
+                ahead = 0
+                while node != -1 and ahead < AHEAD:
+                    near[ahead], node = node_of[node, 0], node_of[node, 1]
+                    prefetch(words, 3 * near[ahead])
+                    ahead += 1
+                for w in near[:ahead]:
+                    prefetch(symbols, words[w, 0])
+                for w in near[:ahead]:
+                    while changes + 4 * words[w, 1] > len(changed):
+                        changed = _grown_rows(changed)
+                    changes = _merged(symbols, words, w, a, b, new, changed, changes)
         many = 0
         for c in range(changes):
-            key = changed_key[c]
-            at = _slot(keys, key)
-            if keys[at] == -1:
-                if pairs == len(key_of):
-                    key_of, total, head, last = _grown(key_of, 0), _grown(total, 0), _grown(head, 0), _grown(last, 0)
-                    keys, values = np.full(4 * len(key_of), -1, np.int64), np.empty(4 * len(key_of), np.int64)
+            if c + AHEAD < changes:
+                prefetch(slots, 2 * _home(slots, changed[c + AHEAD, 0]))
+                prefetch(pair_of, 4 * slots[_home(slots, changed[c + AHEAD // 2, 0]), 1])
+            key, by, w = changed[c, 0], changed[c, 1], changed[c, 2]
+            at = _slot(slots, key)
+            if slots[at, 0] == -1:
+                if pairs == len(pair_of):
+                    pair_of = _grown_rows(pair_of)
+                    slots = np.full((4 * len(pair_of), 2), -1, np.int64)
                     for p in range(pairs):
-                        again = _slot(keys, key_of[p])
-                        keys[again], values[again] = key_of[p], p
-                    at = _slot(keys, key)
-                keys[at], values[at] = key, pairs
-                key_of[pairs], total[pairs], head[pairs], last[pairs] = key, 0, -1, -1
+                        again = _slot(slots, pair_of[p, 0])
+                        slots[again, 0], slots[again, 1] = pair_of[p, 0], p
+                    at = _slot(slots, key)
+                slots[at, 0], slots[at, 1] = key, pairs
+                pair_of[pairs, 0], pair_of[pairs, 1], pair_of[pairs, 2], pair_of[pairs, 3] = key, 0, -1, -1
                 pairs += 1
-            pair = values[at]
-            total[pair] += changed_by[c]
-            if changed_by[c] > 0:
-                if head[pair] == -1:
+            pair = pair_of[slots[at, 1]]
+            pair[1] += by
+            if by > 0:
+                if pair[2] == -1:
                     if many == len(touched):
                         touched = _grown(touched, 0)
-                    touched[many] = pair
+                    touched[many] = slots[at, 1]
                     many += 1
-                elif last[pair] == changed_word[c]:
+                elif pair[3] == w:
                     continue
-                if nodes == len(node_word):
-                    node_word, node_next = _grown(node_word, 0), _grown(node_next, 0)
-                node_word[nodes], node_next[nodes] = changed_word[c], head[pair]
-                head[pair], last[pair] = nodes, changed_word[c]
+                if nodes == len(node_of):
+                    node_of = _grown_rows(node_of)
+                node_of[nodes, 0], node_of[nodes, 1] = w, pair[2]
+                pair[2], pair[3] = nodes, w
                 nodes += 1
         for t in range(many):
-            pair = touched[t]
-            if total[pair] > 0:
-                if entries == len(entry_count):
-                    entry_count, entry_key = _grown(entry_count, 0), _grown(entry_key, 0)
-                    entry_pair, entry_head = _grown(entry_pair, 0), _grown(entry_head, 0)
-                    heap = _grown(heap, 0)
-                entry_count[entries], entry_key[entries] = total[pair], key_of[pair]
-                entry_pair[entries], entry_head[entries] = pair, head[pair]
-                _push(heap, heaped, entry_count, entry_key, entries)
+            pair = pair_of[touched[t]]
+            if pair[1] > 0:
+                if entries == len(entry_of):
+                    entry_of, heap = _grown_rows(entry_of), _grown_rows(heap)
+                entry_of[entries, 0], entry_of[entries, 1] = touched[t], pair[2]
+                _push(heap, heaped, pair[1], pair[0], entries)
                 heaped += 1
                 entries += 1
-            head[pair] = -1
+            pair[2] = -1
     return left[:found], right[:found], made[:found], content[:used], starts[:tokens], sizes[:tokens]

@@ -12,6 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 BIT, BYTE, HALF, WORD, WIDE = (ir.IntType(bits) for bits in (1, 8, 32, 64, 128))
@@ -19,6 +20,7 @@ BYTES = ir.VectorType(BYTE, 64)
 
 
 _instruction: Any = intrinsic  # kernels call it without the typing context that its signature begins with
+_declared: Any = cgutils.get_or_insert_function
 
 
 def _splat(value: int) -> Any:
@@ -200,6 +202,20 @@ def store32(_context: Any, target: Any, _at: Any, _value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(target, types.int64, types.uint64), generate
+
+
+@_instruction
+def prefetch(_context: Any, array: Any, _index: Any) -> Any:
+    """Ask memory for `array[index]`, of a flat array, without waiting; the index may be any."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], BYTE)
+        name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), HALF, HALF, HALF])
+        read, keep, data = (ir.Constant(HALF, value) for value in (0, 3, 1))
+        builder.call(_declared(builder.module, kind, name), [pointer, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
 
 
 @_instruction
