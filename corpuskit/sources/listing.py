@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from corpuskit.core.secrets import refuse_secrets
+from corpuskit.buckets.secrets import refuse_secrets
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import SourceFile
 

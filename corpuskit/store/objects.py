@@ -10,7 +10,6 @@ import itertools
 import os
 import shutil
 import tempfile
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,21 +20,15 @@ from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
-from corpuskit.core.secrets import without_secrets
-from corpuskit.errors import CorpuskitError, UsageError
+from corpuskit.buckets.bucket import REQUESTS, Bucket
+from corpuskit.errors import UsageError
 from corpuskit.store.scratch import at_work, scratch_name
 
 if TYPE_CHECKING:
     import obstore.store
 
-REQUESTS = 16
-"""Requests at a time."""
-
 LOG_SECONDS = 10.0
 """Between two times that a log is put."""
-
-READ_AHEAD = 1 << 20
-"""Bytes that a file opened for reading fetches at least."""
 
 _opened = itertools.count()
 """Numbers for the stores of this process: what one has fetched, another may find changed in the bucket."""
@@ -52,11 +45,9 @@ class ObjectStore:
     """
 
     def __init__(self, bucket: obstore.store.ObjectStore, url: str) -> None:
-        import obstore
-
         self.url = url
         self.path: Path | None = None
-        self._obstore, self._bucket = obstore, bucket
+        self.bucket = Bucket(bucket, url)
         place = hashlib.sha256(url.encode()).hexdigest()[:12]
         self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{os.getuid()}-{place}"
         self._number = next(_opened)
@@ -67,64 +58,25 @@ class ObjectStore:
 
     @classmethod
     def from_url(cls, url: str) -> ObjectStore:
-        """Open a bucket; credentials and endpoint come from the environment, as obstore takes them.
-
-        Raises:
-            UsageError: obstore is not installed, or does not know such a URL.
-        """
-        try:
-            from obstore.store import from_url
-        except ImportError:
-            raise UsageError(
-                f"{url}: a root in a bucket needs obstore, which is not installed",
-                "pip install '.[bucket]' in the clone",
-            ) from None
-        from obstore.exceptions import BaseError
-
-        try:
-            return cls(from_url(url), url.rstrip("/"))
-        except (BaseError, ValueError) as error:
-            raise UsageError(f"{url}: {_first_line(error)}", "name it as s3://bucket/prefix") from None
-
-    @contextlib.contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        """Say in one line that the bucket did not do what it was asked."""
-        from obstore.exceptions import AlreadyExistsError, BaseError
-
-        try:
-            yield
-        except AlreadyExistsError:
-            raise
-        except BaseError as error:
-            raise CorpuskitError(
-                f"{self.url}: the bucket refused or did not answer ({what}): {_first_line(error)}",
-                "check the bucket's name, the credentials and the endpoint in the environment, then run again",
-            ) from None  # a traceback would show what the store said, which may repeat a credential
+        """Open a bucket; see `Bucket.from_url`."""
+        bucket = Bucket.from_url(url)
+        return cls(bucket.store, bucket.url)
 
     def put(self, key: str, content: bytes) -> None:
         """Put a content in place of what is there."""
-        with self._asking(f"put {key}"):
-            self._obstore.put(self._bucket, key, content)
+        self.bucket.put(key, content)
         self._sizes[key] = len(content)
 
     def put_new(self, key: str, content: bytes) -> bool:
         """A conditional put."""
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            with self._asking(f"put {key}"):
-                self._obstore.put(self._bucket, key, content, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
+        return self.bucket.put_new(key, content)
 
     def put_files(self, files: Mapping[str, Path]) -> None:
         """Upload files, in pieces if they are large."""
 
         def upload(entry: tuple[str, Path]) -> None:
             key, path = entry
-            with self._asking(f"put {key}"):
-                self._obstore.put(self._bucket, key, path)
+            self.bucket.put(key, path)
             self._sizes[key] = path.stat().st_size
 
         list(self._threads.map(upload, files.items()))
@@ -134,8 +86,7 @@ class ObjectStore:
 
         def copy(entry: tuple[str, str]) -> None:
             target, source = entry
-            with self._asking(f"copy {source}"):
-                self._obstore.copy(self._bucket, source, target)
+            self.bucket.copy(source, target)
             self._sizes.pop(target, None)
 
         list(self._threads.map(copy, copies.items()))
@@ -146,13 +97,11 @@ class ObjectStore:
 
     def get(self, key: str) -> bytes:
         """A whole content."""
-        with self._asking(f"get {key}"):
-            return bytes(self._obstore.get(self._bucket, key).bytes())
+        return self.bucket.get(key)
 
     def range(self, key: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a content; safe to ask from several threads."""
-        with self._asking(f"read {key}"):
-            return bytes(self._obstore.get_range(self._bucket, key, start=start, end=end))
+        return self.bucket.range(key, start, end)
 
     def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """Whole contents, many requests at a time."""
@@ -167,34 +116,28 @@ class ObjectStore:
 
     def list(self, folder: str) -> dict[str, int]:
         """Sizes of all objects below a folder."""
-        with self._asking(f"list {folder}"):
-            pages = self._obstore.list(self._bucket, f"{folder}/" if folder else None)
-            found = {entry["path"]: entry["size"] for page in pages for entry in page}
+        found = self.bucket.list(folder)
         self._sizes |= found
-        return dict(sorted(found.items()))
+        return found
 
     def size(self, key: str) -> int | None:
         """Bytes of an object, from the last listing where it was in one."""
         if key not in self._sizes:
-            try:
-                with self._asking(f"head {key}"):
-                    self._sizes[key] = self._obstore.head(self._bucket, key)["size"]
-            except FileNotFoundError:
+            found = self.bucket.size(key)
+            if found is None:
                 return None
+            self._sizes[key] = found
         return self._sizes[key]
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
         for key in keys:
             self._sizes.pop(key, None)
-            with self._asking(f"delete {key}"), contextlib.suppress(FileNotFoundError):  # gone is what was wanted
-                self._obstore.delete(self._bucket, key)
+            self.bucket.delete(key)
 
     def open(self, key: str) -> pa.NativeFile:
         """An object that is read by ranges."""
-        with self._asking(f"open {key}"):
-            reader = self._obstore.open_reader(self._bucket, key, buffer_size=READ_AHEAD)
-        return pa.PythonFile(_Reader(reader, lambda: self._asking(f"read {key}")), "r")
+        return pa.PythonFile(_Reader(self.bucket.open(key), lambda: self.bucket.asking(f"read {key}")), "r")
 
     def local(self, key: str) -> Path:
         """A fetched file."""
@@ -202,12 +145,7 @@ class ObjectStore:
             raise UsageError(f"{self.url} speaks of a file `{key}`, which would not lie in it")
         path = self._fetched / key
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            waiting = path.with_name(f".{path.name}.{threading.get_ident()}")
-            with waiting.open("wb") as stream, self._asking(f"get {key}"):
-                for piece in self._obstore.get(self._bucket, key).stream(min_chunk_size=READ_AHEAD):
-                    stream.write(piece)
-            waiting.replace(path)
+            self.bucket.fetch(key, path)
         return path
 
     def folder(self, key: str) -> Path:
@@ -246,12 +184,8 @@ class ObjectStore:
 
     def changed(self, key: str) -> float | None:
         """The time of an object, or of the newest one of a listing."""
-        with self._asking(f"look at {key}"):
-            try:
-                return float(self._obstore.head(self._bucket, key)["last_modified"].timestamp())
-            except FileNotFoundError:
-                pages = self._obstore.list(self._bucket, f"{key}/")
-                return max((entry["last_modified"].timestamp() for page in pages for entry in page), default=None)
+        found = self.bucket.changed(key)
+        return found.timestamp() if found is not None else None
 
     def sealing(self) -> AbstractContextManager[None]:
         """No lock: two seals of one plan put the same bytes; do not run two plans in one bucket root at a time."""
@@ -265,10 +199,6 @@ class ObjectStore:
             yield stream
         finally:
             stream.put()
-
-
-def _first_line(error: Exception) -> str:
-    return without_secrets(str(error)).partition("\n")[0]
 
 
 def _fetched(folder: Path, number: int) -> Path:
