@@ -1,7 +1,7 @@
 """Objects by key below a prefix of a bucket (S3, GCS, Azure), as `obstore` asks for them; safe to use from threads.
 
-Requests that fail are asked again by obstore, for three minutes; what then fails is said in one line, without a
-credential. A key that is not there raises FileNotFoundError.
+Requests that fail are asked again by obstore, ten times, which takes some seconds; what then fails is said in one line,
+without a credential. A key that is not there raises FileNotFoundError.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,12 @@ def train(config: TrainConfig) -> None:
         Terminated: SIGTERM came; there is a checkpoint of the last step.
     """
     need_loggers(config.loggers)
-    shards = Shards(Path(config.shards), config.mask)
+    with closing(Shards(config.shards, config.mask, config.bucket, config.cache, config.cache_bytes)) as shards:
+        _train(config, shards)
+
+
+def _train(config: TrainConfig, shards: Shards) -> None:
+    """`train`, on shards that are open."""
     if config.tokenizer not in (None, shards.tokenizer):
         raise UsageError(
             f"{shards.folder} was made with tokenizer {shards.tokenizer}, not {config.tokenizer}",
