@@ -8,6 +8,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from typing import IO, TYPE_CHECKING
 import pyarrow as pa
 
 from corpuskit.buckets.bucket import REQUESTS, Bucket
+from corpuskit.buckets.fetched import own_folder
 from corpuskit.errors import UsageError
 from corpuskit.store.scratch import at_work, scratch_name
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 LOG_SECONDS = 10.0
 """Between two times that a log is put."""
+
+_PART = re.compile("stages/[^/]+/parts/")
 
 _opened = itertools.count()
 """Numbers for the stores of this process: what one has fetched, another may find changed in the bucket."""
@@ -52,7 +56,8 @@ class ObjectStore:
         self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{os.getuid()}-{place}"
         self._number = next(_opened)
         self.release()  # what a process left that was killed and had the number of this one
-        self._sizes: dict[str, int] = {}  # parts are never written anew with another content
+        self._parts: dict[str, int] = {}
+        """Sizes of parts, which are never written anew with another content; of all else they are asked for."""
         self._threads = ThreadPoolExecutor(REQUESTS)
         weakref.finalize(self, _remove_fetched, self._folder, self._number)  # also when the process ends
 
@@ -65,7 +70,7 @@ class ObjectStore:
     def put(self, key: str, content: bytes) -> None:
         """Put a content in place of what is there."""
         self.bucket.put(key, content)
-        self._sizes[key] = len(content)
+        self._know({key: len(content)})
 
     def put_new(self, key: str, content: bytes) -> bool:
         """A conditional put."""
@@ -77,7 +82,7 @@ class ObjectStore:
         def upload(entry: tuple[str, Path]) -> None:
             key, path = entry
             self.bucket.put(key, path)
-            self._sizes[key] = path.stat().st_size
+            self._know({key: path.stat().st_size})
 
         list(self._threads.map(upload, files.items()))
 
@@ -86,8 +91,8 @@ class ObjectStore:
 
         def copy(entry: tuple[str, str]) -> None:
             target, source = entry
-            self.bucket.copy(source, target)
-            self._sizes.pop(target, None)
+            with self._forgetting(source):
+                self.bucket.copy(source, target)
 
         list(self._threads.map(copy, copies.items()))
 
@@ -97,11 +102,13 @@ class ObjectStore:
 
     def get(self, key: str) -> bytes:
         """A whole content."""
-        return self.bucket.get(key)
+        with self._forgetting(key):
+            return self.bucket.get(key)
 
     def range(self, key: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a content; safe to ask from several threads."""
-        return self.bucket.range(key, start, end)
+        with self._forgetting(key):
+            return self.bucket.range(key, start, end)
 
     def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """Whole contents, many requests at a time."""
@@ -115,29 +122,46 @@ class ObjectStore:
         return self._threads.map(get, keys)
 
     def list(self, folder: str) -> dict[str, int]:
-        """Sizes of all objects below a folder."""
+        """Sizes of all objects below a folder; parts that are not among them are forgotten."""
         found = self.bucket.list(folder)
-        self._sizes |= found
+        for key in [key for key in list(self._parts) if key.startswith(f"{folder}/" if folder else "")]:
+            if key not in found:
+                del self._parts[key]
+        self._know(found)
         return found
 
     def size(self, key: str) -> int | None:
-        """Bytes of an object, from the last listing where it was in one."""
-        if key not in self._sizes:
-            found = self.bucket.size(key)
-            if found is None:
-                return None
-            self._sizes[key] = found
-        return self._sizes[key]
+        """Bytes of an object; of a part as they were when it was last put, listed or asked for."""
+        if key in self._parts:
+            return self._parts[key]
+        found = self.bucket.size(key)
+        if found is not None:
+            self._know({key: found})
+        return found
+
+    def _know(self, sizes: Mapping[str, int]) -> None:
+        self._parts |= {key: size for key, size in sizes.items() if _PART.match(key)}
+
+    @contextlib.contextmanager
+    def _forgetting(self, key: str) -> Iterator[None]:
+        """Forget a part that is gone when it is read: another process has removed it."""
+        try:
+            yield
+        except FileNotFoundError:
+            self._parts.pop(key, None)
+            raise
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
         for key in keys:
-            self._sizes.pop(key, None)
+            self._parts.pop(key, None)
             self.bucket.delete(key)
 
     def open(self, key: str) -> pa.NativeFile:
         """An object that is read by ranges."""
-        return pa.PythonFile(_Reader(self.bucket.open(key), lambda: self.bucket.asking(f"read {key}")), "r")
+        with self._forgetting(key):
+            reader = self.bucket.open(key)
+        return pa.PythonFile(_Reader(reader, lambda: self.bucket.asking(f"read {key}")), "r")
 
     def local(self, key: str) -> Path:
         """A fetched file."""
@@ -145,7 +169,8 @@ class ObjectStore:
             raise UsageError(f"{self.url} speaks of a file `{key}`, which would not lie in it")
         path = self._fetched / key
         if not path.exists():
-            self.bucket.fetch(key, path)
+            with self._forgetting(key):
+                self.bucket.fetch(key, path)
         return path
 
     def folder(self, key: str) -> Path:
@@ -163,10 +188,7 @@ class ObjectStore:
         Raises:
             UsageError: somebody else has made it.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.lstat().st_uid != os.getuid():
-            raise UsageError(f"{self._folder} is another user's", "set TMPDIR to a folder of your own")
-        return self._folder
+        return own_folder(self._folder)
 
     def release(self) -> None:
         """Remove what was fetched by this store."""
