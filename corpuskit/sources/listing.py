@@ -142,7 +142,8 @@ def _remote(pattern: str) -> dict[str, tuple[int, str]]:
         else:
             details = {pattern: files.info(pattern)} if files.exists(pattern) else {}
     except Exception as error:  # the clients of stores have errors of their own for a network that fails
-        msg = f"{pattern}: cannot be listed: {error}"
+        first, _, _ = str(error).partition("\n")  # some go on with the whole answer
+        msg = f"{pattern}: cannot be listed: {first}"
         raise InputError(msg, "check the address and the credentials in the environment") from error
     found = {}
     for path, info in details.items():
