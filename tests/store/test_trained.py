@@ -1,6 +1,7 @@
 """Trainings on a root in a bucket: over a plan, by methods that train several models, and in two processes."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -18,7 +19,11 @@ from tests.store import s3
 pytest.importorskip("torch", reason="the trainer needs torch, which is not installed")
 pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
 
+from corpuskit.train.config import from_dict
+from corpuskit.train.kept import Copy
 from corpuskit.train.launch import launch
+from corpuskit.train.loop import train
+from corpuskit.train.saved import complete, latest
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = ["mix.tokenizer={train: {vocab_size: 300}}", "mix.shards={seq_len: 64}", "mix.tokens=8k", "mix.max_epochs=16"]
@@ -99,6 +104,35 @@ def test_two_processes_train_on_the_shards_and_write_checkpoints_in_the_bucket(f
         found.append([(line["step"], line["loss"]) for line in map(json.loads, log.splitlines())])
     assert found[0] == found[1]
     assert not left(folder)
+
+
+def test_a_bucket_that_fails_while_checkpoints_are_saved_changes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for root in (str(folder / "faults"), "s3://corpora/faults"):
+        call(folder, "doremi", root, *PLAIN, "train=null")
+        config = {"shards": f"{root}/shards", "out": f"{root}/mine", "model": {"width": 32, "layers": 1, "heads": 2}}
+        config |= {"batch_tokens": 512, "lr": 0.003, "threads": 1, "device": "cpu", "cache_bytes": 4000}
+        if "://" not in root:
+            train(from_dict(config))
+            log = (folder / "faults/mine/metrics.jsonl").read_text()
+        else:
+            port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+            with s3.faulty(port, ("refused", "lost", "reset"), 3) as server:
+                monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+                monkeypatch.setattr("corpuskit.train.kept.SECONDS", 0.01)  # while the run goes on
+                train(from_dict(config))
+                assert min(server.done[fault] for fault in ("refused", "lost", "reset")) > 3
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+            mine = Bucket.from_url(f"{root}/mine")
+            log = mine.get("metrics.jsonl").decode()
+            Copy(mine, "", tmp_path / "copy").fetch()
+            path, state = latest(tmp_path / "copy")
+            assert path.name == f"step-{state['step']}"
+            assert len(complete(tmp_path / "copy")) == 2
+        found.append([(line["step"], line["loss"]) for line in map(json.loads, log.splitlines())])
+    assert found[0] == found[1]
 
 
 def test_processes_of_several_machines_want_a_folder_that_they_share(
