@@ -21,7 +21,7 @@ import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,7 +99,8 @@ class Cache:
             held = self._weigh()
             self.room = room or max((shutil.disk_usage(self.folder).free + held) // 2, BLOCK)
         self._closed = threading.Event()
-        self._threads = ThreadPoolExecutor(REQUESTS, thread_name_prefix="fetch")
+        # what is wanted now does not wait behind what will be wanted
+        self._now, self._later = ThreadPoolExecutor(REQUESTS), ThreadPoolExecutor(REQUESTS)
 
     def read(self, entry: Entry, view: memoryview, at: int) -> int:
         """Read bytes of a file from `at` on, as many as the view holds or the file has; returns how many.
@@ -131,31 +132,33 @@ class Cache:
                 waiting, blocks = path.with_suffix(".part"), range(len(entry.taken))
                 with self._writing(waiting), waiting.open("wb") as stream:
                     for some in (blocks[start : start + REQUESTS] for start in blocks[::REQUESTS]):
-                        stream.writelines(self._threads.map(functools.partial(self._asked, entry), some))
+                        stream.writelines(self._now.map(functools.partial(self._asked, entry), some))
                 waiting.rename(path)
         return path
 
     def gather(self, wanted: Iterable[Wanted]) -> None:
-        """Fetch what will be read at once, many requests at a time, as much as the cache has room for."""
+        """Fetch what will be read at once, many requests at a time, as much as there is room for; errors as `read`."""
         missing = [block for block in dict.fromkeys(wanted) if not self._path(*block).exists()]
-        for future in [self.ahead(*block) for block in missing[: self.room // (2 * BLOCK)]]:
-            future.exception()  # what could not be fetched is asked for again when it is read
+        for future in [self._now.submit(self._ensure, *block) for block in missing[: self.room // (2 * BLOCK)]]:
+            future.result()
 
-    def ahead(self, entry: Entry, block: int) -> Future[None]:
-        """Fetch a block in the background, if it is not there."""
+    def ahead(self, wanted: Iterable[Wanted]) -> None:
+        """Fetch what will be read later, in the background; what cannot be fetched is asked for again when it is."""
+        for block in wanted:
+            self._later.submit(self._ensure, *block)
 
-        def fetch() -> None:
-            try:
-                os.utime(self._path(entry, block))
-            except FileNotFoundError:
-                self._fetch(entry, block)
-
-        return self._threads.submit(fetch)
+    def _ensure(self, entry: Entry, block: int) -> None:
+        """Fetch a block if it is not there."""
+        try:
+            os.utime(self._path(entry, block))
+        except FileNotFoundError:
+            self._fetch(entry, block)
 
     def close(self) -> None:
         """Wait for what is being fetched, and fetch nothing more; the last one removes the folder."""
         self._closed.set()
-        self._threads.shutdown(cancel_futures=True)
+        for threads in (self._now, self._later):
+            threads.shutdown(cancel_futures=True)
         self.leave()
 
     def _path(self, entry: Entry, block: int) -> Path:
@@ -325,7 +328,6 @@ class Ahead:
             if len(self.held) >= self.most or (following := next(self.steps, None)) is None:
                 return
             new = [block for block in dict.fromkeys(self.wanted(following)) if block not in self.held][: self.most]
-            for block in new:
-                self.cache.ahead(*block)
+            self.cache.ahead(new)
             self.held.update(new)
             self.waiting.append((following, set(new)))

@@ -166,17 +166,19 @@ class Manifest:
         return content
 
     def _cached(self, cache: Cache, name: str, entry: dict[str, Any]) -> Cached:
-        try:
-            key = entry["key"] if "key" in entry else self._key(name)
-            return Cached(cache, Entry(key, entry["bytes"], entry["sha256"], entry["sums"]))
-        except KeyError:
+        if not entry.get("sums") and entry.get("bytes") != 0:
             raise InputError(
                 f"{self.place}/{NAME} does not say the checksums of {name}",
                 "corpuskit run RECIPE --root ROOT writes it anew",
-            ) from None
+            )
+        key = entry["key"] if "key" in entry else self._key(name)
+        return Cached(cache, Entry(key, entry["bytes"], entry["sha256"], entry["sums"]))
 
     def _key(self, name: str) -> str:
-        return posixpath.normpath(f"{self._prefix}{name}")
+        key = posixpath.normpath(f"{self._prefix}{name}")
+        if key.startswith(("../", "/")):
+            raise InputError(f"{self.place} names a file `{name}`, which would not lie in its root", MEND)
+        return key
 
     def _get(self, name: str) -> bytes:
         if not self._prefix:

@@ -1,5 +1,6 @@
 """Shards in a bucket are read through a cache that is smaller than they are: the same sequences, losses and resume."""
 
+import hashlib
 import json
 import os
 import signal
@@ -212,6 +213,15 @@ def test_what_is_not_there_or_says_no_sums_is_refused(bucket, folder, tmp_path):
     with pytest.raises(InputError, match="does not say the checksums of") as error:
         Shards("s3://corpora/old/shards", "document")
     assert "writes it anew" in error.value.hint
+    index = json.loads((folder / "index.json").read_bytes())
+    index["train"][0]["file"] = "../../raw.bin"
+    content = json.dumps(index).encode()
+    entries = {"index.json": {"sha256": hashlib.sha256(content).hexdigest()}}
+    entries["../../raw.bin"] = {"bytes": 1, "sha256": "0" * 64, "sums": "0" * 8}
+    store.put("_manifest.json", json.dumps({"files": entries}).encode())
+    store.put("index.json", content)
+    with pytest.raises(InputError, match=r"names a file `\.\./\.\./raw\.bin`, which would not lie in its root"):
+        Shards("s3://corpora/old/shards", "document")
 
 
 def test_a_disk_that_is_full_is_said(bucket, tmp_path, monkeypatch):
