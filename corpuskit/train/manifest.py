@@ -190,7 +190,7 @@ class Manifest:
         """What a folder's manifest says of each file by its name; nothing where there is none."""
         try:
             files = json.loads(self._get(f"{folder}{NAME}"))["files"]
-            return {name: {"sha256": entry["sha256"], **entry} for name, entry in files.items()}
+            return {name: entry | {"sha256": entry["sha256"]} for name, entry in files.items()}  # none may lack it
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
