@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def call(folder: Path, recipe: str, root: str, *settings: str, verb: tuple[str, ...] = ("run",)) -> None:
     sources = {name: {"read": "jsonl", "path": str(folder / name / "*.jsonl")} for name in ("web", "books")}
     more = [word for one in [*SMALL, f"sources={json.dumps(sources)}", *settings] for word in ("--set", one)]
-    engine = ["--engine", "inline"] if verb == ("run",) else ["--json"]
+    engine = ["--engine", "inline"] if verb[0] == "run" else ["--json"]
     assert main([*verb, str(RECIPES / f"{recipe}.yaml"), "--root", root, *more, *engine]) == 0
 
 
@@ -102,6 +102,20 @@ def test_two_processes_train_on_the_shards_and_write_checkpoints_in_the_bucket(f
         else:
             log = (folder / f"two-{write}/mine/metrics.jsonl").read_text()
         found.append([(line["step"], line["loss"]) for line in map(json.loads, log.splitlines())])
+    assert found[0] == found[1]
+    assert not left(folder)
+
+
+def test_proxy_runs_of_a_swarm_lose_what_they_do_on_a_disk(folder: Path) -> None:
+    swarm = "mix.swarm={runs: 4, tokens: 1k, batch_tokens: 512, lr: 0.003, strength: [1, 1]}"
+    settings = ["train=null", STEPS, swarm, "mix.weights={method: mixing_law, metrics: [web]}"]
+    found = []
+    for root in (str(folder / "swarm"), "s3://corpora/swarm"):
+        call(folder, "doremi", root, *settings, verb=("run", "--until", "losses"))
+        opened = Root(root)
+        (receipt,) = opened.receipts(opened.require_plan().stages["losses"])
+        found.append({name: part.digest for name, part in receipt.parts.items()})
+        assert not [key for key in opened.store.list("checkpoints") if not key.endswith(".lock")]
     assert found[0] == found[1]
     assert not left(folder)
 
