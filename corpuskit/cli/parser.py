@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    from corpuskit.core.secrets import without_secrets
+    from corpuskit.buckets.secrets import without_secrets
 
     print(without_secrets(text), file=sys.stderr)
 

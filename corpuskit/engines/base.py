@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
+from corpuskit.buckets.secrets import without_secrets
 from corpuskit.core.kinds import Resources
-from corpuskit.core.secrets import without_secrets
 from corpuskit.errors import CorpuskitError
 
 ATTEMPTS = 2

@@ -78,10 +78,16 @@ class _Bucket(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Size of a content."""
-        size = self._store.size(self._key(path))
+        return {"name": path, "size": self._size(self._key(path)), "type": "file"}
+
+    def _size(self, key: str) -> int:
+        """As it was listed, or else asked for."""
+        size = next((listed[key] for listed in self._listed.values() if key in listed), None)
         if size is None:
-            raise FileNotFoundError(f"{self._store.url} holds no {self._key(path)}")
-        return {"name": path, "size": size, "type": "file"}
+            size = self._store.size(key)
+        if size is None:
+            raise FileNotFoundError(f"{self._store.url} holds no {key}")
+        return size
 
     def modified(self, path: str) -> dt.datetime:  # noqa: ARG002 - a part never changes under its name
         """The same for all."""
@@ -90,15 +96,16 @@ class _Bucket(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if mode != "rb":
             raise PermissionError(f"a query changes nothing in {self._store.url}")
-        return _Opened(self._store, self._key(path))
+        key = self._key(path)
+        return _Opened(self._store, key, self._size(key))
 
 
 class _Opened(io.RawIOBase):
     """A content for DuckDB, whose threads share a file and each seek before they read: each has a place of its own."""
 
-    def __init__(self, store: ObjectStore, key: str) -> None:
+    def __init__(self, store: ObjectStore, key: str, size: int) -> None:
         super().__init__()
-        self._store, self._key, self._size = store, key, store.size(key) or 0
+        self._store, self._key, self._size = store, key, size
         self._of_thread = threading.local()
 
     def readable(self) -> bool:

@@ -43,10 +43,16 @@ class Proxy(OverSources):
 
 @dataclass(frozen=True)
 class Training(Spec):
-    """What trains on the shards is told: the version of torch, and the trainer's configuration."""
+    """What trains on the shards is told.
+
+    Attributes:
+        torch: its version. train: as the trainer's configuration.
+        cache_bytes: of what it keeps here of shards in a bucket; None: half of what is free.
+    """
 
     torch: str | None
     train: dict[str, Any]
+    cache_bytes: int | None = field(metadata=ASIDE, default=None)
 
 
 def _proxy(_stage: Stage, memory: int) -> Resources:

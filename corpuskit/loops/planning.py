@@ -58,7 +58,8 @@ def train(planner: Planner, asked: Train, mix: Mix) -> None:
     if mix.write == "plan":
         stages = ["mixture", "blocks", *(f"tokens-{source}" for source in planner.sources)]
     needs = {stage: Need(stage, "all") for stage in stages}
-    planner.add(Stage.of("train", "train", Training(_torch(), train_parameters(asked)), needs), count=1)
+    told = Training(_torch(), train_parameters(asked), asked.cache_bytes)
+    planner.add(Stage.of("train", "train", told, needs), count=1)
 
 
 def train_parameters(asked: Train) -> dict[str, Any]:
@@ -67,7 +68,8 @@ def train_parameters(asked: Train) -> dict[str, Any]:
     What was added later has no key where a recipe does not ask for it.
     """
     found: dict[str, Any] = plain(asked)
-    return {name: value for name, value in found.items() if value is not None or name in FIRST}
+    given = {name: value for name, value in found.items() if value is not None or name in FIRST}
+    return {name: value for name, value in given.items() if name != "cache_bytes"}
 
 
 FIRST = ("batch_tokens", "lr", "checkpoint_every", "validation_sequences")

@@ -18,6 +18,7 @@ import numpy as np
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Receipt, Work
 from corpuskit.errors import CorpuskitError
+from corpuskit.loops.fetched import handed
 from corpuskit.loops.kept import kept
 from corpuskit.loops.kinds import Proxy, Swarm
 from corpuskit.mix.problem import Bucket, Constraints, Infeasible, Problem, largest_budget
@@ -27,7 +28,6 @@ from corpuskit.mix.swarm import halving_swarm
 from corpuskit.mix.swarm import swarm as dirichlet_swarm
 from corpuskit.shards.contents import readable, unwritten
 from corpuskit.shards.stages import buckets, planned, token_receipts
-from corpuskit.store.files import link_or_copy
 
 
 def swarm(work: Work[Swarm]) -> None:
@@ -132,20 +132,14 @@ def _train(work: Work[Proxy], plan: dict[str, Any], index: dict[str, Any], out: 
     """Train on all sequences of a plan, which is followed over the tokens: a mixture costs no disk."""
     from corpuskit.train.launch import launch
 
-    folder, receipts = work.scratch / "shards", token_receipts(work)
-    folder.mkdir()
-    (folder / "plan.json").write_bytes(readable(plan))
-    (folder / "index.json").write_bytes(readable(unwritten(index, plan, receipts)))
-    for name, part in work.receipts("blocks")[0].parts.items():
-        if name != "manifest":
-            link_or_copy(part.local(), folder / f"{name}.idx")
+    receipts = token_receipts(work)
+    blocks = work.receipts("blocks")[0].parts.items()
+    parts = [(f"shards/{name}.idx", part) for name, part in blocks if name != "manifest"]
     for receipt in (receipt for group in receipts.values() for _, receipt in group):
-        for part in receipt.parts.values():
-            if part.publish is not None and part.publish.endswith(".bin"):
-                target = work.scratch / part.publish
-                target.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(part.local(), target)
-    launch({**work.spec.train, "shards": str(folder), "out": str(out)}, processes=1, quiet=True)
+        named = ((part.publish or "", part) for part in receipt.parts.values())
+        parts += [(place, part) for place, part in named if place.endswith(".bin")]
+    made = {"plan.json": readable(plan), "index.json": readable(unwritten(index, plan, receipts))}
+    launch({**work.spec.train, **handed(work, parts, made), "out": str(out)}, processes=1, quiet=True)
 
 
 def losses(work: Work[Spec]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from corpuskit.core.numbers import parse_count
+from corpuskit.core.numbers import Bytes, parse_count
 from corpuskit.core.settings import Keys, Number, Seed, Whole
 
 
@@ -69,5 +69,7 @@ class Train(Keys):
     """Write checkpoints while training goes on; default: no."""
     keep: Annotated[Whole, Field(ge=1)] | None = None
     """As many checkpoints as stay; default: 2."""
+    cache_bytes: Annotated[Bytes, Field(ge=1)] | None = None
+    """Of shards in a bucket, so much is kept on the disk of the machine; default: half of what is free in TMPDIR."""
     processes: Annotated[Whole, Field(ge=1)] = 1
     """Processes on this machine."""

@@ -8,33 +8,23 @@ from __future__ import annotations
 import json
 
 from corpuskit.core.work import Work
+from corpuskit.loops.fetched import handed
 from corpuskit.loops.kept import kept
 from corpuskit.loops.kinds import Training
 from corpuskit.loops.policies import resolved
-from corpuskit.store.files import link_or_copy
 
 
 def train(work: Work[Training]) -> None:
     """Body: train on the shards; a killed trainer resumes from its last checkpoint."""
     from corpuskit.train.launch import launch
 
-    shards = work.scratch / "shards"
-    digests: dict[str, dict[str, dict[str, str]]] = {}
-    for stage in work.needs:
-        for receipt in work.receipts(stage):
-            for part in receipt.parts.values():
-                folder, _, name = (part.publish or "").partition("/")
-                if folder == "shards" or (folder == "tokens" and name.endswith(".bin")):
-                    target = work.scratch / folder / name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    link_or_copy(work.store.local(part.key), target)  # the trainer checks it at its first use
-                    digests.setdefault(folder, {})[name] = {"sha256": part.digest}
-    for folder, files in digests.items():
-        (work.scratch / folder / "_manifest.json").write_text(json.dumps({"files": files}))
-    tokenizer = json.loads((shards / "index.json").read_text())["tokenizer"]
+    found = (part for stage in work.needs for receipt in work.receipts(stage) for part in receipt.parts.values())
+    reads = handed(work, [(part.publish, part) for part in found if part.publish and _read(part.publish)], {})
+    tokenizer = json.loads((work.scratch / "shards/index.json").read_text())["tokenizer"]
     folder = f"checkpoints/{work.key}"
     with kept(work, folder) as out:
-        config = {**work.spec.train, "shards": str(shards), "out": str(out), "tokenizer": tokenizer}
+        config = {**work.spec.train, **reads, "out": str(out), "tokenizer": tokenizer}
+        config["cache_bytes"] = work.spec.cache_bytes
         processes = config.pop("processes")
         launch(resolved(config), processes)
         result = json.loads((out / "result.json").read_text())
@@ -45,3 +35,8 @@ def train(work: Work[Training]) -> None:
     del result["config"]  # it names this machine's folders
     work.facts |= {"result": result, "checkpoint": f"{folder}/{result['checkpoint']}"}
     work.put("result", ".json").write_text(json.dumps(result, indent=1, sort_keys=True))
+
+
+def _read(place: str) -> bool:
+    """Whether the trainer reads what is published there; of tokens it does where it follows a plan over them."""
+    return place.startswith("shards/") or (place.startswith("tokens/") and place.endswith(".bin"))

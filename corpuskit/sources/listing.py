@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from corpuskit.core.secrets import refuse_secrets
+from corpuskit.buckets.secrets import refuse_secrets
 from corpuskit.errors import InputError, UsageError
 from corpuskit.sources.base import SourceFile
 
@@ -142,7 +142,8 @@ def _remote(pattern: str) -> dict[str, tuple[int, str]]:
         else:
             details = {pattern: files.info(pattern)} if files.exists(pattern) else {}
     except Exception as error:  # the clients of stores have errors of their own for a network that fails
-        msg = f"{pattern}: cannot be listed: {error}"
+        first, _, _ = str(error).partition("\n")  # some go on with the whole answer
+        msg = f"{pattern}: cannot be listed: {first}"
         raise InputError(msg, "check the address and the credentials in the environment") from error
     found = {}
     for path, info in details.items():

@@ -8,9 +8,9 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import shutil
 import tempfile
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,21 +21,18 @@ from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
-from corpuskit.core.secrets import without_secrets
-from corpuskit.errors import CorpuskitError, UsageError, install
+from corpuskit.buckets.bucket import REQUESTS, Bucket
+from corpuskit.buckets.fetched import own_folder
+from corpuskit.errors import UsageError
 from corpuskit.store.scratch import at_work, scratch_name
 
 if TYPE_CHECKING:
     import obstore.store
 
-REQUESTS = 16
-"""Requests at a time."""
-
 LOG_SECONDS = 10.0
 """Between two times that a log is put."""
 
-READ_AHEAD = 1 << 20
-"""Bytes that a file opened for reading fetches at least."""
+_PART = re.compile("stages/[^/]+/parts/")
 
 _opened = itertools.count()
 """Numbers for the stores of this process: what one has fetched, another may find changed in the bucket."""
@@ -52,79 +49,40 @@ class ObjectStore:
     """
 
     def __init__(self, bucket: obstore.store.ObjectStore, url: str) -> None:
-        import obstore
-
         self.url = url
         self.path: Path | None = None
-        self._obstore, self._bucket = obstore, bucket
+        self.bucket = Bucket(bucket, url)
         place = hashlib.sha256(url.encode()).hexdigest()[:12]
         self._folder = Path(tempfile.gettempdir()) / f"corpuskit-{os.getuid()}-{place}"
         self._number = next(_opened)
         self.release()  # what a process left that was killed and had the number of this one
-        self._sizes: dict[str, int] = {}  # parts are never written anew with another content
+        self._parts: dict[str, int] = {}
+        """Sizes of parts, which are never written anew with another content; of all else they are asked for."""
         self._threads = ThreadPoolExecutor(REQUESTS)
         weakref.finalize(self, _remove_fetched, self._folder, self._number)  # also when the process ends
 
     @classmethod
     def from_url(cls, url: str) -> ObjectStore:
-        """Open a bucket; credentials and endpoint come from the environment, as obstore takes them.
-
-        Raises:
-            UsageError: obstore is not installed, or does not know such a URL.
-        """
-        try:
-            from obstore.store import from_url
-        except ImportError:
-            raise UsageError(
-                f"{url}: a root in a bucket needs obstore, which is not installed", install("bucket")
-            ) from None
-        from obstore.exceptions import BaseError
-
-        try:
-            return cls(from_url(url), url.rstrip("/"))
-        except (BaseError, ValueError) as error:
-            raise UsageError(f"{url}: {_first_line(error)}", "name it as s3://bucket/prefix") from None
-
-    @contextlib.contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        """Say in one line that the bucket did not do what it was asked."""
-        from obstore.exceptions import AlreadyExistsError, BaseError
-
-        try:
-            yield
-        except AlreadyExistsError:
-            raise
-        except BaseError as error:
-            raise CorpuskitError(
-                f"{self.url}: the bucket refused or did not answer ({what}): {_first_line(error)}",
-                "check the bucket's name, the credentials and the endpoint in the environment, then run again",
-            ) from None  # a traceback would show what the store said, which may repeat a credential
+        """Open a bucket; see `Bucket.from_url`."""
+        bucket = Bucket.from_url(url)
+        return cls(bucket.store, bucket.url)
 
     def put(self, key: str, content: bytes) -> None:
         """Put a content in place of what is there."""
-        with self._asking(f"put {key}"):
-            self._obstore.put(self._bucket, key, content)
-        self._sizes[key] = len(content)
+        self.bucket.put(key, content)
+        self._know({key: len(content)})
 
     def put_new(self, key: str, content: bytes) -> bool:
         """A conditional put."""
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            with self._asking(f"put {key}"):
-                self._obstore.put(self._bucket, key, content, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
+        return self.bucket.put_new(key, content)
 
     def put_files(self, files: Mapping[str, Path]) -> None:
         """Upload files, in pieces if they are large."""
 
         def upload(entry: tuple[str, Path]) -> None:
             key, path = entry
-            with self._asking(f"put {key}"):
-                self._obstore.put(self._bucket, key, path)
-            self._sizes[key] = path.stat().st_size
+            self.bucket.put(key, path)
+            self._know({key: path.stat().st_size})
 
         list(self._threads.map(upload, files.items()))
 
@@ -133,9 +91,8 @@ class ObjectStore:
 
         def copy(entry: tuple[str, str]) -> None:
             target, source = entry
-            with self._asking(f"copy {source}"):
-                self._obstore.copy(self._bucket, source, target)
-            self._sizes.pop(target, None)
+            with self._forgetting(source):
+                self.bucket.copy(source, target)
 
         list(self._threads.map(copy, copies.items()))
 
@@ -145,13 +102,13 @@ class ObjectStore:
 
     def get(self, key: str) -> bytes:
         """A whole content."""
-        with self._asking(f"get {key}"):
-            return bytes(self._obstore.get(self._bucket, key).bytes())
+        with self._forgetting(key):
+            return self.bucket.get(key)
 
     def range(self, key: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a content; safe to ask from several threads."""
-        with self._asking(f"read {key}"):
-            return bytes(self._obstore.get_range(self._bucket, key, start=start, end=end))
+        with self._forgetting(key):
+            return self.bucket.range(key, start, end)
 
     def get_all(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """Whole contents, many requests at a time."""
@@ -165,35 +122,46 @@ class ObjectStore:
         return self._threads.map(get, keys)
 
     def list(self, folder: str) -> dict[str, int]:
-        """Sizes of all objects below a folder."""
-        with self._asking(f"list {folder}"):
-            pages = self._obstore.list(self._bucket, f"{folder}/" if folder else None)
-            found = {entry["path"]: entry["size"] for page in pages for entry in page}
-        self._sizes |= found
-        return dict(sorted(found.items()))
+        """Sizes of all objects below a folder; parts that are not among them are forgotten."""
+        found = self.bucket.list(folder)
+        for key in [key for key in list(self._parts) if key.startswith(f"{folder}/" if folder else "")]:
+            if key not in found:
+                del self._parts[key]
+        self._know(found)
+        return found
 
     def size(self, key: str) -> int | None:
-        """Bytes of an object, from the last listing where it was in one."""
-        if key not in self._sizes:
-            try:
-                with self._asking(f"head {key}"):
-                    self._sizes[key] = self._obstore.head(self._bucket, key)["size"]
-            except FileNotFoundError:
-                return None
-        return self._sizes[key]
+        """Bytes of an object; of a part as they were when it was last put, listed or asked for."""
+        if key in self._parts:
+            return self._parts[key]
+        found = self.bucket.size(key)
+        if found is not None:
+            self._know({key: found})
+        return found
+
+    def _know(self, sizes: Mapping[str, int]) -> None:
+        self._parts |= {key: size for key, size in sizes.items() if _PART.match(key)}
+
+    @contextlib.contextmanager
+    def _forgetting(self, key: str) -> Iterator[None]:
+        """Forget a part that is gone when it is read: another process has removed it."""
+        try:
+            yield
+        except FileNotFoundError:
+            self._parts.pop(key, None)
+            raise
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
         for key in keys:
-            self._sizes.pop(key, None)
-            with self._asking(f"delete {key}"), contextlib.suppress(FileNotFoundError):  # gone is what was wanted
-                self._obstore.delete(self._bucket, key)
+            self._parts.pop(key, None)
+            self.bucket.delete(key)
 
     def open(self, key: str) -> pa.NativeFile:
         """An object that is read by ranges."""
-        with self._asking(f"open {key}"):
-            reader = self._obstore.open_reader(self._bucket, key, buffer_size=READ_AHEAD)
-        return pa.PythonFile(_Reader(reader, lambda: self._asking(f"read {key}")), "r")
+        with self._forgetting(key):
+            reader = self.bucket.open(key)
+        return pa.PythonFile(_Reader(reader, lambda: self.bucket.asking(f"read {key}")), "r")
 
     def local(self, key: str) -> Path:
         """A fetched file."""
@@ -201,12 +169,8 @@ class ObjectStore:
             raise UsageError(f"{self.url} speaks of a file `{key}`, which would not lie in it")
         path = self._fetched / key
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            waiting = path.with_name(f".{path.name}.{threading.get_ident()}")
-            with waiting.open("wb") as stream, self._asking(f"get {key}"):
-                for piece in self._obstore.get(self._bucket, key).stream(min_chunk_size=READ_AHEAD):
-                    stream.write(piece)
-            waiting.replace(path)
+            with self._forgetting(key):
+                self.bucket.fetch(key, path)
         return path
 
     def folder(self, key: str) -> Path:
@@ -224,10 +188,7 @@ class ObjectStore:
         Raises:
             UsageError: somebody else has made it.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.lstat().st_uid != os.getuid():
-            raise UsageError(f"{self._folder} is another user's", "set TMPDIR to a folder of your own")
-        return self._folder
+        return own_folder(self._folder)
 
     def release(self) -> None:
         """Remove what was fetched by this store."""
@@ -245,12 +206,8 @@ class ObjectStore:
 
     def changed(self, key: str) -> float | None:
         """The time of an object, or of the newest one of a listing."""
-        with self._asking(f"look at {key}"):
-            try:
-                return float(self._obstore.head(self._bucket, key)["last_modified"].timestamp())
-            except FileNotFoundError:
-                pages = self._obstore.list(self._bucket, f"{key}/")
-                return max((entry["last_modified"].timestamp() for page in pages for entry in page), default=None)
+        found = self.bucket.changed(key)
+        return found.timestamp() if found is not None else None
 
     def sealing(self) -> AbstractContextManager[None]:
         """No lock: two seals of one plan put the same bytes; do not run two plans in one bucket root at a time."""
@@ -264,10 +221,6 @@ class ObjectStore:
             yield stream
         finally:
             stream.put()
-
-
-def _first_line(error: Exception) -> str:
-    return without_secrets(str(error)).partition("\n")[0]
 
 
 def _fetched(folder: Path, number: int) -> Path:

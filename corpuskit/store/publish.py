@@ -47,7 +47,8 @@ def _fill(root: Root, folder: str, parts: dict[str, Part], facts: dict[str, Any]
     store.copy_all(missing)
     store.delete(older)
     files = {
-        rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest} for rest, part in sorted(parts.items())
+        rest: {"rows": part.rows, "bytes": part.bytes, "sha256": part.digest, "sums": part.sums}
+        for rest, part in sorted(parts.items())
     }
     store.put(manifest, with_sum(dict(sorted({"files": files, **facts}.items()))))
     return len(missing) + len(older)

@@ -21,10 +21,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpuskit.buckets.secrets import refuse_secrets
 from corpuskit.core.checksum import Damaged, digests, parse_record, with_sum
 from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
-from corpuskit.core.secrets import refuse_secrets
 from corpuskit.core.spec import Spec
 from corpuskit.core.storage import Store
 from corpuskit.core.work import HISTORY, Part, Receipt, Work, made_with

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from corpuskit.train.cache import Ahead, Wanted
 from corpuskit.train.checked import check
 from corpuskit.train.config import Budget, Step
 from corpuskit.train.data import Batch, Shards, share
@@ -40,11 +42,19 @@ def batches(
         parts = batch.micro_batches(micro_batch * shards.seq_len // split.seq_len, group.device)
         return step, now, Ready(parts, batch.valid)
 
+    def wanted(step: int) -> list[Wanted]:
+        now = plan.step(step)
+        mine, _ = share(now.sequences.start, now.sequences.stop, group.rank, group.size)
+        return shards.train[now.phase].source.blocks(np.asarray(mine))
+
     def submit(step: int) -> Future[tuple[int, Step, Ready]]:
         now = plan.step(step)
         check(shards.train[now.phase].source, now.sequences.start, now.sequences.stop, group)
+        if fetching is not None:
+            fetching.reach(step)
         return reader.submit(read, step)
 
+    fetching = Ahead(shards.cache, group.neighbours, steps[1:], wanted) if shards.cache is not None else None
     with ThreadPoolExecutor(1, initializer=use, initargs=(group.device,)) as reader:
         ahead = submit(steps[0]) if steps else None
         for step in steps:

@@ -43,6 +43,9 @@ PRACTICAL = frozenset(
         "async_save",
         "keep",
         "loggers",
+        "bucket",
+        "cache",
+        "cache_bytes",
     )
 )
 
@@ -52,7 +55,10 @@ class TrainConfig:
     """What to train, on what, for how long. Null means: chosen by the rule given here.
 
     Attributes:
-        shards: folder with `index.json`.
+        shards: folder with `index.json`; or one in a bucket, `s3://bucket/run/shards`, of which a part is kept here.
+        bucket: URL of a bucket that has the files to which the manifest of `shards` gives a `key`.
+        cache: folder in which the part of a bucket that is kept here gets one; null: TMPDIR.
+        cache_bytes: of that part, for all processes of a machine; null: half of what is free there.
         out: folder for checkpoints (`step-N`), `metrics.jsonl` and `result.json`.
         model: a preset's name; a shape, `{"width": .., "layers": .., "heads": ..}` and more (`corpuskit.train.shape`);
             or `hf:PATH`, a `config.json` of a causal language model of transformers, or the folder that holds it.
@@ -115,6 +121,9 @@ class TrainConfig:
     loggers: list[str] | None = None
     policy: dict[str, Any] | None = None
     loss_hook: dict[str, Any] | None = None
+    bucket: str | None = None
+    cache: str | None = None
+    cache_bytes: int | None = None
 
     @property
     def shape(self) -> Shape:

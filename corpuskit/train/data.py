@@ -7,7 +7,7 @@ plan. Every file's size and every sidecar's runs are checked before they are use
 from __future__ import annotations
 
 import json
-import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,10 +24,15 @@ from torch import Tensor
 
 from corpuskit.errors import InputError, UsageError
 from corpuskit.train import planned
-from corpuskit.train.manifest import Manifest, Stored
+from corpuskit.train.cache import Cache, Wanted
+from corpuskit.train.manifest import Manifest, Reader, Stored
 from corpuskit.train.order import Indices
+from corpuskit.train.stream import OpenFiles
 
 IGNORE = -100
+
+HELD = 32
+"""Shard files whose documents' borders are held in memory: a run through thousands of files needs few at a time."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +79,16 @@ class ShardFile:
         self.length: int = entry.get("seq_len", index["seq_len"]) + 1
         self.dtype = token_type(index)
         expected = self.sequences * self.length * self.dtype.itemsize
-        found = self.path.stat().st_size if self.path.is_file() else None
+        found = self.stored[0].size
         if found != expected:
             state = "does not exist" if found is None else f"holds {found:,} bytes"
             raise InputError(f"{self.path} {state}; index.json says {expected:,} bytes", "write the shards again")
 
     @cached_property
-    def _descriptor(self) -> int:
-        return os.open(self.path, os.O_RDONLY)
-
-    @cached_property
     def _runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Start and end of every run, and where in these the runs of sequence i begin, int64 [sequences + 1]."""
         try:
-            table = pq.read_table(self.sidecar, columns=["sequence", "start", "length"])
+            table = pq.read_table(self.stored[1].opened(), columns=["sequence", "start", "length"])
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{self.sidecar}: cannot be read: {error}", "write the shards again") from None
         sequence, start, length = (table[name].to_numpy().astype(np.int64) for name in ("sequence", "start", "length"))
@@ -105,11 +106,25 @@ class ShardFile:
         start, end, _ = self._runs
         return int((end - start).sum())
 
-    def fill(self, out: NDArray[Any], rows: Indices, sequences: Indices) -> tuple[Indices, Indices, Indices]:
+    def forget(self) -> None:
+        """Drop the runs; they are read again when they are asked for."""
+        self.__dict__.pop("_runs", None)
+
+    def blocks(self, sequences: Indices) -> list[Wanted]:
+        """See `Source`; the sidecar's are the last."""
+        size = self.length * self.dtype.itemsize
+        file, sidecar = self.stored
+        held = 0 if "_runs" in self.__dict__ else sidecar.size or 0
+        places = (file.blocks(sequence * size, (sequence + 1) * size) for sequence in sequences.tolist())
+        return [block for blocks in places for block in blocks] + sidecar.blocks(0, held)
+
+    def fill(
+        self, out: NDArray[Any], rows: Indices, sequences: Indices, files: OpenFiles
+    ) -> tuple[Indices, Indices, Indices]:
         """Read sequences into rows of `out` (C-contiguous [n, seq_len + 1]); returns their runs: row, start, length."""
         size, view = self.length * self.dtype.itemsize, memoryview(out.data).cast("B")
         for row, sequence in zip(rows.tolist(), sequences.tolist(), strict=True):
-            if os.preadv(self._descriptor, [view[row * size : (row + 1) * size]], sequence * size) != size:
+            if files.read(self.path, view[row * size : (row + 1) * size], sequence * size) != size:
                 raise InputError(f"{self.path}: ends before sequence {sequence} does", "write the shards again")
         start, end, bounds = self._runs
         first, count = bounds[sequences], bounds[sequences + 1] - bounds[sequences]
@@ -133,6 +148,9 @@ class Source(Protocol):
     def files(self, start: int, stop: int) -> list[Stored]:
         """The files that sequences [start, stop) are read from."""
 
+    def blocks(self, sequences: Indices) -> list[Wanted]:
+        """What is fetched to read sequences; nothing of files of this machine."""
+
     def place(self, sequence: int) -> str:
         """Where a sequence stands, for errors."""
 
@@ -150,6 +168,9 @@ class Files:
         self.shards = files
         self.starts = np.cumsum([0] + [file.sequences for file in files])
         self.indexes: list[Stored] = []
+        self._files = Reader(stored for file in files for stored in file.stored)
+        self._recent: OrderedDict[int, None] = OrderedDict()
+        """Numbers of the files whose runs are held."""
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -164,6 +185,12 @@ class Files:
         first, last = (int(np.searchsorted(self.starts, place, side="right")) - 1 for place in (start, stop - 1))
         return [file for shard in self.shards[first : last + 1] for file in shard.stored]
 
+    def blocks(self, sequences: Indices) -> list[Wanted]:
+        """See `Source`."""
+        at = np.searchsorted(self.starts, sequences, side="right") - 1
+        found = (self.shards[number].blocks(sequences[at == number] - self.starts[number]) for number in np.unique(at))
+        return [block for blocks in found for block in blocks]
+
     def place(self, sequence: int) -> str:
         """File and number in it."""
         at = int(np.searchsorted(self.starts, sequence, side="right")) - 1
@@ -173,7 +200,7 @@ class Files:
         """See `Source`; "" for a sequence without documents."""
         names = []
         for shard in self.shards:
-            table = pq.read_table(shard.sidecar, columns=["sequence", "domain"])
+            table = pq.read_table(shard.stored[1].opened(), columns=["sequence", "domain"])
             sequence, first = np.unique(table["sequence"].to_numpy(), return_index=True)
             held = np.full(shard.sequences, "", dtype=object)
             held[sequence] = np.asarray(table["domain"].to_pylist(), dtype=object)[first]
@@ -187,7 +214,11 @@ class Files:
         parts = []
         for number in np.unique(at).tolist():
             rows = np.flatnonzero(at == number)
-            parts.append(self.shards[number].fill(out, rows, sequences[rows] - self.starts[number]))
+            parts.append(self.shards[number].fill(out, rows, sequences[rows] - self.starts[number], self._files))
+            self._recent[number] = None
+            self._recent.move_to_end(number)
+        while len(self._recent) > HELD:
+            self.shards[self._recent.popitem(last=False)[0]].forget()
         row, start, length = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         sorting = np.argsort(row, kind="stable") if len(parts) > 1 else slice(None)
         return out, row[sorting], start[sorting], length[sorting]
@@ -196,8 +227,8 @@ class Files:
 class Split:
     """A phase, or a domain's held-out text, ready for the loop."""
 
-    def __init__(self, source: Source, seq_len: int, mask: str, vocab_size: int) -> None:
-        self.source, self.seq_len, self.mask, self.vocab_size = source, seq_len, mask, vocab_size
+    def __init__(self, source: Source, seq_len: int, mask: str, vocab_size: int, cache: Cache | None) -> None:
+        self.source, self.seq_len, self.mask, self.vocab_size, self.cache = source, seq_len, mask, vocab_size, cache
 
     def __len__(self) -> int:
         return len(self.source)
@@ -220,6 +251,8 @@ class Split:
         documents = np.zeros((rows, self.seq_len), np.int32)
         if len(sequences):
             wanted, count = np.asarray(sequences, np.int64), len(sequences)
+            if self.cache is not None:
+                self.cache.gather(self.source.blocks(wanted))
             tokens, row, start, length = self.source.read(wanted)
             if int(tokens.max()) >= self.vocab_size or int(tokens.min()) < 0:
                 bad = wanted[np.argmax(((tokens >= self.vocab_size) | (tokens < 0)).any(1))]
@@ -251,16 +284,25 @@ def owners(row: Indices, start: Indices, length: Indices, shape: tuple[int, ...]
 class Shards:
     """A folder of shards: `train`, one split for every phase; `validation`, one for every domain, with its `bytes`.
 
-    `seq_len` is that of validation, and of the longest phase; `bytes` are those of the text in UTF-8.
+    `seq_len` is that of validation, and of the longest phase; `bytes` are those of the text in UTF-8; `cache` keeps a
+    part of what is in a bucket. Arguments are those of `Manifest`.
     """
 
-    def __init__(self, folder: Path, mask: str) -> None:
-        path = folder / "index.json"
-        manifest = Manifest(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        mask: str,
+        bucket: str | None = None,
+        cache: str | None = None,
+        cache_bytes: int | None = None,
+    ) -> None:
+        manifest = Manifest(folder, bucket, cache, cache_bytes)
+        path = f"{manifest.place}/index.json"
         try:
-            index = json.loads(manifest.read(path.name))
+            index = json.loads(manifest.read("index.json"))
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}", "`shards` is the folder that `mix` wrote") from None
+            said = error.strerror or "there is none"
+            raise UsageError(f"{path}: {said}", "`shards` is the folder that `mix` wrote") from None
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}", "write the shards again") from None
         wanted = {"format", "dtype", "seq_len", "vocab_size", "tokenizer", "train", "validation", "fingerprint"}
@@ -268,17 +310,22 @@ class Shards:
             raise InputError(f"{path}: not an index of shards of format 1, 2 or 3", "write the shards again")
         if not index["train"]:
             raise InputError(f"{path}: names nothing to train on", "write the shards again")
-        self.folder = folder
+        self.folder, self.cache = manifest.place, manifest.cache
         self.seq_len: int = index["seq_len"]
         self.vocab_size: int = index["vocab_size"]
         self.tokenizer: str = index["tokenizer"]
         self.fingerprint: str = index["fingerprint"]
         phases, held_out = (_planned if index["format"] == 3 else _written)(manifest, index)
-        self.train = [Split(source, seq_len, mask, self.vocab_size) for source, seq_len in phases]
+        self.train = [Split(source, seq_len, mask, self.vocab_size, self.cache) for source, seq_len in phases]
         self.validation = {
-            name: Split(source, self.seq_len, mask, self.vocab_size) for name, source in held_out.items()
+            name: Split(source, self.seq_len, mask, self.vocab_size, self.cache) for name, source in held_out.items()
         }
         self.bytes: dict[str, int] = {name: index["validation"][name]["bytes"] for name in held_out}
+
+    def close(self) -> None:
+        """Remove what was fetched, unless another process reads it."""
+        if self.cache is not None:
+            self.cache.close()
 
 
 Sources = tuple[list[tuple[Source, int]], dict[str, Source]]

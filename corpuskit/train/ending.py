@@ -1,8 +1,9 @@
-"""How a run ends before its end, and how it is kept to itself: SIGTERM, and the lock of its folder."""
+"""How a run ends before its end, and what its folder is: SIGTERM, the lock, and the copy of one that is in a bucket."""
 
 from __future__ import annotations
 
 import fcntl
+import shutil
 import signal
 import threading
 import time
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import torch.distributed as dist
 
+from corpuskit.buckets.bucket import Bucket
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
+from corpuskit.train.kept import Copy
 from corpuskit.train.parallel import World
 
 TERMINATED = threading.Event()
@@ -67,3 +70,33 @@ def alone(out: Path, group: World) -> Iterator[None]:
         checkpoint.tidy(out)
         dist.barrier()  # the others look for checkpoints only now
         yield
+
+
+@contextmanager
+def followed(place: str, out: Path, group: World) -> Iterator[None]:
+    """Let `out` be what stands at an `out` in a bucket while a run lasts; every process calls it.
+
+    Raises:
+        UsageError: the processes are on several machines, which share no copy.
+    """
+    if "://" not in place:
+        yield
+        return
+    if group.size > group.neighbours:
+        raise UsageError(
+            f"{place}: processes of several machines write one checkpoint, of which each machine would have a part",
+            "set `out` to a folder that all machines share",
+        )
+    if group.rank:
+        dist.barrier()
+        yield
+        return
+    copy = Copy(Bucket.from_url(place), "", out)
+    copy.clear()
+    copy.fetch()
+    dist.barrier()  # the others look for checkpoints only now
+    try:
+        with copy.followed():
+            yield
+    finally:
+        shutil.rmtree(out, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from corpuskit.train.batches import Ready, batches, drawn
 from corpuskit.train.compare import HELD_OUT
 from corpuskit.train.config import Budget, TrainConfig, budget
 from corpuskit.train.data import Shards
-from corpuskit.train.ending import TERMINATED, Terminated, alone, until_terminated
+from corpuskit.train.ending import TERMINATED, Terminated, alone, followed, until_terminated
 from corpuskit.train.evaluate import evaluate
 from corpuskit.train.hf import Foreign
+from corpuskit.train.kept import local
 from corpuskit.train.metrics import Log, need_loggers, peak_flops, say
 from corpuskit.train.model import Decoder
 from corpuskit.train.online import Acting
@@ -44,16 +46,21 @@ def train(config: TrainConfig) -> None:
         Terminated: SIGTERM came; there is a checkpoint of the last step.
     """
     need_loggers(config.loggers)
-    shards = Shards(Path(config.shards), config.mask)
+    with closing(Shards(config.shards, config.mask, config.bucket, config.cache, config.cache_bytes)) as shards:
+        _train(config, shards)
+
+
+def _train(config: TrainConfig, shards: Shards) -> None:
+    """`train`, on shards that are open."""
     if config.tokenizer not in (None, shards.tokenizer):
         raise UsageError(
             f"{shards.folder} was made with tokenizer {shards.tokenizer}, not {config.tokenizer}",
             "set `tokenizer` to null or write the shards with the other one",
         )
     plan = budget(config, [(len(phase), phase.seq_len) for phase in shards.train])
-    out = Path(config.out)
+    out = local(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    with world(config) as group, alone(out, group), until_terminated():
+    with world(config) as group, alone(out, group), followed(config.out, out, group), until_terminated():
         model = sharded_model(config, shards.vocab_size, group)
         optimizer = optimizer_of(model, config)
         acting = Acting(config, shards, group) if config.policy or config.loss_hook else None
@@ -74,7 +81,7 @@ def _run(
     acting: Acting | None = None,
 ) -> None:
     """All steps after `state`, then the final validation and `result.json`."""
-    out = Path(config.out)
+    out = local(config.out)
     micro_batch = config.micro_batch or max((32768 if group.device.type == "cuda" else 4096) // shards.seq_len, 1)
     log = _open_log(config, plan, shards, model, state["step"], micro_batch, group) if group.rank == 0 else None
     first, loss, saved = state["step"] + 1, state["loss"], state["step"]
@@ -224,7 +231,7 @@ def _validate(
             if held.score["loss"] is not None
         }
         kept = {"step": step, "tokenizer": shards.tokenizer, "domains": domains}
-        checkpoint.write_json(Path(config.out) / HELD_OUT, kept)
+        checkpoint.write_json(local(config.out) / HELD_OUT, kept)
     return scores
 
 
@@ -285,7 +292,7 @@ def _open_log(
         f"{_flops(model, shards, shards.seq_len):,} FLOP a token = 6 x parameters + 12 x layers x width x length"
         + (f"; MFU against {peak / 1e12:.0f} TFLOP/s dense bf16 a device" if peak else "; no MFU: peak not known")
     )
-    return Log(Path(config.out) / "metrics.jsonl", step, plan.steps, peak and peak * group.size, config.loggers)
+    return Log(local(config.out) / "metrics.jsonl", step, plan.steps, peak and peak * group.size, config.loggers)
 
 
 def _flops(model: Decoder | Foreign, shards: Shards, seq_len: int) -> int:

@@ -7,6 +7,7 @@ that of the average of their parameters. As many trainings as parts then serve a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from corpuskit.train.config import from_dict
 from corpuskit.train.data import Shards
 from corpuskit.train.evaluate import evaluate
 from corpuskit.train.hf import Foreign
+from corpuskit.train.kept import fetched
 from corpuskit.train.model import Decoder
 from corpuskit.train.parallel import world
 from corpuskit.train.trained import Trained
@@ -40,17 +42,19 @@ def merged(parts: Mapping[str, Trained], weights: Mapping[str, float]) -> Decode
 
 
 def foretold(
-    parts: Mapping[str, Path], weights: Mapping[str, float], shards: Path, limit: int | None = None
+    parts: Mapping[str, str | Path], weights: Mapping[str, float], shards: str | Path, limit: int | None = None
 ) -> dict[str, float]:
     """Held-out losses, in nats a token by domain, of the average of models; estimates of those of the mixture.
 
     Args:
-        parts: the checkpoint of each part. weights: the share of each part in the mixture.
+        parts: the checkpoint of each part, a folder, also in a bucket. weights: the share of each part in the mixture.
         shards: whose held-out text is read. limit: so many sequences of each domain; None: all.
     """
-    trained = {name: Trained.open(path) for name, path in parts.items()}
+    with ExitStack() as stack:
+        trained = {name: Trained.open(stack.enter_context(fetched(path))) for name, path in parts.items()}
+        model = merged(trained, weights)
     config = from_dict({"shards": str(shards), "out": str(shards), "device": "cpu"})
-    held_out = Shards(shards, next(iter(trained.values())).state["identity"]["mask"])
-    with world(config) as group:
-        found = evaluate(merged(trained, weights), held_out, group, max(4096 // held_out.seq_len, 1), limit)
+    mask = next(iter(trained.values())).state["identity"]["mask"]
+    with closing(Shards(shards, mask)) as held_out, world(config) as group:
+        found = evaluate(model, held_out, group, max(4096 // held_out.seq_len, 1), limit)
     return {name: held.score["loss"] for name, held in found.items() if held.score["loss"] is not None}

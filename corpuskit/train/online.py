@@ -24,6 +24,7 @@ from corpuskit.errors import UsageError
 from corpuskit.train.config import TrainConfig
 from corpuskit.train.data import IGNORE, Batch, Shards, Split, share
 from corpuskit.train.evaluate import evaluate
+from corpuskit.train.kept import fetched
 from corpuskit.train.model import Decoder
 from corpuskit.train.parallel import World
 from corpuskit.train.trained import Trained
@@ -244,10 +245,11 @@ def _reference(config: TrainConfig, shards: Shards, group: World) -> Decoder:
     path = (config.policy or {}).get("reference")
     if not isinstance(path, str):
         raise UsageError("policy: `reference` is missing: a checkpoint whose losses are subtracted", "train it first")
-    trained = Trained.open(Path(path))
-    if trained.vocab_size != shards.vocab_size:
-        raise UsageError(f"policy: {path} has {trained.vocab_size:,} tokens, the shards {shards.vocab_size:,}")
-    model = trained.build()
+    with fetched(path) as folder:
+        trained = Trained.open(folder)
+        if trained.vocab_size != shards.vocab_size:
+            raise UsageError(f"policy: {path} has {trained.vocab_size:,} tokens, the shards {shards.vocab_size:,}")
+        model = trained.build()
     if not isinstance(model, Decoder):
         raise UsageError(f"policy: {path} is a model of transformers", "give a checkpoint of corpuskit's decoder")
     return model.to(group.device).requires_grad_(requires_grad=False)

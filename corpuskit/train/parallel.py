@@ -27,13 +27,17 @@ from corpuskit.train.model import Decoder, initial
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: `rank` of `size`, its `device`, the mesh of all devices, the threads it computes with."""
+    """This process among all: `rank` of `size`, its `device`, the mesh of all devices, the threads it computes with.
+
+    `neighbours` are the processes of this machine, with it.
+    """
 
     rank: int
     size: int
     device: torch.device
     mesh: DeviceMesh
     threads: int
+    neighbours: int
 
     def sum(self, value: Tensor) -> Tensor:
         """Sum over all processes, in place; on CUDA without waiting for the result."""
@@ -91,7 +95,7 @@ def world(config: TrainConfig) -> Iterator[World]:
                 mesh = init_device_mesh(kind, (size,))
             else:
                 mesh = init_device_mesh(kind, (size // shared, shared), mesh_dim_names=("replicate", "shard"))
-            yield World(rank, size, device, mesh, threads)
+            yield World(rank, size, device, mesh, threads, local_size)
         finally:
             torch.set_flush_denormal(False)  # the process may go on to other things
             dist.destroy_process_group()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 
 from corpuskit.errors import InputError
 from corpuskit.train.blocks import PIECE, Blocks
-from corpuskit.train.manifest import MEND, Manifest, Stored
+from corpuskit.train.cache import Wanted
+from corpuskit.train.manifest import MEND, Manifest, Reader, Stored
 from corpuskit.train.order import Indices, Plan
-from corpuskit.train.stream import Domain, OpenFiles, map_documents
+from corpuskit.train.stream import Domain, map_documents
 
 AGAIN = "run the recipe again: it writes what is missing"
 
@@ -54,7 +54,7 @@ class Planned:
         self._domains, self._order, self._dtype, self._pad = [one.domain for one in opened], order, dtype, pad
         self._parts = [one.parts for one in opened]
         self.indexes = [file for one in opened for file in one.indexes]
-        self._files = OpenFiles()
+        self._files = Reader(file for parts in self._parts for file in parts)
         self._near: tuple[int, tuple[Indices, Indices]] = (-1, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
 
     def __len__(self) -> int:
@@ -72,6 +72,16 @@ class Planned:
             self._parts[number][part]
             for number in np.unique(domain).tolist()
             for part in self._domains[number].parts_of(found[domain == number]).tolist()
+        ]
+
+    def blocks(self, sequences: Indices) -> list[Wanted]:
+        """See `corpuskit.train.data.Source`."""
+        domain, found = self._located(sequences)
+        return [
+            block
+            for number in np.unique(domain).tolist()
+            for part, start, end in self._domains[number].stretches(found[domain == number])
+            for block in self._parts[number][part].blocks(start, end)
         ]
 
     def place(self, sequence: int) -> str:
@@ -121,8 +131,10 @@ def phases(manifest: Manifest, index: Mapping[str, Any], dtype: np.dtype[Any]) -
     Raises:
         InputError: a file that the index names is missing, or of another size than it says.
     """
-    _sized(manifest.folder / "plan.json", None)
-    plan = json.loads(manifest.read("plan.json"))
+    try:
+        plan = json.loads(manifest.read("plan.json"))
+    except FileNotFoundError:
+        raise InputError(f"{manifest.place}/plan.json does not exist", AGAIN) from None
     found = []
     for order in Plan.from_json(plan):
         domains = [
@@ -146,10 +158,10 @@ def _opened(
     files = [manifest.file(part["file"]) for part in stream["parts"]]
     sizes = [int(part["tokens"]) for part in stream["parts"]]
     for file, held in zip(files, sizes, strict=True):
-        _sized(file.path, held * dtype.itemsize)
+        _sized(file, held * dtype.itemsize)
     tokens, count = sum(sizes), sum(int(part["documents"]) for part in stream["parts"])
     indexes = [manifest.file(stream["documents"])]
-    borders = _sized(indexes[0].path, 16 * count + 8)
+    borders = _sized(indexes[0], 16 * count + 8).whole()
     documents = map_documents(borders, count)
     if documents[0][0] != 0 or documents[0][-1] != tokens:
         raise InputError(f"{borders}: its documents do not cover the {tokens:,} tokens of `{name}`", MEND)
@@ -157,18 +169,17 @@ def _opened(
     if "packing" in stream:
         about = stream["packing"]
         indexes += [manifest.file(about["blocks"]), manifest.file(about["pieces"])]
-        first = np.asarray(np.memmap(_sized(indexes[1].path, 8 * (about["count"] + 1)), "<i8", "r"))
-        path = _sized(indexes[2].path, int(first[-1]) * PIECE.itemsize)
-        pieces = np.asarray(np.memmap(path, PIECE, "r")) if first[-1] else np.zeros(0, PIECE)
+        first = np.asarray(np.memmap(_sized(indexes[1], 8 * (about["count"] + 1)).whole(), "<i8", "r"))
+        held_by = _sized(indexes[2], int(first[-1]) * PIECE.itemsize)
+        pieces = np.asarray(np.memmap(held_by.whole(), PIECE, "r")) if first[-1] else np.zeros(0, PIECE)
     parts = [(file.path, held) for file, held in zip(files, sizes, strict=True)]
     domain = Domain(name, parts, documents, Blocks(tokens, length, first, pieces, slices), dtype.str)
     return Opened(domain, files, indexes)
 
 
-def _sized(path: Path, size: int | None) -> Path:
-    found = path.stat().st_size if path.is_file() else None
-    if found is None or size not in (None, found):
+def _sized(file: Stored, size: int) -> Stored:
+    found = file.size
+    if found != size:
         state = "does not exist" if found is None else f"holds {found:,} bytes"
-        said = "" if size is None else f"; index.json says {size:,} bytes"
-        raise InputError(f"{path} {state}{said}", AGAIN)
-    return path
+        raise InputError(f"{file.path} {state}; index.json says {size:,} bytes", AGAIN)
+    return file

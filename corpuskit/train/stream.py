@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,6 +70,17 @@ class Domain:
         inside = np.bincount(first, minlength=count) - np.bincount(last + 1, minlength=count)
         return np.flatnonzero(np.cumsum(inside))
 
+    def stretches(self, sequences: Indices) -> Iterator[tuple[int, int, int]]:
+        """Where sequences are read from: the number of a part, and bytes [start, end) of it; of each piece its own."""
+        _, start, length = self.blocks.ranges(sequences)
+        for begin, end in zip(start.tolist(), (start + length).tolist(), strict=True):
+            low = begin
+            while low < end:
+                part = int(np.searchsorted(self._edges, low, side="right")) - 1
+                edge, high = int(self._edges[part]), min(end, int(self._edges[part + 1]))
+                yield part, (low - edge) * self._size, (high - edge) * self._size
+                low = high
+
     def fill(self, out: npt.NDArray[Any], rows: Indices, sequences: Indices, files: OpenFiles) -> dict[str, Indices]:
         """Copy `sequences` into the given rows of `out` (C-contiguous [n, width]), from column 0 on.
 
@@ -101,19 +112,15 @@ class Domain:
         part = np.searchsorted(self._edges, start, side="right") - 1
         inside = (start - self._edges[part]) * self._size
         here = np.minimum(size, (self._edges[part + 1] - start) * self._size)
-        opened, descriptor = -1, -1
         for to, begin, count, now, number in zip(
             offset.tolist(), inside.tolist(), size.tolist(), here.tolist(), part.tolist(), strict=True
         ):
-            if number != opened:
-                opened, descriptor = number, files.descriptor(self._paths[number])
-            if os.preadv(descriptor, [view[to : to + now]], begin) != now:
+            if files.read(self._paths[number], view[to : to + now], begin) != now:
                 msg = f"{self._paths[number]}: ends before byte {begin + now:,}: truncated or overwritten"
                 raise InputError(msg)
             if now < count:  # the stretch goes on in the next part
                 after = np.array([to + now]), self._edges[number + 1 : number + 2], np.array([count - now])
                 self._copy(view, *after, files)
-                opened = -1
 
     def _runs(self, sequence: Indices, column: Indices, start: Indices, length: Indices) -> dict[str, Indices]:
         """Cut stretches of the stream at document borders."""
@@ -157,8 +164,11 @@ class OpenFiles:
         self._close(self._open.values())
         self._open.clear()
 
-    def descriptor(self, path: Path) -> int:
-        """A file descriptor for reading; valid until the next call."""
+    def read(self, path: Path, view: memoryview, at: int) -> int:
+        """Read bytes of a file from `at` on, as many as the view holds or the file has; returns how many."""
+        return os.preadv(self._descriptor(path), [view], at)
+
+    def _descriptor(self, path: Path) -> int:
         if path not in self._open:
             if len(self._open) >= _OPEN_FILES:
                 self._close([self._open.popitem(last=False)[1]])

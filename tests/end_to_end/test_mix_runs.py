@@ -112,7 +112,3 @@ def test_what_cannot_be_ablated_or_iterated_is_refused(raw, monkeypatch, capsys,
     recipe.write_text(recipe.read_text().replace("weights: proportional, ", ""))
     assert main(["mix", "doremi", str(recipe), "--set", policy, "--set", phases]) == 2
     assert "`mix.phases` of" in capsys.readouterr().err
-    for what in ("doremi", "ablate"):
-        settings = ["--set", policy if what == "doremi" else "mix.weights={web: 1}", "--root", "s3://bucket/prefix"]
-        assert main(["mix", what, str(recipe), *settings]) == 2
-        assert f"mix {what} trains in a folder, and s3://bucket/prefix is none" in capsys.readouterr().err

@@ -79,14 +79,19 @@ class Faulty(http.server.ThreadingHTTPServer):
         faults: which come in turn: `refused` (503), `reset` (the connection is closed without an answer), `lost` (done,
             but the connection is closed without an answer), `slow` (a fifth of a second), `stale` (a listing is
             answered as it was the last time).
+        dead: as many requests are refused at first.
+        refused: what is in an address that is always refused.
+        flips: as many of the first answers to each request for a range have a bit changed.
     """
 
     daemon_threads = True
 
-    def __init__(self, port: int, faults: Sequence[str], every: int) -> None:
+    def __init__(self, port: int, faults: Sequence[str], every: int, flips: int = 0, dead: int = 0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target, self.every = port, every
         self.counted, self.turns, self.done = itertools.count(1), itertools.cycle(faults), Counter[str]()
+        self.refused: tuple[str, ...] = ()
+        self.dead, self.flips, self.ranges = dead, flips, Counter[tuple[str, str]]()
         self.listings: dict[str, tuple[int, bytes, list[tuple[str, str]]]] = {}
         self.thread = threading.Thread(target=self.serve_forever, daemon=True)
         self.thread.start()
@@ -104,7 +109,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = "" if next(self.server.counted) % self.server.every else next(self.server.turns)
+        number = next(self.server.counted)
+        fault = "" if number % self.server.every else next(self.server.turns)
+        if number <= self.server.dead or any(word in self.path for word in self.server.refused):
+            fault = "refused"
         listing = "list-type" in self.path
         self.server.done[fault] += 1
         if fault == "refused":
@@ -123,6 +131,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body, dict(self.headers.items()))
             answer = connection.getresponse()
             found = answer.status, answer.read(), answer.getheaders()
+        if "Range" in self.headers and self.command == "GET":
+            self.server.ranges[self.path, self.headers["Range"]] += 1
+            if self.server.ranges[self.path, self.headers["Range"]] <= self.server.flips:
+                found = found[0], bytes([found[1][0] ^ 1]) + found[1][1:], found[2]
         if fault == "lost":
             self.close_connection = True
             return
@@ -151,9 +163,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def faulty(port: int, faults: Sequence[str], every: int) -> Iterator[Faulty]:
+def faulty(
+    port: int, faults: Sequence[str] = (), every: int = 1 << 30, flips: int = 0, dead: int = 0
+) -> Iterator[Faulty]:
     """A server before the one at `port`."""
-    with Faulty(port, faults, every) as server:
+    with Faulty(port, faults, every, flips, dead) as server:
         try:
             yield server
         finally:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
+from corpuskit.errors import CorpuskitError
 from corpuskit.loops.kept import kept
 from corpuskit.store.objects import ObjectStore
+from tests.store import s3
 
 obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
 
@@ -76,3 +79,57 @@ def test_what_a_unit_that_fails_has_made_is_put_back(store: ObjectStore, tmp_pat
     with pytest.raises(ZeroDivisionError):
         fail()
     assert set(contents(store)) == {"step-10/tensors", "step-10/state.json"}
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with s3.serving("corpora") as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("faults", "every", "dead"), [(("refused", "reset", "lost"), 2, 0), ((), 1 << 30, 30)], ids=["now and then", "away"]
+)
+def test_checkpoints_reach_a_bucket_that_fails(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: tuple[str, ...], every: int, dead: int
+) -> None:
+    s3.set_environment(monkeypatch, port, tmp_path / "tmp")
+    url = f"s3://corpora/{dead}"
+    honest = ObjectStore.from_url(url)
+    honest.put(f"{FOLDER}/step-10/tensors", b"half")  # of a save that a kill cut short: it has no state
+    with s3.faulty(port, faults, every) as server:
+        s3.set_environment(monkeypatch, server.server_port, tmp_path / "tmp")
+        store = ObjectStore.from_url(url)
+        with kept(work(store, tmp_path / "one"), FOLDER) as out:
+            assert not (out / "step-10").exists()
+            server.dead = next(server.counted) + dead  # a client asks eleven times
+            for step in (10, 20):
+                save(out, f"step-{step}", str(step).encode())
+            (out / "metrics.jsonl").write_bytes(b"1\n")
+    assert contents(honest) == {
+        "metrics.jsonl": b"1\n",
+        **{f"step-{step}/{name}": content for step in (10, 20) for name, content in
+           (("tensors", str(step).encode()), ("state.json", b"{}"))},
+    }  # fmt: skip
+
+
+def test_a_bucket_that_stays_away_fails_the_unit_and_has_no_half_checkpoint(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.set_environment(monkeypatch, port, tmp_path / "tmp")
+    monkeypatch.setattr("corpuskit.train.kept.PATIENCE", 0.0)
+    honest = ObjectStore.from_url("s3://corpora/away")
+
+    def put_while_it_goes() -> None:
+        with s3.faulty(port) as server:
+            s3.set_environment(monkeypatch, server.server_port, tmp_path / "tmp")
+            with kept(work(ObjectStore.from_url("s3://corpora/away"), tmp_path / "one"), FOLDER) as out:
+                save(out, "step-10", b"ten")
+                server.refused = ("state.json",)
+
+    with pytest.raises(CorpuskitError, match="the bucket refused or did not answer"):
+        put_while_it_goes()
+    assert set(contents(honest)) == {"step-10/tensors"}
+    with kept(work(honest, tmp_path / "two"), FOLDER) as out:
+        assert not list(out.iterdir())
+    assert contents(honest) == {}

@@ -396,3 +396,48 @@ def test_threads_of_a_query_that_share_a_file_read_each_its_own_place(tmp_path: 
         sql = "SELECT count(*), sum(doc), sum(length(text) - length(replace(text, 'a', ''))) FROM read_parquet(?)"
         for _ in range(5):
             assert connection.execute(sql, [f"{place.start}corpus/*.parquet"]).fetchone() == expected
+
+
+def test_what_another_process_removes_or_replaces_is_not_remembered() -> None:
+    bucket = obstore.store.MemoryStore()
+    one, other = (ObjectStore(bucket, "memory://two") for _ in range(2))
+    part, state, page = (
+        "stages/tokens-1/parts/key-bin",
+        "checkpoints/key/step-2/state.json",
+        "corpus/domain=web/a.parquet",
+    )
+    for key in (part, state, page):
+        one.put(key, b"1234")
+        assert one.list(key.partition("/")[0]) == {key: 4}
+        assert one.size(key) == 4
+    other.put(page, b"12")  # a takedown publishes under the same name
+    assert one.size(page) == 2
+    other.delete([part, state, page])
+    assert one.size(state) is None
+    assert one.size(page) is None
+    with pytest.raises(FileNotFoundError):
+        one.get(part)
+    assert one.size(part) is None
+
+
+def test_a_part_that_is_not_listed_any_more_is_forgotten() -> None:
+    bucket = obstore.store.MemoryStore()
+    one, other = (ObjectStore(bucket, "memory://two") for _ in range(2))
+    one.put("stages/tokens-1/parts/key-bin", b"1234")
+    other.delete(["stages/tokens-1/parts/key-bin"])
+    assert one.list("stages/tokens-2") == {}
+    assert one.size("stages/tokens-1/parts/key-bin") == 4  # one request less for each part of each unit
+    assert one.list("stages/tokens-1") == {}
+    assert one.size("stages/tokens-1/parts/key-bin") is None
+
+
+def test_a_run_notices_what_another_process_has_removed_from_a_bucket(built: tuple[Path, dict[str, str]]) -> None:
+    bucket = obstore.store.MemoryStore()
+    root, plan = Root(ObjectStore(bucket, "memory://two")), make(load(built[0], []))
+    assert not run(plan, root, root.new_run("", "", plan), engine="inline").failures
+    other = ObjectStore(bucket, "memory://two")
+    gone = [key for key in other.list("stages") if "/parts/" in key and key.startswith("stages/tokens-")]
+    other.delete(gone)
+    again = Root(root.store)  # the store knows the sizes of what it has put
+    assert not run(plan, again, again.new_run("", "", plan), engine="inline").failures
+    assert set(gone) <= set(other.list("stages"))
