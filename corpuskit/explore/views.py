@@ -164,9 +164,8 @@ def _words(sql: str) -> set[str]:
 
 def _definitions(place: Place, run: str) -> dict[str, str]:
     found = {}
-    for name, columns in _PUBLISHED.items():
-        hive = ", hive_partitioning=true, hive_types_autocast=false" if name != "duplicates" else ""
-        found[name] = _over(place, f"{name}/**/*.parquet", columns, hive)
+    for name in _PUBLISHED:
+        found[name] = _over(place, f"{name}/**/*.parquet", *_published(name))
     found["signals"] = _SIGNALS
     chosen = "* EXCLUDE (filename), replace(parse_filename(filename), '.docs.parquet', '.bin') AS file"
     found["shards"] = _over(place, "shards/*.docs.parquet", _SHARDS, ", filename=true", chosen)
@@ -174,6 +173,12 @@ def _definitions(place: Place, run: str) -> dict[str, str]:
     receipts, found["domain_stats"] = (_over(place, f"{run}/{name}", {}, "") for name in TABLES)
     found["receipts"] = f"SELECT * REPLACE (books::JSON AS books, facts::JSON AS facts) FROM ({receipts})"
     return found
+
+
+def _published(name: str) -> tuple[dict[str, str], str]:
+    """Columns that a published folder has in any case, and how its files are read."""
+    hive = "" if name == "duplicates" else ", hive_partitioning=true, hive_types_autocast=false"
+    return _PUBLISHED[name], hive
 
 
 def _over(place: Place, pattern: str, columns: dict[str, str], options: str, chosen: str = "*") -> str:
@@ -190,12 +195,22 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def of_documents(columns: str, source: str, docs: Iterable[int]) -> str:
-    """A query for columns of some documents, each found by itself: of their texts no more is read than holds them.
+def of_documents(
+    root: Root, cursor: duckdb.DuckDBPyConnection, folder: str, columns: str, docs: Iterable[int]
+) -> list[tuple[Any, ...]]:
+    """Columns of some documents of a published folder, in any order: of texts no more is read than holds them.
 
-    `doc IN (...)` reads whatever lies between the least and the greatest id, which is nearly all of a corpus.
+    Ids alone say which files hold them, in one query; then each is read by itself from its file. `doc IN (...)` would
+    read the texts of whatever lies between the least and the greatest id, which is nearly all of a corpus; and what is
+    asked of all files looks at each of them.
     """
-    return " UNION ALL ".join(f"SELECT {columns} FROM {source} WHERE doc = {doc}" for doc in docs)
+    place, wanted, (kinds, options) = Place(root), ", ".join(map(str, docs)), _published(folder)
+    if not wanted or not place.has(pattern := f"{folder}/**/*.parquet"):
+        return []
+    files = f"read_parquet({_literal(place.start + pattern)}, filename=true)"
+    found = cursor.execute(f"SELECT doc, filename FROM {files} WHERE doc IN ({wanted})").fetchall()
+    each = [f"FROM ({_over(place, place.only(file), kinds, options)}) WHERE doc = {doc}" for doc, file in found]
+    return cursor.execute(" UNION ALL ".join(f"SELECT {columns} {one}" for one in each)).fetchall() if each else []
 
 
 # -- queries of users ----------------------------------------------------------------------------------------------
