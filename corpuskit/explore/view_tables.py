@@ -50,7 +50,7 @@ def stand(root: Root, run: str, state: str) -> bool:
         said = parse_record(root.store.get(f"{run}/{SHOWN}"))
     except (FileNotFoundError, Damaged):
         return False
-    return said["state"] == state and all(
+    return said.get("state") == state and all(
         root.store.size(f"{run}/{name}") == entry["bytes"] for name, entry in said["files"].items()
     )
 
