@@ -35,13 +35,13 @@ not known, or does not apply, is null.
 | `stats --sql` | a list of rows by column |
 | `stats --what-if` | rule, before, after, changes [domain, kept, leave, tokens, held_out, orphans, again, dropped, back, unjudged, estimated_tokens], later, anew |
 | `diff` | roots, runs, recipe, domains [domain, kept, bytes, tokens, duplicates, came, went, changed], reasons [change, before, after, documents, examples], common |
-| `verify` | root, files, bytes, faults, removed |
+| `verify` | root, files, bytes, faults [file, wrong, unit, mended_by, mend], removed |
 | `init` | recipe, variables |
 | `peek` | document, lines |
 | `find` | text, indexed, occurrences, documents, domains {occurrences, documents}, places [doc, byte, source, domain, before, after] |
 | `find --file` | characters, covered, min, spans [first, end, text, occurrences, documents, domains, places] |
 | `trace` of a document | doc, raw, fate, reason, steps [step, outcome, ...], columns, text, stored, duplicate_of, copies, tokens, shards [file, sequence, start, length, domain, doc, doc_start, phase, number, epoch], training [training, steps, done, checkpoints], taken_down |
-| `trace` of a token | file, offset, sequence, column, token, documents, doc, document |
+| `trace` of a token | file, offset, sequence, column, token, documents [file, sequence, start, length, domain, doc, doc_start, phase, number, epoch], doc, document |
 | `trace` of a step | training, step, steps, done, phase, sequences [file, sequence, number, documents] |
 | `report` | report |
 | `export` | to, format, content, counts [split, domain, sequences, tokens], linked, copied, written, files, crc32, new |
@@ -55,7 +55,7 @@ not known, or does not apply, is null.
 | `mix doremi` | a list of rounds, with weights and change |
 | `mix ablate` | weights, alone, mixture |
 | `remove` | asked, documents, removed_before, copies_left, copies_elsewhere, trainings [training, first_step, steps, done, checkpoints], trainings_unknown, models, removed |
-| `gc` | folders, files, bytes, checkpoints_kept, removed |
+| `gc` | folders [folder, what, files, bytes, units, run], files, bytes, checkpoints_kept, removed |
 | `train` | of a recipe those of `run`; of a root what its `result.json` has |
 | `lm train` | sentences, words, special_words, blank_lines, orders [found, kept, discounts, fallback], model, bytes |
 """

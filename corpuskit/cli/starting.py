@@ -56,7 +56,8 @@ def _template(name: str, rest: list[str]) -> tuple[str, list[Traversable]]:
         )
     text = known[name].read_text(encoding="utf-8")
     if (name == "language") != (len(rest) == 1):
-        raise UsageError(f"--template {' '.join([name, *rest])}: `language`, and no other, takes a code", "language de")
+        here = f"corpuskit init {rest[0]} --template {name}" if len(rest) == 1 else "--template language de"
+        raise UsageError(f"--template {' '.join([name, *rest])}: `language`, and no other, takes a code", here)
     if rest:
         if not re.fullmatch("[a-z]{2,3}", rest[0]):
             raise UsageError(f"--template language {rest[0]}: codes are those of fastText's lid.176", "language de")

@@ -26,20 +26,19 @@ def verify(options: argparse.Namespace) -> int:
     removed = verify.repair(root, found) if options.repair else []
     looked = f"{root.url}: {found.files:,} files, {size(found.bytes)} read"
     lines = [f"{looked}; all are what was written"]
-    again = f"corpuskit run RECIPE --root {root.url}"
-    clean = f"corpuskit verify {root.url} --repair, then {again}"
+    run, look = f"corpuskit run RECIPE --root {root.url}", f"corpuskit stats {root.url}"
+    clean = "" if options.repair else f"corpuskit verify {root.url} --repair, then "
+    mend = {verify.RUN: run, verify.REPAIR: clean + run, verify.LOOK: clean + look}
     if found.faults:
         lines = [f"{looked}; {len(found.faults):,} are not as they should be"]
         for fault in found.faults:
             lines.append(f"  {fault.file}: {fault.wrong}" + (f"\n    of {fault.unit}" if fault.unit else ""))
             if not options.repair:
-                lines.append(f"    mend it: {clean if fault.mended_by == verify.REPAIR else again}")
+                lines.append(f"    mend it: {mend[fault.mended_by]}")
         if options.repair:
-            lines.append(f"{len(removed):,} of them removed; what is missing is made again by: {again}")
-    faults = [
-        asdict(fault) | {"mend": clean if fault.mended_by == verify.REPAIR and not options.repair else again}
-        for fault in found.faults
-    ]
+            made = look if all(fault.mended_by == verify.LOOK for fault in found.faults) else run
+            lines.append(f"{len(removed):,} of them removed; what is missing is made again by: {made}")
+    faults = [asdict(fault) | {"mend": mend[fault.mended_by]} for fault in found.faults]
     told = {"root": root.url, "files": found.files, "bytes": found.bytes, "faults": faults, "removed": removed}
     answer(options, "\n".join(lines), told)
     return 1 if found.faults else 0

@@ -36,7 +36,7 @@ class Place:
             self.start, self.folders = f"{name}://", [f"{name}://"]
         else:
             self._base = root.path.resolve()
-            pattern = "".join(f"[{c}]" if c in "[*?" else c for c in str(self._base))
+            pattern = _exactly(str(self._base))
             self.start, self.folders = f"{pattern}/", [str(self._base), pattern]  # as text: a pattern too
 
     def open_to(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -44,11 +44,20 @@ class Place:
         if self._bucket is not None:
             connection.register_filesystem(self._bucket)
 
+    def only(self, filename: str) -> str:
+        """The glob pattern, behind `start`, of the one file that DuckDB calls so."""
+        base = self.start if self._bucket is not None else f"{self._base}/"
+        return _exactly(filename.removeprefix(base))
+
     def has(self, pattern: str) -> bool:
         """Whether there is a file that matches a glob pattern."""
         if self._bucket is not None:
             return bool(self._bucket.glob(pattern))
         return next(self._base.glob(pattern), None) is not None
+
+
+def _exactly(path: str) -> str:
+    return "".join(f"[{c}]" if c in "[*?" else c for c in path)
 
 
 class _Bucket(fsspec.AbstractFileSystem):  # type: ignore[misc]

@@ -20,16 +20,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corpuskit.core.checksum import BLOCK
 from corpuskit.core.plan import Plan
 from corpuskit.core.work import Receipt
 from corpuskit.errors import UsageError
-from corpuskit.explore import stats
+from corpuskit.explore import view_tables
 from corpuskit.explore.place import Place, failure
 from corpuskit.store.root import MANIFEST, Root
 from corpuskit.store.scratch import scratch_name
+from corpuskit.store.shown import TABLES
 
 VERSION = 3
 """Of the definitions below: views of another version are written anew."""
@@ -95,36 +95,10 @@ WITH documents AS (
 SELECT doc, domain, fate, source, path, relative, start, number * 1048576 + (doc & 1048575) AS record, digest
 FROM documents LEFT JOIN blocks ON blocks.block = doc - (doc & 1048575)"""
 
-_RECEIPTS = pa.schema(
-    [("stage", pa.string()), ("unit", pa.int64()), ("key", pa.string()), ("label", pa.string())]
-    + [(name, pa.int64()) for name in ("rows", "bytes")]
-    + [("seconds", pa.float64()), ("cpu_seconds", pa.float64()), ("peak_bytes", pa.int64())]
-    + [(name, pa.string()) for name in ("content", "reused", "books", "facts")]
-)
-
-_COUNTS = (
-    "read",
-    "unreadable",
-    "empty",
-    "dropped",
-    "exact",
-    "near",
-    "contaminated",
-    "held_out",
-    "kept",
-    "bytes",
-    "tokens",
-)
-_DOMAIN_STATS = pa.schema(
-    [("domain", pa.string())]
-    + [(name, pa.int64()) for name in _COUNTS]
-    + [("duplicate_rate", pa.float64()), ("rules", pa.map_(pa.string(), pa.int64()))]
-)
-
 VIEWS = (*_PUBLISHED, "signals", "shards", "receipts", "lineage", "domain_stats")
 
 
-def rebuild(root: Root, plan: Plan) -> bytes:
+def rebuild(root: Root, plan: Plan) -> str:
     """Write `corpus.duckdb` and the tables that it reads, atomically; does nothing if they are up to date.
 
     Views: corpus, holdout, dropped, findings, duplicates as published; signals: corpus and dropped documents without
@@ -144,40 +118,24 @@ def rebuild(root: Root, plan: Plan) -> bytes:
         root.store.list(name)  # what DuckDB will read lies in the root
     complete = [receipt for stage in plan.stages.values() for receipt in root.complete(stage)]
     state, local = _state(root, plan, complete), root.store.path
-    with contextlib.suppress(FileNotFoundError):
-        if (local is None or (local / DATABASE).is_file()) and root.store.get(f"{run}/views.json") == state:
-            return state
-    receipts = pa.Table.from_pylist([_receipt(receipt) for receipt in complete], _RECEIPTS)
-    for name, table in (("receipts", receipts), ("domain_stats", _domain_stats(stats.domain_table(root, plan)))):
-        written = pa.BufferOutputStream()
-        pq.write_table(table, written, compression="zstd")
-        root.store.put(f"{run}/{name}.parquet", written.getvalue().to_pybytes())
+    if (local is None or (local / DATABASE).is_file()) and view_tables.stand(root, run, state):
+        return state
+    files = view_tables.write(root, plan, run, complete)
     if local is not None:
         with said(root):  # it looks at the end of each file
             _write_views(local.resolve(), Place(root), run)
-    root.store.put(f"{run}/views.json", state)
+    view_tables.note(root, run, state, files)
     return state
 
 
-def _state(root: Root, plan: Plan, complete: list[Receipt]) -> bytes:
-    """What the views depend on, hashed: the place, the plan, its receipts and the published folders."""
-    keys = [*(f"{folder}/{MANIFEST}" for folder in (*_PUBLISHED, "shards")), "files.parquet"]
+def _state(root: Root, plan: Plan, complete: list[Receipt]) -> str:
+    """What the views depend on, hashed: the place, the plan, its receipts and the manifests of published folders."""
+    keys = [f"{folder}/{MANIFEST}" for folder in (*_PUBLISHED, "shards")]
     published = [hashlib.sha256(content or b"").hexdigest() for content in root.store.get_all(keys)]
     place = str(root.store.path.resolve()) if root.store.path is not None else root.url
     stages = [[stage.folder, len(stage.units)] for stage in plan.stages.values()]
-    described = json.dumps([VERSION, place, stages, [receipt.key for receipt in complete], published])
-    return json.dumps({"views": list(VIEWS), "state": hashlib.sha256(described.encode()).hexdigest()}).encode()
-
-
-def _receipt(receipt: Receipt) -> dict[str, Any]:
-    row = {name: getattr(receipt, name) for name in _RECEIPTS.names if hasattr(receipt, name)}
-    parts = receipt.parts.values()
-    sums = {"rows": max((part.rows for part in parts), default=0), "bytes": sum(part.bytes for part in parts)}
-    return row | sums | {name: json.dumps(getattr(receipt, name), sort_keys=True) for name in ("books", "facts")}
-
-
-def _domain_stats(table: list[stats.DomainStats]) -> pa.Table:
-    return pa.Table.from_pylist([row.as_json() | {"rules": list(row.rules.items())} for row in table], _DOMAIN_STATS)
+    described = json.dumps([VERSION, VIEWS, place, stages, [receipt.key for receipt in complete], published])
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def _write_views(base: Path, place: Place, run: str) -> None:
@@ -206,17 +164,21 @@ def _words(sql: str) -> set[str]:
 
 def _definitions(place: Place, run: str) -> dict[str, str]:
     found = {}
-    for name, columns in _PUBLISHED.items():
-        hive = ", hive_partitioning=true, hive_types_autocast=false" if name != "duplicates" else ""
-        found[name] = _over(place, f"{name}/**/*.parquet", columns, hive)
+    for name in _PUBLISHED:
+        found[name] = _over(place, f"{name}/**/*.parquet", *_published(name))
     found["signals"] = _SIGNALS
     chosen = "* EXCLUDE (filename), replace(parse_filename(filename), '.docs.parquet', '.bin') AS file"
     found["shards"] = _over(place, "shards/*.docs.parquet", _SHARDS, ", filename=true", chosen)
     found["lineage"] = _LINEAGE.format(files=_over(place, "files.parquet", _FILES, "", ", ".join(_FILES)))
-    receipts = _over(place, f"{run}/receipts.parquet", {}, "")
+    receipts, found["domain_stats"] = (_over(place, f"{run}/{name}", {}, "") for name in TABLES)
     found["receipts"] = f"SELECT * REPLACE (books::JSON AS books, facts::JSON AS facts) FROM ({receipts})"
-    found["domain_stats"] = _over(place, f"{run}/domain_stats.parquet", {}, "")
     return found
+
+
+def _published(name: str) -> tuple[dict[str, str], str]:
+    """Columns that a published folder has in any case, and how its files are read."""
+    hive = "" if name == "duplicates" else ", hive_partitioning=true, hive_types_autocast=false"
+    return _PUBLISHED[name], hive
 
 
 def _over(place: Place, pattern: str, columns: dict[str, str], options: str, chosen: str = "*") -> str:
@@ -233,12 +195,22 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def of_documents(columns: str, source: str, docs: Iterable[int]) -> str:
-    """A query for columns of some documents, each found by itself: of their texts no more is read than holds them.
+def of_documents(
+    root: Root, cursor: duckdb.DuckDBPyConnection, folder: str, columns: str, docs: Iterable[int]
+) -> list[tuple[Any, ...]]:
+    """Columns of some documents of a published folder, in any order: of texts no more is read than holds them.
 
-    `doc IN (...)` reads whatever lies between the least and the greatest id, which is nearly all of a corpus.
+    Ids alone say which files hold them, in one query; then each is read by itself from its file. `doc IN (...)` would
+    read the texts of whatever lies between the least and the greatest id, which is nearly all of a corpus; and what is
+    asked of all files looks at each of them.
     """
-    return " UNION ALL ".join(f"SELECT {columns} FROM {source} WHERE doc = {doc}" for doc in docs)
+    place, wanted, (kinds, options) = Place(root), ", ".join(map(str, docs)), _published(folder)
+    if not wanted or not place.has(pattern := f"{folder}/**/*.parquet"):
+        return []
+    files = f"read_parquet({_literal(place.start + pattern)}, filename=true)"
+    found = cursor.execute(f"SELECT doc, filename FROM {files} WHERE doc IN ({wanted})").fetchall()
+    each = [f"FROM ({_over(place, place.only(file), kinds, options)}) WHERE doc = {doc}" for doc, file in found]
+    return cursor.execute(" UNION ALL ".join(f"SELECT {columns} {one}" for one in each)).fetchall() if each else []
 
 
 # -- queries of users ----------------------------------------------------------------------------------------------
@@ -309,6 +281,7 @@ def _refuse_damaged(roots: Iterable[Root]) -> None:
     folders = tuple(f"{name}/" for name in (*_PUBLISHED, "shards"))
     for root in roots:
         with contextlib.suppress(UsageError, FileNotFoundError):  # one that is missing is no damage that a query met
+            view_tables.refuse_damaged(root, root.latest_run())
             for part in published(root, root.require_plan(), folders):
                 if part.key.endswith(".parquet"):
                     with part.open() as file:
@@ -350,15 +323,17 @@ def connect(root: Root, *, spills: bool = False, names: Collection[str] | None =
 
     Raises:
         UsageError: there was no run in this root, or nothing rebuilt its views.
+        DamagedFile: a file that a view is made over is not what was written.
     """
     run, place = root.latest_run(), Place(root)
-    if root.store.size(f"{run}/receipts.parquet") is None:
+    if any(root.store.size(f"{run}/{name}") is None for name in TABLES):
         raise UsageError(f"{root.url} has no views of its last run", f"corpuskit stats {root.url} makes them")
     connection = duckdb.connect(":memory:", config=_CLOSED)
     connection.execute(f"SET temp_directory = {_literal(_spill(root) if spills else '')}")
     connection.execute("SET parquet_metadata_cache = true")
     place.open_to(connection)
-    _create_views(connection, place, run, names)
+    with said(root):
+        _create_views(connection, place, run, names)
     _lock(connection, place)
     return connection
 

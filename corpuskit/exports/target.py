@@ -74,20 +74,25 @@ def earlier(final: Path, form: str, content: str) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = json.loads((final / RECORD).read_bytes())
         same = (record["format"], record["content"]) == (form, content)
-        changed = next((name for name in record["files"] if same and _changed(final, name, record)), None)
+        checked = record["files"] if same and "crc32" in record else ()
+        changed = next((name for name in checked if _changed(final, name, record)), None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{final}: is there already, and is no export of corpuskit", "give another --to") from None
-    if same and changed is None:
-        return record
     what = "an export of another format, or of another state of a run"
-    if changed is not None:  # with a linked file also the run's is damaged, or was
+    if same and "crc32" not in record:
+        what = "an export that an earlier version of corpuskit made, without the sums by which it would be checked"
+    elif changed is not None:  # with a linked file also the run's is damaged, or was
         what = f"an export whose files were changed ({changed} is not what was written)"
+    elif same:
+        return record
     raise UsageError(f"{final}: holds {what}; nothing is overwritten", f"rm -r {final}, or give another --to")
 
 
 def _changed(final: Path, name: str, record: dict[str, Any]) -> bool:
     path = final / name
-    return [path.stat().st_size, file_sum(path)] != [record["files"][name], record["crc32"][name]]
+    if not path.is_file():
+        return True
+    return [path.stat().st_size, file_sum(path)] != [record["files"][name], record["crc32"].get(name)]
 
 
 @contextlib.contextmanager

@@ -1,13 +1,14 @@
 """What a root holds that its recipe no longer needs: `corpuskit gc` finds it, says what goes with it, and removes it.
 
 Needed is what the plan of the last run names: its stages with the units of today, their parts, the stored values of its
-signals, and what is published. A receipt goes before its parts, so that a kill leaves nothing that looks complete.
+signals, and what is published; of earlier runs, what they were asked and did, but no page of them except the newest.
+A receipt goes before its parts, so that a kill leaves nothing that looks complete.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +24,17 @@ from corpuskit.run.seal import unsealed
 from corpuskit.store.removed import refuse_pending
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
+from corpuskit.store.shown import PAGE, SHOWN, TABLES
 
 
 @dataclass
 class Unneeded:
-    """What would go of one folder below `stages/`.
+    """What would go of one folder.
 
     Attributes:
-        folder: its name. what: `stage` (no stage of the plan), `units` (of a stage of the plan, which has others now),
-            `signal` (values that no step of the plan gives) or `scratch`.
+        folder: its path below the root. what: `stage` (no stage of the plan), `units` (of a stage of the plan, which
+            has others now), `signal` (values that no step of the plan gives), `scratch`, or `pages` (reports of earlier
+            runs, and tables of their views).
         keys: contents to remove. bytes: that this frees.
         units: that are then no more complete. run: the last run whose plan has them, if any has.
     """
@@ -51,6 +54,8 @@ class Unneeded:
     @property
     def breaks(self) -> str:
         """What is lost with it."""
+        if self.what == "pages":
+            return "the reports alone: what those runs were asked and did stays"
         if self.what == "scratch":
             return "nothing: a process that is gone left it"
         if self.what == "signal":
@@ -85,10 +90,10 @@ class Garbage:
     def render(self) -> str:
         """A line a folder, for people."""
         if not self.found:
-            lines = ["nothing below stages/ is unneeded"]
+            lines = ["nothing is unneeded"]
         else:
             rows = [[one.folder, one.what, f"{len(one.keys):,}", size(one.bytes), one.breaks] for one in self.found]
-            lines = [table(["stages/", "what", "files", "frees", "what is lost"], rows, right=(2, 3))]
+            lines = [table(["folder", "what", "files", "frees", "what is lost"], rows, right=(2, 3))]
             lines += ["", f"{sum(len(one.keys) for one in self.found):,} files, {size(self.bytes)}"]
         if self.checkpoints:
             lines += [
@@ -129,7 +134,7 @@ def unneeded(root: Root, plan: Plan) -> Garbage:
         if rest.startswith("scratch/") and at_work(root.store.scratch(folder, name)) is None:
             continue  # another machine's
         what = "scratch" if rest.startswith("scratch/") else _what(folder, wanted)
-        one = found.setdefault(f"{folder} {what}", Unneeded(folder, what))
+        one = found.setdefault(f"{folder} {what}", Unneeded(f"stages/{folder}", what))
         one.keys.append(key)
         if rest.startswith("receipts/"):
             one.units += 1
@@ -137,8 +142,11 @@ def unneeded(root: Root, plan: Plan) -> Garbage:
     gone = {key for one in found.values() for key in one.keys}
     content = _content(root, gone)
     if content:
-        found["content"] = Unneeded("content", "units", content)
-    _measure(root, found.values(), listed)
+        found["content"] = Unneeded("stages/content", "units", content)
+    in_runs = root.store.list("runs")
+    if pages := _pages(root.runs(), in_runs):
+        found["runs"] = Unneeded("runs", "pages", pages)
+    _measure(root, found.values(), {**listed, **in_runs})
     return Garbage(sorted(found.values(), key=lambda one: (one.folder, one.what)), _checkpoints(root, plan))
 
 
@@ -166,6 +174,13 @@ def _wanted(root: Root, plan: Plan) -> dict[str, set[str]]:
                     folder = f"signal-{identity['step'].replace(':', '-')}-{call.signal}"
                     found.setdefault(folder, set()).update(f"columns/{unit.origin}" for unit in stage.units)
     return found
+
+
+def _pages(runs: list[str], there: Collection[str]) -> list[str]:
+    """What earlier runs show; the newest report stays, which a run that changes nothing names."""
+    reports = [page for run in runs if (page := f"{run}/{PAGE}") in there]
+    shown = {f"{run}/{name}" for run in runs[:-1] for name in (PAGE, SHOWN, *TABLES)}
+    return sorted(shown.intersection(there).difference(reports[-1:]))
 
 
 def _what(folder: str, wanted: dict[str, set[str]]) -> str:

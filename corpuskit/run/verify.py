@@ -23,12 +23,16 @@ from corpuskit.core.work import Receipt
 from corpuskit.errors import CorpuskitError
 from corpuskit.run.seal import FOLDERS
 from corpuskit.store.root import MANIFEST, Root, parse_receipt
+from corpuskit.store.shown import SHOWN
 
 RUN = "run"
 """What mends a fault of a file that is missing: the recipe's next run."""
 
 REPAIR = "repair"
 """What mends a fault of a file that must go first."""
+
+LOOK = "look"
+"""What mends a fault of a file that must go first, and that any verb which looks at the run makes anew."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Fault:
     Attributes:
         file: its path below the root. wrong: what is wrong with it.
         unit: what made it: `STAGE:NUMBER (LABEL)` of the last run's plan, else the stage's folder and the label.
-        mended_by: RUN or REPAIR.
+        mended_by: RUN, REPAIR or LOOK.
     """
 
     file: str
@@ -56,6 +60,7 @@ class Wanted:
     sha256: str
     unit: str
     sums: str = ""
+    mended_by: str = REPAIR
 
 
 @dataclass
@@ -91,7 +96,7 @@ def verify(root: Root, report: Callable[[int, int], None] = lambda _done, _total
 
 def repair(root: Root, found: Found) -> list[str]:
     """Remove what is damaged; returns the files that went."""
-    gone = [fault.file for fault in found.faults if fault.mended_by == REPAIR]
+    gone = [fault.file for fault in found.faults if fault.mended_by != RUN]
     published = {folder for group in FOLDERS.values() for folder in group}
     with root.store.sealing():
         # a manifest goes before any of its files does
@@ -124,6 +129,7 @@ class _Look:
         yield from self._stages()
         for run in self._root.runs():
             yield from self._manifest(run)
+            yield from self._shown(run)
         for folder in folders:
             yield from self._manifest(folder)
 
@@ -188,6 +194,19 @@ class _Look:
             self.sizes |= {name: size} if size is not None else {}
             yield Wanted(name, entry["bytes"], entry["sha256"], "")
 
+    def _shown(self, run: str) -> Iterator[Wanted]:
+        """The tables of views, as far as they are there: any verb makes those of the last run anew."""
+        key = f"{run}/{SHOWN}"
+        for _, content in self._records([key] if key in self.sizes else []):
+            try:
+                said = parse_record(content)
+            except Damaged as error:
+                self.faults.append(Fault(key, str(error), "", LOOK))
+                return
+            for rest, entry in said.get("files", {}).items():
+                if (name := f"{run}/{rest}") in self.sizes:
+                    yield Wanted(name, entry["bytes"], entry["sha256"], "", mended_by=LOOK)
+
 
 def _units(root: Root) -> dict[tuple[str, str], str]:
     """What to call the units of the last run's plan, by their stage's folder and their key."""
@@ -232,7 +251,7 @@ def _check(root: Root, one: Wanted, report: Callable[[int], None]) -> Fault | No
         return Fault(one.key, "it is missing", one.unit, RUN)
     except OSError as error:
         wrong = f"it cannot be read: {error.strerror or error}"
-    return Fault(one.key, wrong, one.unit, REPAIR) if wrong else None
+    return Fault(one.key, wrong, one.unit, one.mended_by) if wrong else None
 
 
 def _wrong(root: Root, one: Wanted, report: Callable[[int], None]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +19,101 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == reference.render(), f"make it anew: {again}"
 
 
-def documented() -> dict[str, tuple[set[str], dict[str, set[str]]]]:
-    """Keys by verb, and the keys within."""
+def documented() -> dict[str, tuple[set[str], set[str], dict[str, set[str]]]]:
+    """By verb: the keys, those that only some recipes have, and the keys within."""
     found = {}
-    for verb, keys in re.findall(r"^\| `(.+?)`? \| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE):
+    table = PAGE.read_text(encoding="utf-8").partition("\n## init\n")[0]
+    for verb, keys in re.findall(r"^\| `(.+?)`? \| (.+) \|$", table, re.MULTILINE):
         inner = {name: set(words.split(", ")) for name, words in re.findall(r"(\w+) [\[{]([^]}]+)[]}]", keys)}
-        outer = re.sub(r" [\[{][^]}]+[]}]", "", keys).split("; ")[0]
-        found[verb] = set(outer.split(", ")), inner
+        always, *sometimes = re.sub(r" [\[{][^]}]+[]}]", "", keys).split("; ")
+        only = {key for some in sometimes for key in some.partition(": ")[2].split(", ")}
+        found[verb] = set(always.split(", ")), only, inner
     return found
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object) -> Any:
+def said(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> Any:
     """What a verb prints with `--json`."""
     capsys.readouterr()
-    assert main([*map(str, words), "--json"]) == 0
+    assert main([*map(str, words), "--json"]) == status
     return json.loads(capsys.readouterr().out)
 
 
-def check(answers: dict[str, Any]) -> None:
+OF_CORPUS = {"run", "check", "plan", "status", "stats", "stats --what-if", "diff", "verify", "init", "gc"}
+"""Verbs whose answers are compared on a run without a mixture,"""
+OF_TRAINING = {
+    "plan",
+    "peek",
+    "find",
+    "find --file",
+    "trace` of a document",
+    "trace` of a token",
+    "trace` of a step",
+    "report",
+    "export",
+    "export` of a checkpoint",
+    "generate",
+    "compare",
+    "mix solve",
+    "mix explain",
+    "remove",
+    "lm train",
+}
+"""and on a trained one."""
+OTHERWISE = {"stats --sql", "train", "mix swarm", "mix fit", "mix doremi", "mix ablate"}
+"""Verbs that print a list, or rest on runs of many models."""
+
+
+def check(answers: dict[str, Any], verbs: set[str], without: Collection[str] = ()) -> None:
+    """Each verb prints the keys that the page names and no other, the objects within too.
+
+    Args:
+        without: keys that the page says only some recipes have, and this one has not.
+    """
     page = documented()
+    assert answers.keys() == verbs
     for verb, answer in answers.items():
-        keys, inner = page[verb]
-        assert answer.keys() == keys, verb
+        keys, sometimes, inner = page[verb]
+        assert answer.keys() == keys | (sometimes - set(without)), verb
+        assert inner.keys() == {name for name, value in answer.items() if rows_of(value) or name in inner}, verb
         for name, wanted in inner.items():
-            rows = answer[name].values() if isinstance(answer[name], dict) else answer[name]
+            rows = rows_of(answer[name])
+            assert rows, f"{verb}: nothing in {name} is compared"
             for row in rows:
                 assert wanted - {"..."} <= row.keys(), (verb, name)
                 assert "..." in wanted or row.keys() == wanted, (verb, name)
 
 
+def rows_of(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list of them, or of an object of such objects by name."""
+    rows = list(value.values()) if isinstance(value, dict) else value
+    return rows if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows) else []
+
+
+def test_every_verb_of_the_page_is_compared() -> None:
+    assert documented().keys() == OF_CORPUS | OF_TRAINING | OTHERWISE
+
+
 def test_json_has_the_keys_that_the_page_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, root = recipe(tmp_path, corpus(tmp_path / "raw")), str(tmp_path / "root")
+    other = tmp_path / "other"
+    for shortest in (60, 881):  # the second one leaves units of the first that are needed no more
+        changed = recipe(tmp_path / "changed", tmp_path / "raw", shortest=shortest)
+        said(capsys, "run", changed, "--root", other, "--engine", "inline")
 
     answers = {
         "run": said(capsys, "run", str(path), "--root", root, "--engine", "inline"),
         "check": said(capsys, "check", str(path)),
+        "plan": said(capsys, "plan", str(path), "--root", root),
         "status": said(capsys, "status", root),
         "stats": said(capsys, "stats", root),
         "stats --what-if": said(capsys, "stats", root, "--what-if", "too_short=clean_chars >= 881"),
-        "diff": said(capsys, "diff", root, root),
-        "verify": said(capsys, "verify", root),
+        "diff": said(capsys, "diff", root, other),
+        "gc": said(capsys, "gc", other),
         "init": said(capsys, "init", str(tmp_path / "new")),
     }
-    plan = said(capsys, "plan", str(path), "--root", root)
-    assert documented()["plan"][0] <= plan.keys()
-    check(answers)
+    (other / "files.parquet").unlink()
+    answers["verify"] = said(capsys, "verify", other, status=1)
+    check(answers, OF_CORPUS, without={"encoder"})
 
 
 TRAINED = """\
@@ -92,6 +143,7 @@ def test_json_of_a_trained_run_has_the_keys_that_the_page_names(
     (tmp_path / "docs.txt").write_text(f"{doc}\n")
     check(
         {
+            "plan": said(capsys, "plan", path, "--root", root),
             "peek": said(capsys, "peek", path, f"{document['raw']['path']}#{document['raw']['record']}"),
             "find": found,
             "find --file": said(capsys, "find", root, "--file", tmp_path / "page.txt"),
@@ -106,9 +158,9 @@ def test_json_of_a_trained_run_has_the_keys_that_the_page_names(
             "mix solve": said(capsys, "mix", "solve", path, "--root", root),
             "mix explain": said(capsys, "mix", "explain", path, "--root", root),
             "remove": said(capsys, "remove", root, "--docs", tmp_path / "docs.txt", "--dry-run"),
-            "gc": said(capsys, "gc", root),
             "lm train": said(
                 capsys, "lm", "train", tmp_path / "page.txt", "-o", tmp_path / "m.arpa", "--discount-fallback"
             ),
-        }
+        },
+        OF_TRAINING,
     )

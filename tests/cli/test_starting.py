@@ -31,6 +31,7 @@ def test_what_init_writes_is_checked_by_the_schema_beside_it(
         (["qickstart"], "did you mean `quickstart`?"),
         (["language"], "takes a code"),
         (["web", "de"], "takes a code"),
+        (["web", "mine"], "corpuskit init mine --template web"),
         (["language", "German"], "codes are those of fastText"),
     ],
 )

@@ -85,8 +85,8 @@ def test_what_goes_is_what_a_root_of_the_last_recipe_alone_would_not_have(
     )
     # values of a signal are kept by what was scored: a threshold that is loosened again finds them
     assert {path for path in here if "/columns/" not in path} == {path for path in alone if "/columns/" not in path}
-    assert answer(capsys, "run", both / "recipe.yaml", "--root", root, "--engine", "inline")["units_run"] == 0
     assert answer(capsys, "gc", root)["folders"] == []
+    assert answer(capsys, "run", both / "recipe.yaml", "--root", root, "--engine", "inline")["units_run"] == 0
 
 
 def test_going_back_runs_as_many_units_as_was_said(
@@ -183,6 +183,35 @@ def test_a_root_at_work_or_between_two_recipes_is_left_alone(
     assert run("gc", tmp_path / "nowhere") == 2
 
 
+def test_of_earlier_runs_the_pages_go_but_for_the_newest_and_the_records_stay(
+    both: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def again(limit: int) -> dict:
+        """A run in which no unit has work; its report shows what is expected."""
+        expected = f"expect=[\"docs('web') > {limit}\"]"
+        return answer(capsys, "run", both / "recipe.yaml", "--root", root, "--engine", "inline", "--set", expected)
+
+    answer(capsys, "gc", root, "--yes")
+    page = [again(limit)["report"] for limit in (0, 1, 1)][-1]
+    runs = sorted((root / "runs").iterdir())
+    assert Path(page).parent == runs[-2]  # the last run changed nothing and names the page of the one before
+    answer(capsys, "stats", root)
+    before = {file for file in root.rglob("*") if file.is_file()}
+    found = answer(capsys, "gc", root)
+    assert {(one["folder"], one["what"]) for one in found["folders"]} == {("runs", "pages")}
+    assert answer(capsys, "gc", root, "--yes")["bytes"] == found["bytes"] > 0
+    gone = before - set(root.rglob("*"))
+    assert len(gone) == found["files"]
+    assert {file.parent for file in gone} == set(runs[1:-1])
+    assert {file.name for file in gone} == {"report.html", "views.json", "receipts.parquet", "domain_stats.parquet"}
+    assert list(root.glob("runs/*/report.html")) == [Path(page)]
+    records = {"recipe.yaml", "resolved.yaml", "plan.json", "env.json", "log.jsonl"}
+    assert all(records <= {file.name for file in folder.iterdir()} for folder in runs)
+    told = again(1)
+    assert (told["units_run"], told["report"]) == (0, page)
+    assert answer(capsys, "verify", root)["faults"] == []
+
+
 def test_checkpoints_of_earlier_trainings_are_named_and_stay(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = root / "checkpoints" / ("ab" * 8) / "step-8" / "weights"
     model.parent.mkdir(parents=True)
@@ -191,5 +220,5 @@ def test_checkpoints_of_earlier_trainings_are_named_and_stay(root: Path, capsys:
     assert found["checkpoints_kept"] == {f"checkpoints/{'ab' * 8}": 1000}
     assert model.exists()
     assert run("gc", root) == 0
-    assert "nothing below stages/ is unneeded" in (said := capsys.readouterr().out)
+    assert "nothing is unneeded" in (said := capsys.readouterr().out)
     assert f"checkpoints/{'ab' * 8}, 1000 B" in said

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -361,6 +362,52 @@ def test_a_report_or_a_query_that_meets_a_damaged_file_names_it_and_what_mends_i
             path.write_bytes(before)
     assert main(["stats", str(root), "--sql", "SELECT error('mine')"]) == 2
     assert "mine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["receipts.parquet", "domain_stats.parquet", "views.json"])
+def test_a_damaged_table_of_views_is_named_and_made_anew(
+    copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    _, root = copied
+    view = "domain_stats" if name.startswith("domain") else "receipts"
+
+    def told(*words: str) -> tuple[int, Any]:
+        capsys.readouterr()
+        status = main([words[0], str(root), *words[1:], "--json"])
+        return status, json.loads(capsys.readouterr().out)
+
+    before = told("stats", "--sql", f"FROM {view}")
+    assert before[0] == 0
+    (path,) = root.glob(f"runs/*/{name}")
+    file = path.relative_to(root).as_posix()
+    for at in (10, path.stat().st_size // 2, path.stat().st_size - 6):  # data, and what DuckDB reads first of a file
+        flip(path, at)
+        status, found = told("verify")
+        assert (status, [fault["file"] for fault in found["faults"]]) == (1, [file])
+        assert found["faults"][0]["mend"] == f"corpuskit verify {root} --repair, then corpuskit stats {root}"
+        assert told("verify", "--repair")[1]["removed"] == [file]
+        for verb in ("status", "report", "stats"):
+            assert told(verb)[0] == 0
+        assert told("stats", "--sql", f"FROM {view}") == before
+        assert told("verify")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["receipts.parquet", "domain_stats.parquet"])
+def test_what_reads_a_damaged_table_of_views_names_it_and_nothing_else_fails(
+    copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    _, root = copied
+    assert main(["stats", str(root)]) == 0
+    (path,) = root.glob(f"runs/*/{name}")
+    flip(path, path.stat().st_size - 6)  # in the length of the footer
+    for verb in ("status", "report", "stats"):
+        assert main([verb, str(root)]) == 0
+    capsys.readouterr()
+    for words in (["stats", root, "--sql", f"FROM {path.stem}"], ["explore", root]):
+        assert main([str(word) for word in words]) == 1
+        said = capsys.readouterr().err
+        assert f"{name} is damaged: it is not what was written" in said
+        assert f"corpuskit verify {root} --repair" in said
 
 
 def test_a_report_is_written_only_where_it_would_show_something_new(

@@ -15,6 +15,7 @@ from corpuskit.cli import main
 from corpuskit.errors import DamagedFile, InputError, UsageError
 from corpuskit.exports.export import export, names
 from corpuskit.exports.formats import mds, webdataset
+from corpuskit.exports.target import RECORD
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.run import run
@@ -183,8 +184,18 @@ def test_a_second_export_writes_nothing(mixed: Root, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("there", ["folder", "file", "other format", "changed"])
-def test_what_stands_in_the_way_is_left_alone(mixed: Root, tmp_path: Path, there: str) -> None:
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ("folder", "is no export of corpuskit"),
+        ("file", "is no export of corpuskit"),
+        ("other format", "an export of another format"),
+        ("changed", "files were changed"),
+        ("lost", "files were changed"),
+        ("older", "that an earlier version of corpuskit made"),
+    ],
+)
+def test_what_stands_in_the_way_is_left_alone_and_said(mixed: Root, tmp_path: Path, there: str, said: str) -> None:
     out = tmp_path / "out"
     if there == "file":
         out.write_text("mine")
@@ -192,12 +203,19 @@ def test_what_stands_in_the_way_is_left_alone(mixed: Root, tmp_path: Path, there
         out.mkdir()
         (out / "mine").write_text("mine")
     else:
-        export(mixed, "olmo" if there == "changed" else "megatron", out)
-        if there == "changed":
-            next(out.glob("*/*/*.csv.gz")).write_bytes(b"")
+        export(mixed, "megatron" if there == "other format" else "olmo", out)
+    if there == "changed":
+        next(out.glob("*/*/*.csv.gz")).write_bytes(b"")
+    elif there == "lost":
+        next(out.glob("*/*/*.csv.gz")).unlink()
+    elif there == "older":  # records had no sums at first
+        record = json.loads((out / RECORD).read_text())
+        del record["crc32"]
+        (out / RECORD).write_text(json.dumps(record))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UsageError, match="out"):
+    with pytest.raises(UsageError, match=said) as raised:
         export(mixed, "olmo", out)
+    assert "another --to" in str(raised.value.hint)
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -1,5 +1,6 @@
 """The report and the explorer in a real Chromium: what is drawn, in both themes and on a phone, and what runs not."""
 
+import functools
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from corpuskit.explore import report
+from corpuskit.explore.explorer.answers import Answers
 from corpuskit.explore.explorer.server import Server
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
@@ -255,6 +257,43 @@ def test_a_search_is_cancelled(address: str, browser: Any, monkeypatch: pytest.M
     seen.wait("document.querySelector('#searched').textContent.endsWith('cancelled')")
     assert given_up.wait(20)
     gate.set()
+    seen.check()
+
+
+def test_what_was_asked_before_never_takes_the_place_of_what_was_asked_last(
+    address: str, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+    documents = Answers.documents
+
+    @functools.wraps(documents)
+    def held(*given: Any, **named: Any) -> Any:
+        found = documents(*given, **named)
+        asked.set()
+        answered.wait(60)
+        return found
+
+    monkeypatch.setattr(Answers, "documents", held)
+    seen = Seen(browser, 1200, "light")
+    over: list[str] = []
+    for event in ("requestfinished", "requestfailed"):
+        seen.page.on(event, lambda request: over.append(request.url))
+    opened(seen, address, "documents")
+    assert asked.wait(60)
+    seen.page.fill("input[type=search]", "ONERROR")
+    seen.page.click("text=show")
+    searched = "document.querySelector('#searched')?.textContent === '1 documents'"
+    seen.wait(searched)
+    answered.set()
+    for _ in range(600):
+        if any(url.endswith("ask/documents") for url in over):
+            break
+        seen.page.wait_for_timeout(50)
+    else:
+        pytest.fail("the first page was neither given up nor answered")
+    seen.page.evaluate("new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+    assert seen.page.evaluate(searched)
+    assert seen.page.locator("#documents article").count() == 1
     seen.check()
 
 

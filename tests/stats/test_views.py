@@ -263,3 +263,15 @@ def test_a_query_looks_at_the_files_of_the_views_that_it_reads(ready: Root, sql:
     assert {name for (name,) in made} >= names
     assert len(made) == len(names) or "lineage" in names
     views.query(ready, sql)
+
+
+@pytest.mark.parametrize("folder", ["corpus", "dropped", "holdout"])
+def test_documents_are_read_from_the_files_that_hold_them(ready: Root, folder: str) -> None:
+    columns = "doc, domain, left(text, 20)"
+    with contextlib.closing(views.connect(ready, names=[folder])) as cursor:
+        every = cursor.execute(f"SELECT {columns} FROM {folder} ORDER BY hash(doc)").fetchall()
+        wanted = every[:5]
+        docs = [doc for doc, *_ in wanted]
+        assert sorted(views.of_documents(ready, cursor, folder, columns, [*docs, 1])) == sorted(wanted) != []
+        assert views.of_documents(ready, cursor, folder, columns, []) == []
+        assert views.of_documents(ready, cursor, folder, columns, [1]) == []

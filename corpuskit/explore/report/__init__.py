@@ -10,12 +10,10 @@ from corpuskit.explore import views
 from corpuskit.explore.report import built, duplicates, funnel, samples, sections, signals
 from corpuskit.explore.report.page import page
 from corpuskit.store.root import Root
+from corpuskit.store.shown import PAGE
 from corpuskit.store.versions import other_versions
 
 __all__ = ["PAGE", "latest", "write"]
-
-PAGE = "report.html"
-"""The report in the folder of its run."""
 
 
 def write(root: Root, plan: Plan, run: str) -> str:
@@ -62,11 +60,11 @@ def latest(root: Root, plan: Plan, run: str) -> str | None:
     return None
 
 
-def _mark(root: Root, plan: Plan, run: str, state: bytes) -> bytes:
+def _mark(root: Root, plan: Plan, run: str, state: str) -> bytes:
     """The end of a page: a hash of what it shows, which is the recipe, the environment, receipts and what is published.
 
     The seconds that a unit took are not in it.
     """
     asked, versions = root.manifest(run).get("files"), other_versions(root, plan.stages.values())
-    shown = json.dumps([asked, versions, state.decode()], sort_keys=True)
+    shown = json.dumps([asked, versions, state], sort_keys=True)
     return f"<!-- shows {hashlib.sha256(shown.encode()).hexdigest()} -->\n".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from corpuskit.core.plan import Plan
@@ -9,7 +10,7 @@ from corpuskit.explore import bands, evidence
 from corpuskit.explore.bands import Measured
 from corpuskit.explore.report import charts
 from corpuskit.explore.report.page import figure, heading, heat, paragraph, quote
-from corpuskit.explore.views import of_documents, query
+from corpuskit.explore.views import connect, of_documents, query, said
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
 
@@ -107,6 +108,8 @@ def _beginnings(root: Root, docs: list[int]) -> dict[int, str]:
     """How documents of this corpus begin, by id, of those whose text is there."""
     if not docs:
         return {}
-    columns, published = f"doc, left(text, {BEGINNING}) AS text", ("corpus", "holdout", "dropped")
-    found = query(root, " UNION ALL ".join(of_documents(columns, view, docs) for view in published))
-    return dict(zip(found["doc"].to_pylist(), found["text"].to_pylist(), strict=True))
+    found: dict[int, str] = {}
+    with said(root), contextlib.closing(connect(root, names=[])) as cursor:
+        for folder in ("corpus", "holdout", "dropped"):
+            found |= of_documents(root, cursor, folder, f"doc, left(text, {BEGINNING})", docs)
+    return found

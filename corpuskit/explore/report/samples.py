@@ -17,13 +17,13 @@ BEGINNING = 400
 def section(root: Root) -> str:
     """The section, of the texts that are kept."""
     with views.said(root), contextlib.closing(views.connect(root, names=["corpus", "dropped"])) as cursor:
-        dropped = _chosen(cursor, "dropped WHERE text IS NOT NULL", "rule", "reason")  # most have none
-        kept = _chosen(cursor, "corpus", "domain", "source")
+        dropped = _chosen(root, cursor, "dropped WHERE text IS NOT NULL", "rule", "reason")  # most have none
+        kept = _chosen(root, cursor, "corpus", "domain", "source")
     parts = [(heading("Dropped, by rule"), dropped), (heading("Kept, by domain"), kept)]
     return "".join(title + "".join(_group(*group) for group in found.items()) for title, found in parts if found)
 
 
-def _chosen(cursor: Any, some: str, by: str, more: str) -> dict[str, list[tuple[Any, ...]]]:
+def _chosen(root: Root, cursor: Any, some: str, by: str, more: str) -> dict[str, list[tuple[Any, ...]]]:
     """The documents of least hash of each group: (id, domain, more, beginning).
 
     They are found by ids alone, in memory that does not grow with the corpus, and only their texts are read.
@@ -31,11 +31,10 @@ def _chosen(cursor: Any, some: str, by: str, more: str) -> dict[str, list[tuple[
     docs = cursor.execute(f"SELECT min_by(doc, hash(doc), {EACH}) FROM {some} GROUP BY {by}").fetchall()
     if not docs:
         return {}
-    columns = f"{by} AS its_group, doc, domain, {more}, left(text, {BEGINNING})"
-    wanted = views.of_documents(columns, some.partition(" ")[0], (doc for (group,) in docs for doc in group))
-    query = f"FROM ({wanted}) ORDER BY its_group, hash(doc), doc"
+    columns = f"{by}, hash(doc), doc, domain, {more}, left(text, {BEGINNING})"
+    wanted = (doc for (group,) in docs for doc in group)
     found: dict[str, list[tuple[Any, ...]]] = {}
-    for group, *row in cursor.execute(query).fetchall():
+    for group, _, *row in sorted(views.of_documents(root, cursor, some.partition(" ")[0], columns, wanted)):
         found.setdefault(group, []).append(tuple(row))
     return found
 

@@ -23,8 +23,8 @@ async function asked(name, body = {}, signal) {
   });
 }
 
-async function ask(name, body) {
-  const reply = await asked(name, body);
+async function ask(name, body, signal) {
+  const reply = await asked(name, body, signal);
   const found = await reply.json();
   if (!reply.ok) throw new Error(found.hint ? `${found.error}\n${found.hint}` : found.error);
   return found;
@@ -40,6 +40,16 @@ function guarded(action) {
     } catch (error) {
       if (error.name !== "AbortError") fail(error);
     }
+  };
+}
+
+// of questions whose answers take each other's place only the last one is answered: it gives up the one before
+function latest() {
+  let running = null;
+  return () => {
+    running?.abort();
+    running = new AbortController();
+    return running;
   };
 }
 
@@ -121,18 +131,15 @@ function showDocuments(view) {
   const wanted = el("input", { type: "search", placeholder: "words in the text" });
   const blind = el("input", { type: "checkbox", checked: true });
   const result = el("div", { id: "documents" });
-  let running = null;
+  const begin = latest();
 
   const browse = async (offset) => {
-    running?.abort();
     const found = await ask("documents", { fate: fate.value, domain: domain.value, rule: rule.value, signal: signal.value,
-      low: number(low), high: number(high), descending: down.checked, offset });
+      low: number(low), high: number(high), descending: down.checked, offset }, begin().signal);
     result.replaceChildren(pages(found, offset, (to) => guarded(() => browse(to))()), ...found.rows.map((row) => documentItem(row, signal.value)));
   };
   const seek = async () => {
-    running?.abort();
-    running = new AbortController();
-    const mine = running;
+    const mine = begin();
     const said = el("span", { class: "muted", id: "searched" }, "searching");
     const cancel = el("button", { type: "button", id: "cancel", onclick: () => mine.abort() }, "cancel");
     result.replaceChildren(el("p", { class: "pages" }, said, " ", cancel));
@@ -214,8 +221,9 @@ function showDuplicates(view) {
   const kind = choice(["near", "exact"], "near", "any");
   const below = el("input", { type: "number", min: 0, max: 1, step: 0.01 });
   const result = el("div", { id: "pairs" });
+  const begin = latest();
   const browse = async (offset) => {
-    const found = await ask("duplicates", { domain: domain.value, kind: kind.value, below: number(below), offset });
+    const found = await ask("duplicates", { domain: domain.value, kind: kind.value, below: number(below), offset }, begin().signal);
     result.replaceChildren(pages(found, offset, (to) => guarded(() => browse(to))()),
       table(["removed", "domain", "kept", "domain", "kind", "similarity", ""], found.rows.map((row) => [documentLink(row.doc), row.domain,
         row.kept_root ? `${row.kept_doc} in ${row.kept_root}` : documentLink(row.kept_doc), row.kept_domain, row.kind,
@@ -243,8 +251,9 @@ function showThresholds(view, first) {
   const limited = run.limits.map((one) => one.column);
   const signal = choice([...new Set([...limited, ...run.signals])], first);
   const result = el("div", { id: "threshold" });
+  const begin = latest();
   const show = async () => {
-    const { histogram, limits } = await ask("histogram", { signal: signal.value });
+    const { histogram, limits } = await ask("histogram", { signal: signal.value }, begin().signal);
     result.replaceChildren();
     if (!histogram) result.append(el("p", {}, "no document has a value"));
     else await threshold(result, signal.value, histogram, limits);
@@ -269,7 +278,8 @@ async function threshold(view, signal, histogram, limits) {
   const chart = el("div", { class: "chart", style: "height:280px" });
   const examples = el("div", {});
   const whole = kept.reduce((sum, n) => sum + n, 0);
-  let [asking, timer] = [0, null];
+  const begin = latest();
+  let timer = null;
 
   const draw = (at) => {
     const bars = (name, counts, colour) => ({ type: "bar", name, x: places.slice(0, -1), y: counts.slice(1, -1), offset: 0,
@@ -303,10 +313,9 @@ async function threshold(view, signal, histogram, limits) {
     timer = setTimeout(guarded(settle), 250);
   };
   const settle = async () => {
-    const mine = asking += 1;
     const limit = limits[Number(rule.value)];
-    const found = await ask("threshold", { signal, operator: operator.value, value: Number(exact.value), rule: limit?.rule, domains: limit?.domains });
-    if (mine !== asking) return;
+    const found = await ask("threshold", { signal, operator: operator.value, value: Number(exact.value), rule: limit?.rule, domains: limit?.domains },
+      begin().signal);
     const [dropped, all] = ["drops", "kept"].map((name) => found.domains.reduce((sum, one) => sum + one[name], 0));
     drops.textContent = `moving it to ${exact.value} drops ${count(dropped)} documents, ${percent(dropped, all) || "0 %"} of those kept`
       + (found.returns == null ? "" : `; ${count(found.returns)} that ${limit.rule} dropped would pass`);
@@ -332,16 +341,19 @@ async function threshold(view, signal, histogram, limits) {
 function showSql(view) {
   const query = el("textarea", { spellcheck: "false", id: "sql" }, "SELECT domain, rule, count(*) AS documents FROM signals GROUP BY ALL ORDER BY documents DESC");
   const result = el("div", { id: "answer" });
+  const begin = latest();
   const answer = async () => {
     const name = crypto.getRandomValues(new Uint32Array(2)).join("");
-    const stop = el("button", { type: "button", onclick: guarded(() => ask("stop", { name })) }, "stop");
-    result.replaceChildren(el("p", { class: "pages muted" }, "running ", stop));
+    const halt = guarded(() => ask("stop", { name }));
+    const { signal } = begin();
+    signal.addEventListener("abort", halt);
+    result.replaceChildren(el("p", { class: "pages muted" }, "running ", el("button", { type: "button", onclick: halt }, "stop")));
     try {
-      const found = await ask("sql", { sql: query.value, name });
+      const found = await ask("sql", { sql: query.value, name }, signal);
       result.replaceChildren(el("p", { class: "muted" }, `${count(found.rows.length)} rows${found.more ? ", and more" : ""}`),
         table(found.columns, found.rows.map((row) => row.map((cell, k) => (/^(kept_)?doc$/.test(found.columns[k]) && cell != null ? documentLink(cell) : said(cell))))));
     } catch (error) {
-      result.replaceChildren();
+      if (!signal.aborted) result.replaceChildren();
       throw error;
     }
   };
@@ -353,8 +365,9 @@ function showSql(view) {
 function showTrace(view, given) {
   const what = el("input", { type: "text", size: 48, value: given ?? "", placeholder: "id, FILE#RECORD, shards/FILE.bin:TOKEN or step:N" });
   const result = el("div", { id: "traced" });
+  const begin = latest();
   const follow = async () => {
-    const found = await ask("trace", { what: what.value });
+    const found = await ask("trace", { what: what.value }, begin().signal);
     const doc = found.found.document?.doc ?? found.found.doc;
     result.replaceChildren(...(doc == null ? [] : [el("p", {}, "document ", documentLink(doc))]), el("pre", {}, found.text));
   };
