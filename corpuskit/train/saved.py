@@ -49,14 +49,14 @@ class Saved:
 
     @property
     def model(self) -> str | dict[str, Any]:
-        """As `TrainConfig.model`."""
+        """As `TrainConfig.model`; of a model of transformers `{"hf": its configuration}`."""
         found: str | dict[str, Any] = self.state["identity"]["model"]
         return found
 
     @property
     def foreign(self) -> bool:
         """Whether the model is one of transformers."""
-        return isinstance(self.model, str) and self.model.startswith("hf:")
+        return "hf" in self.model if isinstance(self.model, dict) else self.model.startswith("hf:")
 
     @property
     def tokenizer(self) -> Path | None:
