@@ -190,9 +190,11 @@ def _for_ngrams(value: Any, info: pydantic.ValidationInfo) -> Any:
 
 
 def _keyed(**params: Any) -> Mapping[str, Any]:
-    """Without `lowercase` where a checkpoint scores texts as they are."""
-    hidden = {"lowercase"} if isinstance(params["model"], Checkpoint) else set()
-    return {name: value for name, value in params.items() if name not in hidden}
+    """Without `lowercase` where a checkpoint scores texts as they are; on CUDA with the version of its batches."""
+    model = params["model"]
+    hidden = {"lowercase"} if isinstance(model, Checkpoint) else set()
+    more = {"batches": 1} if isinstance(model, Checkpoint) and model.device == "cuda" else {}
+    return {name: value for name, value in params.items() if name not in hidden} | more
 
 
 def _libraries(model: Any = None, tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
@@ -237,8 +239,9 @@ def perplexity(
     exp of the mean negative log likelihood of the document's tokens but the first, which nothing predicts, in windows
     of the length of the model's sequences that follow one another, each of which begins with the last token of the one
     before. A text is scored as it is; one of more than 2^20 characters is encoded in pieces, cut before a space. A
-    window is scored by itself and by one thread, so that a document has the same bits whatever stands beside it;
-    another processor, or `device: cuda`, may change the last ones.
+    window is scored by itself and by one thread, with `device: cuda` among others of like length in a batch whose shape
+    follows from that length: a document has the same bits whatever stands beside it. Another processor or device may
+    change the last ones.
 
     Args:
         batch: n documents.
