@@ -62,10 +62,9 @@ def check_runnable(recipe: Recipe) -> None:
         check_tokenizer(recipe)
     trains = "train:" if recipe.train is not None else "swarm:" if recipe.mix and recipe.mix.swarm else None
     if trains is not None:
-        from importlib.util import find_spec
+        from corpuskit.train.launch import need_torch
 
-        if find_spec("torch") is None:
-            raise UsageError(f"`{trains}` needs torch, which is not installed", "pip install '.[train]' in the clone")
+        need_torch(f"`{trains}`")
 
 
 def peek(options: argparse.Namespace) -> None:

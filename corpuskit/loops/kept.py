@@ -18,9 +18,7 @@ from corpuskit.core.storage import Store
 from corpuskit.core.work import Work
 from corpuskit.errors import CorpuskitError
 from corpuskit.store.files import link_or_copy
-
-STATE = "state.json"
-"""What a checkpoint has when it is whole (`corpuskit.train.checkpoint`): of its files put last, and removed first."""
+from corpuskit.train.saved import STATE
 
 SECONDS = 5.0
 """Between two looks for a new checkpoint."""
@@ -81,7 +79,7 @@ class _Copy:
                     self.put_back()
 
     def put_back(self) -> None:
-        """Make the bucket hold what is here, each checkpoint whole at every moment.
+        """Make the bucket hold what is here, each checkpoint whole at every moment: `STATE` is put last, removed first.
 
         The log goes before the checkpoints: it has at least their steps, and a resumed run cuts off what it has more.
         """

@@ -26,6 +26,7 @@ from corpuskit.core.settings import Whole
 from corpuskit.errors import UsageError
 from corpuskit.lm.settings import Settings
 from corpuskit.steps.trained import Checkpoint
+from corpuskit.train.launch import need_torch
 
 if TYPE_CHECKING:
     from corpuskit.lm.scoring import Model
@@ -70,8 +71,11 @@ def _given(model: Any) -> Any:
 
 
 def _torch(model: Any) -> Any:
-    if isinstance(model, Checkpoint) and importlib.util.find_spec("torch") is None:
-        raise ValueError("needs torch, which is not installed: pip install '.[train]' in the clone")
+    if isinstance(model, Checkpoint):
+        try:
+            need_torch("a checkpoint")
+        except UsageError as error:
+            raise ValueError(f"{error.message}: {error.hint}") from None
     return model
 
 

@@ -46,6 +46,9 @@ def opened(place: str | os.PathLike[str]) -> Store:
 RECEIPT_BYTES = 64 << 20
 """Receipts, as JSON, that a root remembers; see `WORKER_RECEIPT_BYTES`."""
 
+STATE = "state.json"
+"""What a checkpoint has when it is whole: `corpuskit.train.saved.STATE`, which is not for this room to import."""
+
 WORKER_RECEIPT_BYTES = 8 << 20
 """The same in a worker, whose memory is bounded."""
 
@@ -103,7 +106,7 @@ class Root:
         """Whether a unit is as its receipt says."""
         if spec_of(stage, Spec).strict and found.facts.get("unreadable"):
             return False  # it stands under `on_error: drop` only
-        if "checkpoint" in found.facts and self.store.size(f"{found.facts['checkpoint']}/state.json") is None:
+        if "checkpoint" in found.facts and self.store.size(f"{found.facts['checkpoint']}/{STATE}") is None:
             return False
         return all(self.store.size(part.key) == part.bytes for part in found.parts.values())
 

@@ -13,6 +13,7 @@ from corpuskit.train.metrics import say
 from corpuskit.train.shape import shape_of
 
 STATE = "state.json"
+"""What a checkpoint has when it is whole. The store, which may not ask the trainer, has the name for itself."""
 
 
 @dataclass(frozen=True)
