@@ -52,7 +52,10 @@ def train(config: TrainConfig) -> None:
         )
     plan = budget(config, [(len(phase), phase.seq_len) for phase in shards.train])
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"out: {out}: {error.strerror}", "give a folder that can be written to") from None
     with world(config) as group, alone(out, group), until_terminated():
         model = sharded_model(config, shards.vocab_size, group)
         optimizer = optimizer_of(model, config)

@@ -171,6 +171,14 @@ def test_a_run_says_how_fast_its_steps_were(shards, tmp_path, capfd):
     assert rates[0] - 1 <= int(said[1].replace(",", "")) <= rates[-1] + 1
 
 
+def test_a_folder_that_cannot_be_written_to_is_named(shards, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"out: .*/file: File exists"):
+        run(shards, tmp_path / "file")
+    with pytest.raises(UsageError, match=r"out: .*/file/out: Not a directory"):
+        run(shards, tmp_path / "file/out")
+
+
 def test_a_log_holds_no_more_than_the_last_rates(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(metrics, "RATES", 3)
     log = metrics.Log(tmp_path / "metrics.jsonl", 0, 9, None)
