@@ -43,10 +43,16 @@ class Proxy(OverSources):
 
 @dataclass(frozen=True)
 class Training(Spec):
-    """What trains on the shards is told: the version of torch, and the trainer's configuration."""
+    """What trains on the shards is told.
+
+    Attributes:
+        torch: its version; None where it is not installed. train: the trainer's configuration.
+        config: SHA-256 of the `config.json` of a model of transformers.
+    """
 
     torch: str | None
     train: dict[str, Any]
+    config: str | None = None
 
 
 def _proxy(_stage: Stage, memory: int) -> Resources:
