@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpuskit.cli.options import answer, load_recipe, repeated, root_of
 from corpuskit.cli.progress import progress
-from corpuskit.errors import CorpuskitError, DamagedFile, ExpectFailed, UsageError, did_you_mean, install
+from corpuskit.errors import CorpuskitError, DamagedFile, ExpectFailed, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,10 +62,9 @@ def check_runnable(recipe: Recipe) -> None:
         check_tokenizer(recipe.mix.tokenizer)
     trains = "train:" if recipe.train is not None else "swarm:" if recipe.mix and recipe.mix.swarm else None
     if trains is not None:
-        from importlib.util import find_spec
+        from corpuskit.train.launch import need_torch
 
-        if find_spec("torch") is None:
-            raise UsageError(f"`{trains}` needs torch, which is not installed", install("train"))
+        need_torch(f"`{trains}`")
 
 
 def peek(options: argparse.Namespace) -> None:

@@ -81,9 +81,11 @@ def compare(options: argparse.Namespace) -> None:
 def _training(path: Path) -> Path:
     """The folder that a run of the trainer wrote to: it, one of its checkpoints, or of the root's last training."""
     from corpuskit.store.root import Root
+    from corpuskit.train.compare import HELD_OUT
+    from corpuskit.train.saved import STATE
 
-    if (path / "validation.json").is_file() or not (path / "stages").is_dir():
-        return path.parent if (path / "state.json").is_file() else path
+    if (path / HELD_OUT).is_file() or not (path / "stages").is_dir():
+        return path.parent if (path / STATE).is_file() else path
     root = Root(path)
     stage = root.require_plan().stages.get("train")
     receipts = root.complete(stage) if stage is not None else []

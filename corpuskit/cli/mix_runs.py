@@ -71,7 +71,9 @@ def _rounds(options: argparse.Namespace) -> Iterator[Round]:
     def proxy(drawn: Mixture) -> Mixture:
         weights = [] if drawn is first else [f"mix.weights={json.dumps(dict(drawn.weights))}"]
         reference = Trained(options, *weights, "train.policy=null")
-        found = Trained(options, *weights, f"train.policy.reference={reference.checkpoint}")
+        # Its batches are the same in every round: drawn evenly from shards that hold little of a domain, they would
+        # repeat that little, and how much it is would decide what is found.
+        found = Trained(options, f"train.policy.reference={reference.checkpoint}")
         return Mixture(found.result["mixture"])
 
     return rounds(proxy, first, MOST)

@@ -7,11 +7,12 @@ from typing import Any
 
 from corpuskit.errors import UsageError
 from corpuskit.exports.target import filling, sizes
+from corpuskit.train.saved import STATE
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a folder is a checkpoint of the trainer, or holds some."""
-    return (path / "state.json").is_file() or bool(list(path.glob("step-*/state.json")))
+    return (path / STATE).is_file() or bool(list(path.glob(f"step-*/{STATE}")))
 
 
 def export_model(checkpoint: Path, form: str, to: Path) -> dict[str, Any]:

@@ -46,12 +46,14 @@ class Training(Spec):
     """What trains on the shards is told.
 
     Attributes:
-        torch: its version. train: as the trainer's configuration.
+        torch: its version; None where it is not installed. train: the trainer's configuration.
+        config: SHA-256 of the `config.json` of a model of transformers.
         cache_bytes: of what it keeps here of shards in a bucket; None: half of what is free.
     """
 
     torch: str | None
     train: dict[str, Any]
+    config: str | None = None
     cache_bytes: int | None = field(metadata=ASIDE, default=None)
 
 

@@ -58,7 +58,7 @@ def train(planner: Planner, asked: Train, mix: Mix) -> None:
     if mix.write == "plan":
         stages = ["mixture", "blocks", *(f"tokens-{source}" for source in planner.sources)]
     needs = {stage: Need(stage, "all") for stage in stages}
-    told = Training(_torch(), train_parameters(asked), asked.cache_bytes)
+    told = Training(_torch(), train_parameters(asked), _config(asked.model), asked.cache_bytes)
     planner.add(Stage.of("train", "train", told, needs), count=1)
 
 
@@ -73,6 +73,14 @@ def train_parameters(asked: Train) -> dict[str, Any]:
 
 
 FIRST = ("batch_tokens", "lr", "checkpoint_every", "validation_sequences")
+
+
+def _config(model: Any) -> str | None:
+    """The digest of what `hf:PATH` names: another content is another model."""
+    if not isinstance(model, str) or not model.startswith("hf:"):
+        return None
+    path = Path(model.removeprefix("hf:"))
+    return file_digest(path / "config.json" if path.is_dir() else path)
 
 
 def _torch() -> str | None:

@@ -1,4 +1,7 @@
-"""DoReMi iterated: the mixture that a round finds is drawn by the next one's reference model."""
+"""DoReMi iterated: the mixture that a round finds is drawn by the next one's reference model.
+
+Its proxies read the same in every round, so that what a round finds depends on its reference model alone.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from corpuskit.core.calls import Source
 from corpuskit.core.identity import File
 from corpuskit.core.step import Step
 from corpuskit.errors import UsageError, did_you_mean
+from corpuskit.loops.settings import Train
 from corpuskit.mix import methods
 from corpuskit.mix.presets import check_weights
 from corpuskit.recipe import override
@@ -275,8 +276,8 @@ class _Loader:
         node, model = self._at("train"), self._at("train", "model")
         if node is not None and self._at("mix") is None:
             self.faults.add(node.owner, "`train` needs a `mix`: it trains on shards", "add `mix:`, or remove `train`")
-        self._preset(model)
         mix, train = (None, None) if settings is None else (settings.mix, settings.train)
+        self._trainer(model, train)
         if mix is None or train is None or mix.tokens == "max":
             return
         tokens = self._at("train", "tokens")
@@ -288,14 +289,24 @@ class _Loader:
             said = f"training ends after {train.tokens:,} of the {mix.tokens:,} tokens of `mix`"
             self.warnings.append(f"{tokens.span}: {said}: of `phases` it follows as much as that")
 
+    def _trainer(self, model: Node | None, train: Train | None) -> None:
+        """What the trainer has to say: of all keys together, or, where some are wrong by themselves, of the model."""
+        if train is None:
+            self._preset(model)
+        elif model is not None:
+            self._refused(model, train.model_dump(exclude_none=True, exclude={"processes"}))
+
     def _preset(self, model: Node | None) -> None:
-        """The name of a model of the trainer."""
+        """The name of a model of the trainer, alone: one of transformers, which needs more keys, is refused."""
+        if model is not None and isinstance(model.value, str):
+            self._refused(model, {"model": model.value})
+
+    def _refused(self, model: Node, given: dict[str, Any]) -> None:
+        """What the trainer finds wrong with some keys, said of `model`."""
         from corpuskit.train import config
 
-        if model is None or not isinstance(model.value, str):
-            return
         try:
-            config.from_dict({"model": model.value, "shards": "", "out": ""})
+            config.from_dict(given | {"shards": "", "out": ""})
         except UsageError as error:
             self.faults.add(model.span, error.message.removeprefix("the training configuration is wrong: "))
 

@@ -26,6 +26,7 @@ from corpuskit.core.settings import Whole
 from corpuskit.errors import UsageError, install
 from corpuskit.lm.settings import Settings
 from corpuskit.steps.trained import Checkpoint
+from corpuskit.train.launch import need_torch
 
 if TYPE_CHECKING:
     from corpuskit.lm.scoring import Model
@@ -70,8 +71,11 @@ def _given(model: Any) -> Any:
 
 
 def _torch(model: Any) -> Any:
-    if isinstance(model, Checkpoint) and importlib.util.find_spec("torch") is None:
-        raise ValueError(f"needs torch, which is not installed: {install('train')}")
+    if isinstance(model, Checkpoint):
+        try:
+            need_torch("a checkpoint")
+        except UsageError as error:
+            raise ValueError(f"{error.message}: {error.hint}") from None
     return model
 
 
@@ -190,9 +194,11 @@ def _for_ngrams(value: Any, info: pydantic.ValidationInfo) -> Any:
 
 
 def _keyed(**params: Any) -> Mapping[str, Any]:
-    """Without `lowercase` where a checkpoint scores texts as they are."""
-    hidden = {"lowercase"} if isinstance(params["model"], Checkpoint) else set()
-    return {name: value for name, value in params.items() if name not in hidden}
+    """Without `lowercase` where a checkpoint scores texts as they are; on CUDA with the version of its batches."""
+    model = params["model"]
+    hidden = {"lowercase"} if isinstance(model, Checkpoint) else set()
+    more = {"batches": 1} if isinstance(model, Checkpoint) and model.device == "cuda" else {}
+    return {name: value for name, value in params.items() if name not in hidden} | more
 
 
 def _libraries(model: Any = None, tokenizer: File | None = None, **_: Any) -> tuple[str, ...]:
@@ -237,8 +243,9 @@ def perplexity(
     exp of the mean negative log likelihood of the document's tokens but the first, which nothing predicts, in windows
     of the length of the model's sequences that follow one another, each of which begins with the last token of the one
     before. A text is scored as it is; one of more than 2^20 characters is encoded in pieces, cut before a space. A
-    window is scored by itself and by one thread, so that a document has the same bits whatever stands beside it;
-    another processor, or `device: cuda`, may change the last ones.
+    window is scored by itself and by one thread, with `device: cuda` among others of like length in a batch whose shape
+    follows from that length: a document has the same bits whatever stands beside it. Another processor or device may
+    change the last ones.
 
     Args:
         batch: n documents.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pydantic
 
@@ -71,12 +71,16 @@ class Checkpoint(pydantic.BaseModel):
         """What it is scored with."""
         return ("tokenizers", "torch", *(["transformers"] if Saved.open(Path(self.checkpoint)).foreign else []))
 
-    def score(self, texts: pa.Array) -> Iterator[tuple[float, int]]:
+    def score(self, texts: pa.Array) -> list[tuple[float, int]]:
         """Of each text (string[n], nulls are empty) the sum of the NLL of its tokens but the first; their number."""
         tokenizer, scorer = _load(self.checkpoint, self.device)
-        for text in texts.to_pylist():
+
+        def encoded(text: str | None) -> npt.NDArray[np.int64]:
             ids = [tokenizer.encode(piece, add_special_tokens=False).ids for piece in cutting.pieces(text or "")]
-            yield scorer.score(np.concatenate([np.zeros(0, np.int64), *(np.asarray(each, np.int64) for each in ids)]))
+            return np.concatenate([np.zeros(0, np.int64), *(np.asarray(each, np.int64) for each in ids)])
+
+        found: list[tuple[float, int]] = scorer.score(map(encoded, texts.to_pylist()))
+        return found
 
 
 @functools.lru_cache(maxsize=2)

@@ -44,6 +44,9 @@ def opened(place: str | os.PathLike[str]) -> Store:
     return ObjectStore.from_url(url)
 
 
+STATE = "state.json"
+"""What a checkpoint has when it is whole: `corpuskit.train.saved.STATE`, which is not for this room to import."""
+
 MANIFEST = "_manifest.json"
 """What a published folder holds, with rows and digests."""
 
@@ -98,7 +101,7 @@ class Root:
         """Whether a unit is as its receipt says."""
         if spec_of(stage, Spec).strict and found.facts.get("unreadable"):
             return False  # it stands under `on_error: drop` only
-        if "checkpoint" in found.facts and self.store.size(f"{found.facts['checkpoint']}/state.json") is None:
+        if "checkpoint" in found.facts and self.store.size(f"{found.facts['checkpoint']}/{STATE}") is None:
             return False
         return all(self.store.size(part.key) == part.bytes for part in found.parts.values())
 

@@ -29,6 +29,18 @@ class Ready:
     """Of the whole step, where a policy chose them."""
 
 
+def even(rows: int, at_once: int, most: int, group: World) -> tuple[int, int]:
+    """Rows of this process in a step, and of one forward pass: on CUDA all passes are alike, which are compiled once.
+
+    Args:
+        rows: that hold sequences. at_once: of a forward pass, at most. most: sequences of a step of all processes.
+    """
+    if group.device.type != "cuda":
+        return rows, at_once
+    at_once = min(at_once, -(-most // group.size))
+    return -(-rows // at_once) * at_once, at_once
+
+
 def batches(
     steps: range, plan: Budget, shards: Shards, micro_batch: int, group: World
 ) -> Iterator[tuple[int, Step, Ready]]:
@@ -38,9 +50,10 @@ def batches(
         now = plan.step(step)
         split = shards.train[now.phase]
         mine, rows = share(now.sequences.start, now.sequences.stop, group.rank, group.size)
+        at_once = micro_batch * shards.seq_len // split.seq_len
+        rows, at_once = even(rows, at_once, plan.stretches[now.phase].batch, group)
         batch = split.batch(mine, rows)
-        parts = batch.micro_batches(micro_batch * shards.seq_len // split.seq_len, group.device)
-        return step, now, Ready(parts, batch.valid)
+        return step, now, Ready(batch.micro_batches(at_once, group.device), batch.valid)
 
     def wanted(step: int) -> list[Wanted]:
         now = plan.step(step)
@@ -74,11 +87,12 @@ def drawn(
         now = plan.step(step)
         numbers = acting.sequences(now.sequences, now.tokens - len(now.sequences) * split.seq_len)
         mine, rows = numbers[group.rank :: group.size], -(-len(numbers) // group.size)
+        rows, at_once = even(rows, micro_batch, plan.stretches[now.phase].batch, group)
         batch = split.batch(mine, rows)
         domain = torch.zeros(rows, dtype=torch.int64)
         domain[: len(mine)] = torch.from_numpy(acting.domain[mine])
-        parts = batch.micro_batches(micro_batch, group.device)
+        parts = batch.micro_batches(at_once, group.device)
         if group.device.type == "cuda":
             domain = domain.pin_memory()
-        domains = [each.to(group.device, non_blocking=True) for each in torch.split(domain, micro_batch)]
+        domains = [each.to(group.device, non_blocking=True) for each in torch.split(domain, at_once)]
         yield step, now, Ready(parts, batch.valid, domains, numbers if acting.policy is not None else None)

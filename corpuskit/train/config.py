@@ -206,8 +206,8 @@ def _check(key: str, value: Any, hint: Any) -> list[str]:
         return _check_choice(key, value, CHOICES[key])
     if key in FRACTIONS and not 0 <= value < 1:
         return [f"`{key}` is {value}, not in [0, 1)"]
-    if key in NOT_NEGATIVE and value < 0:
-        return [f"`{key}` is {value}, less than 0"]
+    if key in NOT_NEGATIVE and not 0 <= value < math.inf:
+        return [f"`{key}` is {value}, not a number from 0 on"]
     positive = isinstance(value, int | float) and key not in (*FRACTIONS, *NOT_NEGATIVE)
     if positive and not (value > 0 and math.isfinite(value)):
         return [f"`{key}` is {value}, not a positive number"]

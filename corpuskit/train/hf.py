@@ -1,11 +1,13 @@
 """Any causal language model of transformers under the same loop: `model: hf:PATH` of its `config.json`.
 
 Its initial values are its own, from the seed; it sees across documents, and no activation is dropped (`eval` mode), so
-that a resumed run has the same bits.
+that a resumed run has the same bits. A checkpoint keeps the configuration, and needs the file no more.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +33,30 @@ class Foreign(nn.Module):
         Raises:
             UsageError: transformers is not installed, or makes no causal language model of the file.
         """
-        try:
-            from transformers import AutoConfig, AutoModelForCausalLM
-        except ImportError:
-            raise UsageError(f"model hf:{path} needs transformers", install("hf")) from None
         if not Path(path).exists():
             raise UsageError(f"model hf:{path}: no such file", "give a config.json, or the folder that holds it")
-        try:
-            config = AutoConfig.from_pretrained(path)
+
+        def read(configs: Any) -> Any:
+            config = configs.from_pretrained(path)
             config.vocab_size, config.use_cache = vocab_size, False
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                made = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        except (OSError, ValueError, KeyError) as error:
-            raise UsageError(f"model hf:{path}: transformers makes no causal language model of it: {error}") from None
-        return cls(made, z_loss)
+            return config
+
+        return cls(_made(f"model hf:{path}", read, seed), z_loss)
+
+    @classmethod
+    def again(cls, config: Mapping[str, Any], path: Path) -> Foreign:
+        """By the `config` that a checkpoint keeps; its parameters are still to be filled in.
+
+        Raises:
+            UsageError: as of `make`; names the checkpoint's `path`.
+        """
+        return cls(_made(str(path), lambda configs: configs.for_model(**config), seed=0), z_loss=0.0)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that it was made by, as JSON: what the file says, and the defaults of this version for the rest."""
+        held: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=False))
+        return {key: value for key, value in held.items() if key not in ("_name_or_path", "transformers_version")}
 
     def forward(self, batch: Batch, weigh: None = None, *, each: bool = False) -> Tensor:
         """As that of `corpuskit.train.model.Decoder`, without weights; all logits of the batch are held."""
@@ -83,3 +94,18 @@ class Foreign(nn.Module):
         tied = output is not None and output.weight is self.model.get_input_embeddings().weight
         used = self.non_embedding() + (int(output.weight.numel()) if tied else 0)
         return 6 * used + 12 * int(config.num_hidden_layers) * int(config.hidden_size) * seq_len
+
+
+def _made(what: str, configured: Callable[[Any], Any], seed: int) -> Any:
+    """A causal language model of transformers by its configuration, which is made of `AutoConfig`."""
+    try:
+        from transformers import AutoConfig, AutoModelForCausalLM
+    except ImportError:
+        raise UsageError(f"{what} needs transformers", install("hf")) from None
+    try:
+        config = configured(AutoConfig)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except Exception as error:  # noqa: BLE001 - a model's own code raises any kind for values that it cannot take
+        raise UsageError(f"{what}: transformers makes no causal language model of it: {error}") from None

@@ -21,10 +21,10 @@ GRACE = 25.0
 """Seconds that a trainer has to save after SIGTERM."""
 
 
-def need_torch() -> None:
-    """Raise UsageError if torch is not installed."""
+def need_torch(what: str = "training") -> None:
+    """Raise UsageError if torch is not installed; `what` needs it."""
     if importlib.util.find_spec("torch") is None:
-        raise UsageError("training needs torch, which is not installed", install("train"))
+        raise UsageError(f"{what} needs torch, which is not installed", install("train"))
 
 
 def launch(config: dict[str, Any], processes: int, *, quiet: bool = False) -> None:

@@ -59,7 +59,10 @@ def _train(config: TrainConfig, shards: Shards) -> None:
         )
     plan = budget(config, [(len(phase), phase.seq_len) for phase in shards.train])
     out = local(config.out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"out: {out}: {error.strerror}", "give a folder that can be written to") from None
     with world(config) as group, alone(out, group), followed(config.out, out, group), until_terminated():
         model = sharded_model(config, shards.vocab_size, group)
         optimizer = optimizer_of(model, config)
@@ -88,7 +91,7 @@ def _run(
     behind = checkpoint.Background(group) if config.async_save else None
 
     def save(step: int) -> None:
-        state = {"step": step, "loss": loss, "identity": _identity(config, shards), "world_size": group.size}
+        state = {"step": step, "loss": loss, "identity": _identity(config, shards, model), "world_size": group.size}
         state |= {"vocab_size": shards.vocab_size, "seq_len": shards.seq_len}
         if acting is not None:
             state["acting"] = acting.state()
@@ -235,8 +238,23 @@ def _validate(
     return scores
 
 
-def _identity(config: TrainConfig, shards: Shards) -> dict[str, Any]:
-    return {**config.identity(), "shards_fingerprint": shards.fingerprint}
+def _identity(config: TrainConfig, shards: Shards, model: Decoder | Foreign) -> dict[str, Any]:
+    """What is trained; a model of transformers is what its configuration says, wherever the file may lie."""
+    found = {**config.identity(), "shards_fingerprint": shards.fingerprint}
+    return found | {"model": {"hf": model.config}} if isinstance(model, Foreign) else found
+
+
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """The keys of two identities whose values are not the same, in words."""
+    found = []
+    for key, value in ours.items():
+        other = theirs.get(key, DEFAULTS.get(key))  # a key may be newer than the checkpoint
+        if key == "model" and isinstance(other, dict) and "hf" in other and "hf" in value:
+            # and so may one of transformers, which the checkpoint's model had at its default
+            found += _differing({name: value["hf"].get(name) for name in other["hf"]}, other["hf"])
+        elif other != value:
+            found.append(f"{key} {other!r} there, {value!r} here")
+    return found
 
 
 def _resume(
@@ -252,13 +270,7 @@ def _resume(
     if found is None:
         return {"step": 0, "loss": None}
     path, state = found
-    ours, theirs = _identity(config, shards), state["identity"]
-    differing = [
-        f"{key} {theirs[key]!r} there, {value!r} here"
-        for key, value in ours.items()
-        if theirs.setdefault(key, DEFAULTS.get(key)) != value  # a key that is newer than the checkpoint
-    ]
-    if differing:
+    if differing := _differing(_identity(config, shards, model), state["identity"]):
         raise UsageError(f"{path} is of another run: {'; '.join(differing)}", f"set another `out`, or remove {out}")
     checkpoint.load(path, model, optimizer)
     if group.rank == 0:

@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,10 @@ from typing import Any, Protocol
 from corpuskit.errors import UsageError
 
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16, makers' data sheets
+
+
+RATES = 1000
+"""As many last steps say how fast a run was."""
 
 
 def say(text: str) -> None:
@@ -51,7 +56,7 @@ class Log:
         temporary.rename(path)
         self.began = self.printed = time.monotonic()
         self.first = step
-        self.rates: list[float] = []
+        self.rates = deque[float](maxlen=RATES)
 
     def _stays(self, record: dict[str, Any], step: int) -> bool:
         """Whether a record will not be written again; the last validation will be: it follows the last checkpoint."""
@@ -71,7 +76,7 @@ class Log:
     def close(self) -> None:
         """Nothing more will be written; says how fast the steps of this process were."""
         if self.rates:
-            say(f"median of {len(self.rates):,} steps: {statistics.median(self.rates):,.0f} tokens a second")
+            say(f"median of the last {len(self.rates):,} steps: {statistics.median(self.rates):,.0f} tokens a second")
         for other in self.others:
             other.close()
 

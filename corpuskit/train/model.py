@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - the name that everybody use
 from torch.utils.checkpoint import checkpoint
 
 from corpuskit.train.attention import alibi_slopes, attention, document_mask
+from corpuskit.train.compiled import compiled
 from corpuskit.train.data import Batch
 from corpuskit.train.loss import summed_cross_entropy, token_cross_entropy
 from corpuskit.train.shape import Shape
@@ -46,6 +47,11 @@ class Decoder(nn.Module):
         self.norm = norm_of(shape)
         if not shape.tied:
             self.output = nn.Linear(shape.width, vocab_size, bias=False)
+
+    def compile_blocks(self) -> None:
+        """For CUDA; the blocks differ in values only, so they share what is compiled."""
+        for block in self.blocks:
+            block.forward = compiled(block.forward)
 
     def forward(self, batch: Batch, weigh: Weigh | None = None, *, each: bool = False) -> Tensor:
         """Sum of the cross-entropies, in nats, over the targets that carry loss; float32 scalar.

@@ -26,7 +26,7 @@ from corpuskit.train.data import IGNORE, Batch, Shards, Split, share
 from corpuskit.train.evaluate import evaluate
 from corpuskit.train.kept import fetched
 from corpuskit.train.model import Decoder
-from corpuskit.train.parallel import World
+from corpuskit.train.parallel import World, computed_in
 from corpuskit.train.trained import Trained
 
 
@@ -252,4 +252,7 @@ def _reference(config: TrainConfig, shards: Shards, group: World) -> Decoder:
         model = trained.build()
     if not isinstance(model, Decoder):
         raise UsageError(f"policy: {path} is a model of transformers", "give a checkpoint of corpuskit's decoder")
-    return model.to(group.device).requires_grad_(requires_grad=False)
+    if group.device.type == "cuda":
+        model.compile_blocks()
+    # as the model that it is compared with
+    return model.to(group.device, computed_in(config, group)).requires_grad_(requires_grad=False)

@@ -19,7 +19,6 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from corpuskit.errors import UsageError
-from corpuskit.train.compiled import compiled
 from corpuskit.train.config import TrainConfig
 from corpuskit.train.hf import Foreign
 from corpuskit.train.model import Decoder, initial
@@ -101,16 +100,19 @@ def world(config: TrainConfig) -> Iterator[World]:
             dist.destroy_process_group()
 
 
+def computed_in(config: TrainConfig, group: World) -> torch.dtype:
+    """The type that parameters have in a forward pass."""
+    precision = config.precision or ("bf16" if group.device.type == "cuda" else "fp32")
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
 def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder | Foreign:
     """The model with its initial values, every parameter split over all processes, or over those of its copy (HSDP).
 
     Each parameter of a decoder is made in full from its name and then cut, one at a time: the values do not depend on
     world size, and no process ever holds the whole model. One of transformers is made whole by every process.
     """
-    precision = config.precision or ("bf16" if group.device.type == "cuda" else "fp32")
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
-    )
+    policy = MixedPrecisionPolicy(param_dtype=computed_in(config, group), reduce_dtype=torch.float32)
     if config.foreign:
         foreign = Foreign.make(str(config.model).removeprefix("hf:"), vocab_size, config.seed, config.z_loss)
         for block in foreign.blocks():
@@ -119,10 +121,9 @@ def sharded_model(config: TrainConfig, vocab_size: int, group: World) -> Decoder
         return foreign
     with torch.device("meta"):
         model = Decoder(config.shape, vocab_size, config.mask, config.activation_checkpointing, config.z_loss)
+    if group.device.type == "cuda":
+        model.compile_blocks()  # inside of what FSDP wraps around them
     for block in model.blocks:
-        if group.device.type == "cuda":
-            # Inside of what FSDP wraps around it. The blocks differ in values only, so they share what is compiled.
-            block.forward = compiled(block.forward)
         # One process has nothing to gather: it keeps the parameters in bf16 from a step's first pass to its last.
         fully_shard(block, mesh=group.mesh, mp_policy=policy, reshard_after_forward=group.size > 1)
     fully_shard(model, mesh=group.mesh, mp_policy=policy)

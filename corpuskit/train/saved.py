@@ -13,6 +13,7 @@ from corpuskit.train.metrics import say
 from corpuskit.train.shape import shape_of
 
 STATE = "state.json"
+"""What a checkpoint has when it is whole. The store, which may not ask the trainer, has the name for itself."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ class Saved:
 
     @property
     def model(self) -> str | dict[str, Any]:
-        """As `TrainConfig.model`."""
+        """As `TrainConfig.model`; of a model of transformers `{"hf": its configuration}`."""
         found: str | dict[str, Any] = self.state["identity"]["model"]
         return found
 
     @property
     def foreign(self) -> bool:
         """Whether the model is one of transformers."""
-        return isinstance(self.model, str) and self.model.startswith("hf:")
+        return "hf" in self.model if isinstance(self.model, dict) else self.model.startswith("hf:")
 
     @property
     def tokenizer(self) -> Path | None:

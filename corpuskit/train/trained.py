@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
@@ -52,15 +52,42 @@ class Trained(Saved):
         return weights
 
     def build(self) -> Decoder | Foreign:
-        """The model with its weights, on the CPU in float32."""
+        """The model with its weights, on the CPU in float32.
+
+        Raises:
+            InputError: a tensor is missing, is one too many or has another size; it is damaged (see `weights`).
+            UsageError: the model is one of transformers, which is not installed or cannot make it.
+        """
         if self.foreign:
-            foreign = Foreign.make(str(self.model).removeprefix("hf:"), self.vocab_size, 0)
-            foreign.load_state_dict(self.weights, strict=False)  # a tied output layer is saved once
+            if not isinstance(self.model, dict):
+                raise InputError(f"{self.path} was saved without the configuration of its model", "train it again")
+            foreign = Foreign.again(self.model["hf"], self.path)
+            self._compare(foreign)
+            foreign.load_state_dict(self.weights, strict=False)  # a tied tensor may lack one of its names
             return foreign
         with torch.device("meta"):
             model = Decoder(shape_of(self.model), self.vocab_size, self.state["identity"]["mask"])
+        self._compare(model)
         model.load_state_dict(self.weights, assign=True)
         return model
+
+    def _compare(self, model: nn.Module) -> None:
+        """Raise InputError unless each tensor of a model is here by one of its names, and nothing else is."""
+        own, held = model.state_dict(keep_vars=True), self.weights
+        found = {id(own[name]) for name in own.keys() & held.keys()}  # tied ones are one tensor with several names
+        wrong = [f"`{name}` is missing" for name, tensor in own.items() if id(tensor) not in found]
+        wrong += [f"`{name}` is none of the model's" for name in held if name not in own]
+        wrong += [
+            f"`{name}` is {list(held[name].shape)} and not {list(own[name].shape)}"
+            for name in sorted(own.keys() & held.keys())
+            if held[name].shape != own[name].shape
+        ]
+        if wrong:
+            more = f" and {len(wrong) - 3:,} more" if len(wrong) > 3 else ""
+            raise InputError(
+                f"{self.path} does not fit its model: {'; '.join(wrong[:3])}{more}",
+                "its `state.json` is of another model, or it is damaged: take another checkpoint, or train it again",
+            )
 
 
 @torch.no_grad()

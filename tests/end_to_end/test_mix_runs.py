@@ -58,6 +58,9 @@ def test_doremi_goes_on_with_what_the_last_round_found_until_it_settles(mix, mon
     changes = [one["change"] for one in found]
     assert all(sum(one["weights"].values()) == pytest.approx(1) for one in found)
     assert len(found) == 1 or changes[0] >= 1e-3
+    proxies = [result for path in trainings if "mixture" in (result := json.loads(path.read_text()))]
+    assert len(proxies) == len(found)
+    assert len({proxy["shards_fingerprint"] for proxy in proxies}) == 1  # whatever the reference was trained on
     if len(found) == 2:
         moved = max(abs(found[1]["weights"][name] - found[0]["weights"][name]) for name in ("web", "books"))
         assert changes[1] == pytest.approx(moved)

@@ -192,7 +192,7 @@ def test_a_score_of_a_model_of_transformers_belongs_to_their_version(tmp_path):
     (tmp_path / "tokens").mkdir()
     (tmp_path / "tokens/tokenizer.json").write_text("{}")
     (tmp_path / "step-1").mkdir()
-    (tmp_path / "step-1/state.json").write_text(json.dumps({"identity": {"model": "hf:config.json"}}))
+    (tmp_path / "step-1/state.json").write_text(json.dumps({"identity": {"model": {"hf": {}}}}))
     model = Checkpoint(checkpoint=CheckpointFolder.at(tmp_path / "step-1"))
     assert model.libraries == ("tokenizers", "torch", "transformers")
 

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 from small_shards import write_shards  # noqa: E402
 
 from corpuskit.cli import main  # noqa: E402
+from corpuskit.errors import InputError  # noqa: E402
 from corpuskit.train import loop  # noqa: E402
 from corpuskit.train.config import from_dict  # noqa: E402
 from corpuskit.train.data import Batch  # noqa: E402
@@ -75,6 +76,18 @@ def test_what_transformers_has_no_class_for_is_refused_by_name(tmp_path, capsys)
     assert main(["export", str(tmp_path / "out"), "--format", "mds", "--to", str(tmp_path / "hf")]) == 2
     assert "a checkpoint has no format `mds`" in capsys.readouterr().err
     assert not (tmp_path / "hf").exists()
+
+
+def test_a_checkpoint_that_does_not_fit_its_model_names_the_tensors(trained):
+    opened = Trained.open(trained / "out")
+    opened.weights["blocks.2.qkv.weight"] = torch.zeros(1)
+    del opened.weights["embedding.weight"]
+    opened.weights["norm.weight"] = torch.ones(31)
+    wrong = (
+        r"`embedding.weight` is missing; `blocks.2.qkv.weight` is none of the model's; `norm.weight` is \[31\] and not"
+    )
+    with pytest.raises(InputError, match=wrong):
+        opened.build()
 
 
 @pytest.mark.consumers

@@ -22,7 +22,7 @@ import torch
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 from corpuskit.train import loop
-from corpuskit.train.attention import attention, block_mask, document_mask
+from corpuskit.train.attention import alibi_slopes, attention, document_mask
 from corpuskit.train.batches import batches
 from corpuskit.train.compiled import compiled
 from corpuskit.train.config import budget, from_dict
@@ -35,6 +35,10 @@ from corpuskit.train.shape import PRESETS
 from tests.gpu.made_shards import make_shards
 
 TINY = {"width": 256, "layers": 3, "heads": 4}
+OTHERS = {  # what else a block can be made of
+    "GQA, QK-norm, untied": {"kv_heads": 2, "qk_norm": True, "tied": False},
+    "ALiBi, LayerNorm, muP": {"positions": "alibi", "norm": "layer", "bias": True, "width_scale": 0.5},
+}
 SIZES = {  # model, sequences of a forward pass, forward passes of a step
     "160M": (dataclasses.asdict(PRESETS["160M"]), 16, 16),
     "1.3B": ({"width": 2048, "layers": 24, "heads": 16}, 16, 8),
@@ -112,27 +116,19 @@ def check_attention(device, length=2048, heads=8):
 
 
 def check_alibi(batch, inputs, d):
-    """ALiBi (Press et al. 2022) as a score_mod of FlexAttention: no model of the trainer has it yet."""
-    from torch.nn.attention.flex_attention import flex_attention
-
-    heads = inputs[0].shape[2]
-    slopes = 2.0 ** (-8 * torch.arange(1, heads + 1, device="cuda") / heads)
-
-    def alibi(score, _row, head, query, key):
-        return score - slopes[head] * (query - key)
-
-    flex = compiled(flex_attention)
-    first = [x.transpose(1, 2) for x in inputs]
-    found = flex(*first, score_mod=alibi, block_mask=block_mask(batch.documents)).transpose(1, 2)
+    """ALiBi as the trainer has it, a score_mod of FlexAttention."""
+    slopes = alibi_slopes(inputs[0].shape[2], torch.device("cuda"))
+    found = compiled(attention)(*inputs, document_mask(batch), slopes)
     expected = dense_attention(*inputs, batch.documents, slopes)
     yield row("attention, float32, ALiBi: output", off(found, expected), 1e-4)
     worst = max(map(off, torch.autograd.grad(found, inputs, d), torch.autograd.grad(expected, inputs, d.double())))
     yield row("attention, float32, ALiBi: worst of dq, dk, dv", worst, 1e-4)
 
 
-def loss_and_gradients(folder, device, **more):
+def loss_and_gradients(folder, device, shape=None, **more):
     """Of the trainer's own model under FSDP, on 8 sequences in two forward passes."""
-    config = from_dict({"shards": str(folder), "out": str(folder), "model": TINY, "device": device} | more)
+    model = TINY | (shape or {})
+    config = from_dict({"shards": str(folder), "out": str(folder), "model": model, "device": device} | more)
     batch = Shards(folder, "document").train[0].batch(range(4, 12), 8)
     with world(config) as group:
         model = sharded_model(config, 1000, group)
@@ -149,14 +145,18 @@ def check_equality(device):
     """Loss and gradients against those of a CPU in fp32; recomputed activations change nothing that matters."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_shards(Path(scratch) / "shards", sequences=12, seq_len=512, vocab=1000)
-        loss, gradients = loss_and_gradients(folder, "cpu", precision="fp32")
-        for name, more, bound in (
-            ("fp32", {"precision": "fp32"}, 1e-4),
-            ("fp32, selective recomputation", {"precision": "fp32", "activation_checkpointing": "selective"}, 1e-4),
-            ("fp32, full recomputation", {"precision": "fp32", "activation_checkpointing": "full"}, 1e-4),
-            ("bf16", {"precision": "bf16"}, 5e-2),
-        ):
-            ours, theirs = loss_and_gradients(folder, device, **more)
+        fp32 = {"precision": "fp32"}
+        variants = [
+            ("fp32", {}, fp32, 1e-4),
+            ("fp32, selective recomputation", {}, fp32 | {"activation_checkpointing": "selective"}, 1e-4),
+            ("fp32, full recomputation", {}, fp32 | {"activation_checkpointing": "full"}, 1e-4),
+            ("bf16", {}, {"precision": "bf16"}, 5e-2),
+            *((f"fp32, {name}", shape, fp32, 1e-4) for name, shape in OTHERS.items()),
+        ]
+        expected = [loss_and_gradients(folder, "cpu", shape, **fp32) for shape in ({}, *OTHERS.values())]
+        for place, (name, shape, more, bound) in enumerate(variants):
+            loss, gradients = expected[max(place - 3, 0)]
+            ours, theirs = loss_and_gradients(folder, device, shape, **more)
             yield row(f"model, {name}, loss: GPU against CPU in fp32", abs(ours - loss) / loss, bound / 10)
             worst = max((off(theirs[name], gradients[name]), name) for name in gradients)
             yield row(f"model, {name}, worst gradient ({worst[1]})", worst[0], bound)
@@ -171,7 +171,7 @@ def tensors(folder):
     return {**held["model"], **moments}
 
 
-def check_resume(device, precision):
+def check_resume(device, precision, **more):
     """8 steps at once, and 4, then 4 in another process that compiles anew: the same bits.
 
     In fp32 another order of a sum shows in all tensors; in bf16 most gradients are rounded to the same bits anyway.
@@ -180,7 +180,8 @@ def check_resume(device, precision):
         scratch = Path(temporary)
         folder = make_shards(scratch / "shards", sequences=64, seq_len=512, vocab=1000)
         config = {"shards": str(folder), "model": TINY, "device": device, "precision": precision, "micro_batch": 3}
-        config |= {"batch_tokens": 8 * 512, "lr": 0.003, "checkpoint_every": 4}
+        config |= {"batch_tokens": 8 * 512, "lr": 0.003, "checkpoint_every": 4} | more
+        how = ", ".join([precision, *(f"{key} {value}" for key, value in more.items())])
         for name in ("through", "resumed"):
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / f"{name}-compiled")
             launch(config | {"out": str(scratch / name)}, 1, quiet=True)
@@ -192,11 +193,11 @@ def check_resume(device, precision):
         differing = [name for name in through if not torch.equal(through[name], resumed[name])]
         same = not differing and len(through) > 0
         said = f"same bits in {len(through)} tensors" if same else f"{len(differing)} tensors differ: {differing[:3]}"
-        yield row(f"resume in another process, {precision}", 0, ok=same, text=said)
+        yield row(f"resume in another process, {how}", 0, ok=same, text=said)
         records = [json.loads(line) for line in (scratch / "through/metrics.jsonl").read_text().splitlines()]
         losses = [record["loss"] for record in records if "domain" not in record]
         learned = losses[-1] < losses[0]
-        yield row(f"it learns, {precision}", 0, ok=learned, text=f"loss {losses[0]:.3f} to {losses[-1]:.3f}")
+        yield row(f"it learns, {how}", 0, ok=learned, text=f"loss {losses[0]:.3f} to {losses[-1]:.3f}")
 
 
 def check_speed(device, name, *, steps=2, seq_len=2048, vocab=32_000, variants=None):
@@ -248,6 +249,7 @@ CHECKS = {
     "equality": check_equality,
     "resume-bf16": lambda device: check_resume(device, "bf16"),
     "resume-fp32": lambda device: check_resume(device, "fp32"),
+    "resume-muon": lambda device: check_resume(device, "bf16", optimizer="muon", async_save=True),
     "speed-160M": lambda device: check_speed(device, "160M", variants=[("document", None), ("causal", None)]),
     "speed-1.3B": lambda device: check_speed(device, "1.3B"),
 }
@@ -264,7 +266,8 @@ def run_all():
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="corpuskit-gpu-check-"))
     rows = []
-    for together in (["attention", "equality", "resume-bf16", "resume-fp32"], ["speed-160M"], ["speed-1.3B"]):
+    small = [name for name in CHECKS if not name.startswith("speed")]
+    for together in (small, ["speed-160M"], ["speed-1.3B"]):
         running = {}
         for name in together:
             with (folder / f"{name}.out").open("w") as out, (folder / f"{name}.err").open("w") as err:
@@ -294,7 +297,8 @@ def show(rows):
 def main(arguments):
     """Returns the exit code."""
     if not torch.cuda.is_available():
-        print(f"no CUDA device: nothing was checked (torch {torch.__version__})", file=sys.stderr)
+        why = "" if torch.version.cuda else ", which is built without CUDA: install one that is"
+        print(f"no CUDA device: nothing was checked (torch {torch.__version__}{why})", file=sys.stderr)
         return 2
     if arguments:
         run_one(*arguments)

@@ -102,6 +102,42 @@ def test_rounds_of_doremi_hand_on_what_they_find_and_end_when_no_weight_moves_by
     assert len(list(iterated.rounds(proxy, first, 2))) == 2
 
 
+def test_rounds_of_doremi_are_algorithm_1_of_the_paper_repeated():
+    """By hand from losses of tokens: those of a reference are the lower, the more it saw of a domain."""
+    draw = np.random.default_rng(0)
+    proxy_losses = [draw.gamma(4, 0.8, (3, 7)) - 0.02 * step for step in range(30)]
+
+    def reference_losses(weights):
+        return 2.5 + 0.1 * np.arange(3)[:, None] - 0.6 * np.array(weights)[:, None]
+
+    def by_hand(weights):
+        alpha, total = np.full(3, 1 / 3), np.zeros(3)
+        for losses in proxy_losses:
+            excess = np.maximum(losses - reference_losses(weights), 0).mean(1)
+            alpha = alpha * np.exp(excess)
+            alpha = (1 - 1e-3) * alpha / alpha.sum() + 1e-3 / 3
+            total += alpha
+        return total / 30
+
+    def proxy(reference):
+        policy, losses_of_reference = GroupDRO(uniform(ABC)), reference_losses(values(reference))
+        for losses in proxy_losses:
+            each = zip(ABC, losses, losses_of_reference, strict=True)
+            policy.observe(0, {name: Statistics(excess=clipped_excess(a, b)) for name, a, b in each})
+        return policy.result
+
+    made = list(iterated.rounds(proxy, mixture(0.2, 0.3, 0.5), 20))
+    weights = [0.2, 0.3, 0.5]
+    for each in made:
+        found = by_hand(weights)
+        assert values(each.mixture) == pytest.approx(found, abs=1e-12)
+        assert each.change == pytest.approx(np.abs(found - weights).max(), abs=1e-12)
+        weights = found
+    assert 2 < len(made) < 20
+    assert [each.settled for each in made] == [False] * (len(made) - 1) + [True]
+    assert made[-1].change < 1e-3 <= made[-2].change
+
+
 def test_distances_of_the_published_doremi_weights(shared):
     raw = {name: pile(shared, name) for name in ("pile_baseline_256kvocab", "pile_doremi_280M_256kvocab_paper")}
     baseline, paper = (Mixture(table) for table in raw.values())

@@ -12,7 +12,9 @@ from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.errors import CorpuskitError
 from corpuskit.loops.kept import kept
+from corpuskit.store import root
 from corpuskit.store.objects import ObjectStore
+from corpuskit.train import saved
 from tests.store import s3
 
 obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
@@ -41,6 +43,10 @@ def save(out: Path, name: str, tensors: bytes) -> None:
 
 def contents(store: ObjectStore) -> dict[str, bytes]:
     return {key.removeprefix(f"{FOLDER}/"): store.get(key) for key in store.list(FOLDER)}
+
+
+def test_the_store_and_the_trainer_speak_of_the_same_file() -> None:
+    assert root.STATE == saved.STATE
 
 
 def test_whole_checkpoints_are_put_and_those_that_went_are_removed(store: ObjectStore, tmp_path: Path) -> None:

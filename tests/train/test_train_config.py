@@ -51,7 +51,10 @@ def test_a_model_of_transformers_is_refused_what_only_our_own_have_and_asked_wha
         ("async_save", 1, "not true or false"),
         ("policy", "doremi", "not {"),
         ("keep", 0, "not a positive number"),
-        ("z_loss", -1.0, "less than 0"),
+        ("z_loss", -1.0, "not a number from 0 on"),
+        ("weight_decay", float("nan"), "not a number from 0 on"),
+        ("z_loss", float("inf"), "not a number from 0 on"),
+        ("warmup", float("nan"), "not in"),
         ("optimizer", "sgd", "not one of adamw, muon"),
     ],
 )

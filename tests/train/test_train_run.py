@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch, which is n
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save  # noqa: E402
 
 from corpuskit.errors import CorpuskitError, InputError, UsageError  # noqa: E402
-from corpuskit.train import checkpoint, ending, loop, saved  # noqa: E402
+from corpuskit.train import checkpoint, ending, loop, metrics, saved  # noqa: E402
 from corpuskit.train.config import from_dict  # noqa: E402
 from corpuskit.train.launch import launch  # noqa: E402
 from corpuskit.train.optim import optimizer_of  # noqa: E402
@@ -166,9 +166,26 @@ def test_one_process_then_two(one, shards, tmp_path):
 def test_a_run_says_how_fast_its_steps_were(shards, tmp_path, capfd):
     out = run(shards, tmp_path / "out", tokens=8 * 32)
     rates = sorted(rate for _, rate in records(out, "tokens_per_second"))
-    (said,) = re.findall(r"median of (\d+) steps: ([\d,]+) tokens a second", capfd.readouterr().err)
+    (said,) = re.findall(r"median of the last (\d+) steps: ([\d,]+) tokens a second", capfd.readouterr().err)
     assert int(said[0]) == len(rates)
     assert rates[0] - 1 <= int(said[1].replace(",", "")) <= rates[-1] + 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(shards, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"out: .*/file: File exists"):
+        run(shards, tmp_path / "file")
+    with pytest.raises(UsageError, match=r"out: .*/file/out: Not a directory"):
+        run(shards, tmp_path / "file/out")
+
+
+def test_a_log_holds_no_more_than_the_last_rates(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(metrics, "RATES", 3)
+    log = metrics.Log(tmp_path / "metrics.jsonl", 0, 9, None)
+    for step in range(1, 10):
+        log.step(step, step, 1.0, 1.0, 1.0, rate=step, flops=1)
+    log.close()
+    assert "median of the last 3 steps: 8 tokens a second" in capfd.readouterr().err
 
 
 def test_a_finished_run_is_not_repeated(one, shards, tmp_path):

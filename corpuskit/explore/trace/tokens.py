@@ -29,6 +29,7 @@ from corpuskit.shards.plan import train_files
 from corpuskit.store.root import Root
 from corpuskit.train.config import Budget, budget, from_dict
 from corpuskit.train.order import Plan
+from corpuskit.train.saved import STATE
 
 Row = dict[str, Any]
 
@@ -271,7 +272,7 @@ class Training:
     @property
     def checkpoints(self) -> list[int]:
         """The steps of the checkpoints that are there."""
-        found = (re.search(r"/step-(\d+)/state\.json$", key) for key in self.root.store.list(self.folder))
+        found = (re.search(rf"/step-(\d+)/{re.escape(STATE)}$", key) for key in self.root.store.list(self.folder))
         return sorted(int(name[1]) for name in found if name)
 
     def saw(self, runs: list[Row]) -> Row:
