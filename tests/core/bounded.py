@@ -31,9 +31,9 @@ OVERHEAD = 96 * MIB
 TRAINERS = ("proxy", "losses", "train")
 """Kinds that run in, or wait for, a process with torch, whose memory is that of the model."""
 
-FIXED = {"segment": 64 * MIB, "sample": 64 * MIB, "tokens": 64 * MIB, "spans": 256 * MIB}
+FIXED = {"segment": 64 * MIB, "sample": 64 * MIB, "tokens": 128 * MIB, "duplicates": 64 * MIB, "spans": 256 * MIB}
 """What some stages take besides, however much flows through them: a row group of the corpus that is written or read;
-the suffix array of a piece of text, five bytes for each of 48 MiB, and the piece."""
+the least that DuckDB gets; the suffix array of a piece of text, five bytes for each of 48 MiB, and the piece."""
 
 RECIPE = """\
 sources:
