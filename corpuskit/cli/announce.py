@@ -1,19 +1,25 @@
 """What `corpuskit plan` says before anything runs: stages, units, why, memory, disk, and the recall of dedup.
 
-Disk and the peak of memory are predicted from raw sizes, by each kind of stage.
+Disk and the peak of memory are predicted by each kind of stage, from what a look at the files told and, in a root where
+units are done, from what these have left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from corpuskit.core.kinds import Flow, kind_of, peak, spec_of
-from corpuskit.core.plan import Plan
+from corpuskit.core.flow import Amount, Done, Flow
+from corpuskit.core.kinds import disk, kind_of, peak, spec_of
+from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import counted, size, table
 from corpuskit.dedup.kinds import Compared
 from corpuskit.plan.why import reasons
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
+
+AVERAGE = 2.5
+"""How far averages over sources are off where no file was looked at, either way."""
 
 CURVE = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 UNLIKE = (0.5, 0.6)
@@ -27,8 +33,8 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
         verbose: a line a stage, and not one for the stages of all sources together.
     """
     why = reasons(plan, root.latest_plan(), root)
-    flow = Flow.of(plan)
-    disks = {name: kind_of(stage).disk(stage, flow) for name, stage in plan.stages.items()}
+    flow = Flow.of(plan, done(plan, root))
+    disks = {name: disk(stage, flow) for name, stage in plan.stages.items()}
     peaks = {name: peak(stage, flow, plan.memory) for name, stage in plan.stages.items()}
     asked = {name: kind_of(stage).asks(stage, plan.memory) for name, stage in plan.stages.items()}
     data = [
@@ -39,6 +45,8 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
             "to_run": why[name][0],
             "why": why[name][1],
             "disk": disks[name],
+            "at_most": name in flow.at_most,
+            "guessed": flow.guessed(stage),
             "peak": peaks[name],
             "memory": asked[name].memory,
             "cores": asked[name].cores,
@@ -64,20 +72,22 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
                 str(units),
                 str(missing),
                 size(max(known)) if known else "",
-                size(sum(disks[one] for one in names)),
+                _range(flow, stages, sum(disks[one] for one in names)),
                 _together([why[n][1] for n in names]),
             ]
         )
+    whole = _range(flow, plan.stages.values(), total)
     lines = [
         table(["stage", "units", "to run", "memory", "disk", "why"], rows, right=(1, 2, 3, 4)),
         "",
-        f"raw input {size(plan.raw_bytes)}, about {size(flow.text)} of text, about {size(total)} on disk when done",
+        f"raw input {size(plan.raw_bytes)}, about {size(flow.text)} of text, {whole} on disk when done",
         f"memory: {size(plan.memory)} for each worker; that is the recipe's `memory`",
     ]
     found: dict[str, Any] = {"stages": data, "raw_bytes": plan.raw_bytes, "disk": total, "memory": plan.memory}
-    if any(stage.kind == "choose" for stage in plan.stages.values()):
-        found["dedup_bits"] = flow.compared / 8
-        lines[-1] += f"; of it dedup holds one bit for each document, about {size(flow.compared / 8)}"
+    chooses = [flow.documents(stage) / 8 for stage in plan.stages.values() if stage.kind == "choose"]
+    if chooses:
+        found["dedup_bits"] = max(chooses)
+        lines[-1] += f"; of it dedup holds one bit for each document, about {size(max(chooses))}"
     lines += [
         f"`{name}` is predicted to take {size(most)}, more than `memory` allows"
         for name, most in peaks.items()
@@ -90,6 +100,29 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
             found["lsh"] = _curve(params)
             lines += _said(params, found["lsh"])
     return "\n".join(lines), found
+
+
+def _range(flow: Flow, stages: Collection[Stage], predicted: float) -> str:
+    """Bytes of disk: how many at most, where filters or dedup take of it; within a factor of `AVERAGE`, if guessed."""
+    if any(flow.guessed(stage) for stage in stages):
+        return f"{size(predicted / AVERAGE)} to {size(predicted * AVERAGE)}"
+    return "up to " * any(stage.name in flow.at_most for stage in stages) + size(predicted)
+
+
+def done(plan: Plan, root: Root) -> dict[str, Done]:
+    """What the units of each stage that are done have left, from their receipts."""
+    found = {}
+    for name, stage in plan.stages.items():
+        units = {unit.key: unit.bytes for unit in stage.units}
+        raw = parts = text = documents = 0
+        for receipt in root.each_complete(stage):
+            raw += units[receipt.key]
+            parts += sum(part.bytes for part in receipt.parts.values())
+            told = [receipt.facts[each] for each in ("docs", "corpus") if each in receipt.facts]
+            text, documents = text + sum(one["bytes"] for one in told), documents + sum(one["rows"] for one in told)
+        if raw:
+            found[name] = Done(raw, parts, Amount(text, documents) if stage.kind == "segment" else None)
+    return found
 
 
 def _together(reasons: list[str]) -> str:

@@ -79,12 +79,14 @@ def plan(options: argparse.Namespace) -> None:
     """Say what would run, and why."""
     from corpuskit.cli.announce import announce
     from corpuskit.cli.foretold import check_budget, encoder
+    from corpuskit.plan.looking import look
     from corpuskit.plan.planner import make
     from corpuskit.store.root import Root
 
     recipe = load_recipe(options)
     check_runnable(recipe)
     made, root = make(recipe, sample=options.sample), Root(root_of(options, recipe))
+    look(recipe, made, root)
     text, data = announce(made, root, verbose=options.verbose)
     if recipe.mix is not None:
         slow = encoder(recipe.mix, made, root)
@@ -100,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
     from corpuskit.engines import check_engine
     from corpuskit.explore.opened import as_yaml, failed_expects
     from corpuskit.explore.views import rebuild
+    from corpuskit.plan.looking import look
     from corpuskit.plan.planner import make
     from corpuskit.run import failure_report
     from corpuskit.run import run as run_plan
@@ -128,6 +131,7 @@ def run(options: argparse.Namespace) -> int:
     if options.unit is not None:
         root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
+    look(recipe, plan, root)
     folder = root.new_run(recipe.path.read_text(), as_yaml(recipe), plan)
     with progress(sys.stderr) as report:
         outcome = run_plan(

@@ -130,14 +130,15 @@ class _Regroup:
             start = end
 
     def _flush(self) -> None:
-        if self._waiting:
+        waiting, self._waiting, self._group_rows, self._group_bytes = self._waiting, [], 0, 0
+        if waiting:
             # always copied, one batch or many: a slice keeps its parent's padding, and bytes would tell how rows came
             columns = [
-                pa.concat_arrays([*(batch.column(index) for batch in self._waiting), empty])
+                pa.concat_arrays([*(batch.column(index) for batch in waiting), empty])
                 for index, empty in enumerate(self._empty)
             ]
+            waiting.clear()  # there is no need of both while they are written
             self._emit(pa.RecordBatch.from_arrays(columns, schema=self.schema))
-        self._waiting, self._group_rows, self._group_bytes = [], 0, 0
 
     def _emit(self, batch: Batch) -> None:
         raise NotImplementedError

@@ -14,64 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from corpuskit.core.plan import Plan, Stage
+from corpuskit.core.flow import Flow
+from corpuskit.core.plan import Stage
 from corpuskit.core.spec import Spec
 from corpuskit.errors import InputError
-
-EXPANSION = {".gz": 3.5, ".tgz": 3.5, ".zst": 3.5, ".bz2": 4.0, ".xz": 4.5}
-"""Bytes of text for a byte of a raw file, by its suffix; 1 for files that are not compressed."""
-
-STORED = 0.4
-"""Bytes on disk for a byte of text in a part (zstd)."""
-
-DOCUMENT = 5000
-"""Bytes of text in a document, on average."""
-
-TOKEN = 4.0
-"""Bytes of text in a token, on average."""
-
-
-@dataclass(frozen=True)
-class Flow:
-    """What is known of the corpus before it is read.
-
-    Attributes:
-        raw: bytes of the files that are read, of this plan's units. text: bytes of their text.
-        finished: bytes of text in the finished corpora that new documents are compared with.
-    """
-
-    raw: int
-    text: float
-    finished: float
-
-    @classmethod
-    def of(cls, plan: Plan) -> Flow:
-        """From the sizes of the files."""
-        reading = [unit for stage in plan.stages.values() if spec_of(stage, Spec).reads for unit in stage.units]
-        text = sum(_text_bytes(entry) for unit in reading for entry in unit.inputs)
-        finished = sum(unit.bytes for stage in plan.stages.values() if _finished(stage) for unit in stage.units)
-        return cls(sum(unit.bytes for unit in reading), text, finished / STORED)
-
-    @property
-    def compared(self) -> float:
-        """Documents that dedup looks at, at most."""
-        return (self.text + self.finished) / DOCUMENT
-
-    def through(self, stage: Stage) -> float:
-        """Bytes of text that a stage of documents sees, at most."""
-        here = sum(unit.bytes for unit in stage.units)
-        return here / STORED if _finished(stage) else self.text * min(1.0, here / max(1, self.raw))
-
-
-def _finished(stage: Stage) -> bool:
-    """Whether a stage reads documents of a finished corpus."""
-    return not spec_of(stage, Spec).reads and any(unit.inputs for unit in stage.units)
-
-
-def _text_bytes(entry: dict[str, Any]) -> float:
-    if entry["start"] is not None:
-        return float(entry["end"] - entry["start"])
-    return float(entry["size"]) * EXPANSION.get(Path(entry["path"]).suffix, 1.0)
 
 
 def _nothing(_stage: Stage, _flow: Flow) -> float:
@@ -123,10 +69,9 @@ class StageKind:
         seals: the folders that its parts are published in and that wait for it: `corpus` for `corpus/`, `holdout/`,
             `dropped/`, `findings/`, `duplicates/` and `index/`, `shards` for `tokens/` and `shards/`, `swarm`; None: it
             publishes nothing and holds nothing back.
-        disk: bytes that a stage leaves on disk, predicted from the text that flows through the plan. Averages over the
-            seven domains of this kind of corpus, so a prediction can be off by a factor of two.
-        holds: bytes of memory that a unit of a stage takes beyond `REST`, predicted from the text that flows through
-            the plan and from `memory` of the recipe; None: it is that of a model, which nothing is predicted of.
+        disk: bytes that a stage leaves on disk, predicted from what flows through the plan.
+        holds: bytes of memory that a unit of a stage takes beyond `REST`, predicted from what flows through the plan
+            and from `memory` of the recipe; None: it is that of a model, which nothing is predicted of.
         asks: what a unit of a stage is given, from the recipe's `memory`.
         packages: those that pass into its parts beside the ones that pass into all, see `made_with`.
     """
@@ -219,6 +164,12 @@ def peak(stage: Stage, flow: Flow, memory: int) -> float | None:
     """Bytes of resident memory that a worker has at most while it runs a unit of a stage, predicted if they can be."""
     holds = kind_of(stage).holds
     return None if holds is None else REST + holds(stage, flow, memory)
+
+
+def disk(stage: Stage, flow: Flow) -> float:
+    """Bytes that a stage leaves on disk: what units that are done have left, and the like for those to come."""
+    done = flow.done.get(stage.name)
+    return done.disk * flow.raw(stage) / done.raw if done is not None else kind_of(stage).disk(stage, flow)
 
 
 def load(place: str) -> Any:

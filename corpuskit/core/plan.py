@@ -71,7 +71,13 @@ class Stage:
 
 @dataclass
 class Plan:
-    """All stages in an order in which they can run; `timeouts`: seconds that a unit may take, by stage."""
+    """All stages in an order in which they can run.
+
+    Attributes:
+        timeouts: seconds that a unit may take, by stage.
+        looked: what a look at the files of a source has told, by its name: `text`, bytes for a raw byte; `document`,
+            bytes of text in one; `part` and `corpus`, bytes on disk for a byte of text in a part and in the corpus.
+    """
 
     recipe: str
     stages: dict[str, Stage]
@@ -82,6 +88,7 @@ class Plan:
     warnings: list[str]
     sample: float | None = None
     timeouts: dict[str, int] = field(default_factory=dict)
+    looked: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def groups(self) -> dict[str, list[Stage]]:
         """The stages without their sources' names (`corpus` for `corpus-web` and `corpus-books`), in their order."""

@@ -28,7 +28,7 @@ class Entries:
         self._runs: list[tuple[Path, ...]] = []
 
     def add(self, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint32], starts: I64) -> None:
-        """Take entries; group i is starts[i] to starts[i + 1]."""
+        """Take entries, a key being a number or several; group i is starts[i] to starts[i + 1]."""
         number = len(self._runs)
         run = tuple(self._work.scratch / f"{self._name}-{what}-{number}.npy" for what in ("key", "row"))
         np.save(run[0], keys)
@@ -48,7 +48,7 @@ class Entries:
         np.save(self._put("start", len(total)), total)
 
     def _merge(self, runs: list[ArrayFile], total: I64, target: Path) -> None:
-        with ArrayWriter(target, runs[0].dtype.type) as writer:
+        with ArrayWriter(target, runs[0].dtype.type, runs[0].shape[1:]) as writer:
             first = 0
             while first < len(total) - 1:
                 last = int(np.searchsorted(total, total[first] + self._room, side="right")) - 1

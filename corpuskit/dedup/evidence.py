@@ -21,7 +21,7 @@ def duplicates(work: Work[Evidence]) -> None:
     after it had been kept, `held_out`, or the second of `exact` and `minhash` for a witness of the first; null if it is
     in the corpus.
     """
-    settings: dict[str, Any] = {"threads": 1, "memory_limit": f"{max(128, work.memory >> 21)}MiB"}
+    settings: dict[str, Any] = {"threads": 1, "memory_limit": f"{max(64, work.memory >> 21)}MiB"}
     settings["temp_directory"] = str(work.scratch / "spill")
     with duckdb.connect(str(work.scratch / "duplicates.duckdb"), config=settings) as database:
         database.execute("CREATE TABLE later (doc UBIGINT, rule VARCHAR)")

@@ -162,22 +162,27 @@ class ArrayFile:
 
 
 class ArrayWriter:
-    """Writes a one-dimensional `.npy` file by appending."""
+    """Writes a `.npy` file by appending.
 
-    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
-        self._dtype = np.dtype(dtype)
+    Args:
+        path: of the file. dtype: of the array. columns: its shape but for the first axis.
+    """
+
+    def __init__(self, path: Path, dtype: type[np.generic], columns: tuple[int, ...] = ()) -> None:
+        self._dtype, self._columns = np.dtype(dtype), columns
         self._stream = path.open("wb")
         self.rows = 0
         self._header()
 
     def _header(self) -> None:
         # numpy pads headers so that the length of the first axis can be rewritten in place
-        description = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.rows,)}
+        description = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.rows, *self._columns)}
         np.lib.format.write_array_header_1_0(self._stream, description)
 
     def write(self, values: npt.NDArray[Any]) -> None:
-        """Append values."""
-        self._stream.write(np.ascontiguousarray(values, self._dtype).data)
+        """Append rows."""
+        if values.size:
+            self._stream.write(np.ascontiguousarray(values, self._dtype).data)
         self.rows += len(values)
 
     def __enter__(self) -> Self:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from corpuskit.core.kinds import DOCUMENT, Barrier, Flow, StageKind, constant, spec_of
+from corpuskit.core.flow import Flow
+from corpuskit.core.kinds import Barrier, StageKind, constant, spec_of
 from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 from corpuskit.documents.kinds import Reading
@@ -134,35 +135,33 @@ class Anchored(Spec):
 
 def _signatures(stage: Stage, flow: Flow) -> float:
     # id, lengths, hash and the entry of `exact`: 44
-    return flow.through(stage) / DOCUMENT * float(44 + 4 * spec_of(stage, Sketched).params.permutations)
+    return flow.documents(stage) * float(44 + 4 * spec_of(stage, Sketched).params.permutations)
 
 
 def _buckets(stage: Stage, flow: Flow) -> float:
-    return flow.through(stage) / DOCUMENT * float(12 * spec_of(stage, Banded).bands)
+    return flow.documents(stage) * float(12 * spec_of(stage, Banded).bands)
 
 
 def _compared(bytes_: int) -> Callable[[Stage, Flow], float]:
     """So many bytes for a document that dedup sees: as if half of them went, and each had one candidate."""
 
     def disk(stage: Stage, flow: Flow) -> float:
-        finished = isinstance(spec := spec_of(stage, Spec), Compared) and spec.finished
-        seen = flow.compared if finished else flow.text / DOCUMENT
-        return seen * bytes_
+        return flow.documents(stage) * bytes_
 
     return disk
 
 
 def _decide(stage: Stage, flow: Flow) -> float:
-    return flow.through(stage) / DOCUMENT * 5
+    return flow.documents(stage) * 5
 
 
 def _lines(stage: Stage, flow: Flow) -> float:
     # a hash of 16 bytes and a place of 8 for each line, the id of each document
-    return flow.through(stage) / LINE * 24 + flow.through(stage) / DOCUMENT * 8
+    return flow.through(stage) / LINE * 24 + flow.documents(stage) * 8
 
 
-def _repeated(_stage: Stage, flow: Flow) -> float:
-    return flow.text / LINE / 8
+def _repeated(stage: Stage, flow: Flow) -> float:
+    return flow.through(stage) / LINE / 8
 
 
 def _repeats(stage: Stage, flow: Flow) -> float:
@@ -172,41 +171,41 @@ def _repeats(stage: Stage, flow: Flow) -> float:
 def _anchors(stage: Stage, flow: Flow) -> float:
     # two anchors in half a window, and a byte
     density = 2 / (spec_of(stage, Anchored).length // 2 + 2)
-    return flow.through(stage) * density * 24 + flow.through(stage) / DOCUMENT * 8
+    return flow.through(stage) * density * 24 + flow.documents(stage) * 8
 
 
 def _windows(stage: Stage, flow: Flow) -> float:
-    return flow.through(stage) * SHARED * 24 + flow.through(stage) / DOCUMENT * 8
+    return flow.through(stage) * SHARED * 24 + flow.documents(stage) * 8
 
 
 def _recurring(stage: Stage, flow: Flow) -> float:
     return flow.through(stage) * SHARED * CUT * 8
 
 
-def _ranked(_stage: Stage, flow: Flow, memory: int) -> float:
-    return (30 << 20) + min(memory / 2, flow.compared * 96)
+def _ranked(stage: Stage, flow: Flow, memory: int) -> float:
+    return (30 << 20) + min(memory / 2, flow.documents(stage) * 96)
 
 
 def _entries(stage: Stage, flow: Flow, memory: int) -> float:
     # a bit for each document; a partition of the entries, 48 bytes each, and pairs that are sorted
     bands = spec_of(stage, Compared).params.bands if stage.kind == "bands" else 1
-    here = flow.compared * max(1, bands) * 48 / len(stage.units)
-    return (20 << 20) + flow.compared / 8 + min(memory / 2, here)
+    here = flow.documents(stage) * max(1, bands) * 48 / len(stage.units)
+    return (20 << 20) + flow.documents(stage) / 8 + min(memory / 2, here)
 
 
 def _sets(stage: Stage, flow: Flow, memory: int) -> float:
     # the shingles of a sixth of the texts, 8 bytes each; a quarter of the memory is what sets may take
     each = 1 if spec_of(stage, Compared).params.unit == "char" else 6
-    return (30 << 20) + min(memory / 4, flow.text / each * 8 / 6 / len(stage.units))
+    return (30 << 20) + min(memory / 4, flow.through(stage) / each * 8 / 6 / len(stage.units))
 
 
-def _chosen(_stage: Stage, flow: Flow, memory: int) -> float:
-    return (60 << 20) + flow.compared / 8 + min(memory / 4, flow.compared * 48)
+def _chosen(stage: Stage, flow: Flow, memory: int) -> float:
+    return (60 << 20) + flow.documents(stage) / 8 + min(memory / 4, flow.documents(stage) * 48)
 
 
 def _searched(stage: Stage, flow: Flow, memory: int) -> float:
     # 115 bytes for each line at work, of which there are so many that they take less than half of the memory
-    return (40 << 20) + min(memory / 2, flow.text / LINE * 115 / len(stage.units))
+    return (40 << 20) + min(memory / 2, flow.through(stage) / LINE * 115 / len(stage.units))
 
 
 KINDS = (

@@ -46,7 +46,7 @@ def write_removed(work: Work[Compared], index: Index, choice: Choice | None) -> 
         facts: by_domain [{domain, kept_domain, exact, near}], and clusters [{size, clusters}], a cluster being a kept
         document with all that it removed.
     """
-    mib = max(128, work.memory >> 21)
+    mib = max(64, work.memory >> 21)
     settings: dict[str, Any] = {
         "threads": 1,
         "memory_limit": f"{mib}MiB",

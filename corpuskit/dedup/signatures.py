@@ -9,7 +9,7 @@ or other bands leave the signatures as they are.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from contextlib import ExitStack
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from corpuskit.core.batch import Batch, text_bytes
 from corpuskit.core.work import Work
 from corpuskit.dedup import reference
 from corpuskit.dedup.entries import Entries
-from corpuskit.dedup.files import ArrayFile
+from corpuskit.dedup.files import ArrayFile, ArrayWriter
 from corpuskit.dedup.kinds import Banded, Sketched
 from corpuskit.dedup.sort import U64
 from corpuskit.dedup.texts import Texts
@@ -34,48 +34,61 @@ LEADING_BITS = 10
 
 
 def signatures(work: Work[Sketched]) -> None:
-    """Sketch the documents of the unit of the same number of `docs`.
+    """Sketch the documents of the unit of the same number of `docs`, however many they are.
 
     Parts: doc uint64[n]; bytes uint32[n], of UTF-8; shingles uint32[n], with repetitions; hash uint64[n], of the
     normalized text; signature uint32[n, permutations]; batch int64[b + 1], the first row of each batch of `docs`;
     exact_key uint64[m, 2], exact_row uint32[m], exact_start int64[1025].
     """
-    params = work.spec.params
-    seed = _seed(params.scope, work.spec.domain)
     texts = Texts.of(work)
-    ids = [np.asarray(batch.column(0), np.uint64) for batch in texts.each(["doc"])]
-    doc: U64 = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
-    batches = np.concatenate([[0], np.cumsum([len(part) for part in ids])]).astype(np.int64)
-    left = _left(work, doc)
-    size = np.zeros(len(doc), np.uint32)
-    hashes = np.zeros((len(doc), 2), np.uint64)
-    shingles = np.zeros(len(doc), np.uint32)
-    publish = f"index/signatures/{work.key}" if params.permutations else None
-    path = work.put("signature", ".npy", rows=len(doc), publish=publish and f"{publish}-signature.npy")
-    with path.open("wb") as stream:
-        shape = (len(doc), params.permutations)
-        np.lib.format.write_array_header_1_0(stream, {"descr": "<u4", "fortran_order": False, "shape": shape})
-        first = 0
-        for batch in texts.read(["text"]):
-            rows = slice(first, first + batch.num_rows)
-            first += batch.num_rows
-            column = pc.if_else(pa.array(left[rows]), batch.column(0), "") if left is not None else batch.column(0)
+    publish = f"index/signatures/{work.key}" if work.spec.params.permutations else None
+    documents = _save_ids(work, texts, publish and f"{publish}-doc.npy")
+    left, alive = _save_sketches(work, texts, publish and f"{publish}-signature.npy")
+    for name in ("bytes", "shingles", "hash", "doc", "signature"):
+        work.rows(name, documents)
+    work.facts["empty"] = left - alive
+
+
+def _save_ids(work: Work[Sketched], texts: Texts, publish: str | None) -> int:
+    """Write `doc` and `batch`; how many documents there are."""
+    borders = [0]
+    with ArrayWriter(work.put("doc", ".npy", publish=publish), np.uint64) as file:
+        for batch in texts.each(["doc"]):
+            file.write(batch.column(0).to_numpy())
+            borders.append(file.rows)
+    np.save(work.put("batch", ".npy", rows=len(borders)), np.array(borders, np.int64))
+    return file.rows
+
+
+def _save_sketches(work: Work[Sketched], texts: Texts, publish: str | None) -> tuple[int, int]:
+    """Write what is made of texts; how many documents earlier dedup has left, and how many of these have a text."""
+    params = work.spec.params
+    seed, decide = _seed(params.scope, work.spec.domain), Decisions(work, None) if work.spec.apply else None
+    entries, left = _Exact(work), 0
+    with ExitStack() as stack:
+
+        def file(name: str, kind: type[np.generic], *columns: int, publish: str | None = None) -> ArrayWriter:
+            return stack.enter_context(ArrayWriter(work.put(name, ".npy", publish=publish), kind, columns))
+
+        size, shingles, hashes = file("bytes", np.uint32), file("shingles", np.uint32), file("hash", np.uint64)
+        signatures = file("signature", np.uint32, params.permutations, publish=publish)
+        for batch in texts.read(["doc", "text"]):
+            column = batch.column("text")
+            here = _left(decide, batch.column("doc"))
+            if not here.all():
+                column = pc.if_else(pa.array(here), column, "")
+            left += int(here.sum())
             made = sketch(column, params.unit, params.n, max(1, params.permutations), seed)
             signature = made.signature[:, : params.permutations]
             if params.hash == "datasketch":
                 signature = reference.signatures(column, params.unit, params.n, params.permutations)
-            size[rows] = text_bytes(column)
-            hashes[rows] = made.hash
-            shingles[rows] = made.shingles
-            stream.write(np.ascontiguousarray(signature).data)
-    rows_alive = np.flatnonzero(shingles)
-    _save(work, "doc", doc, publish and f"{publish}-doc.npy")
-    _save(work, "bytes", size)
-    _save(work, "shingles", shingles)
-    _save(work, "hash", hashes[:, 0].copy())
-    _save(work, "batch", batches)
-    _save_entries(work, "exact", hashes[rows_alive], rows_alive, 1)
-    work.facts["empty"] = (len(doc) if left is None else int(left.sum())) - len(rows_alive)
+            rows = np.flatnonzero(made.shingles)
+            entries.add(made.hash[rows], rows + size.rows)
+            size.write(text_bytes(column))
+            shingles.write(made.shingles)
+            hashes.write(made.hash[:, 0])
+            signatures.write(signature)
+    return left, entries.save()
 
 
 def buckets(work: Work[Banded]) -> None:
@@ -99,28 +112,47 @@ def buckets(work: Work[Banded]) -> None:
     entries.save()
 
 
-def _left(work: Work[Sketched], doc: U64) -> npt.NDArray[np.bool_] | None:
-    """Which documents earlier dedup has left, bool[n]; None where there was none. A removed one counts as no text."""
-    if not work.spec.apply:
-        return None
-    left = Decisions(work, None)(pa.record_batch([pa.array(doc)], names=["doc"]), _nowhere)
-    return np.isin(doc, left.column("doc").to_numpy())
+def _left(decide: Decisions | None, doc: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which documents earlier dedup has left, bool[n]. A removed one counts as no text."""
+    if decide is None:
+        return np.ones(len(doc), np.bool_)
+    left = decide(pa.record_batch([doc], names=["doc"]), _nowhere)
+    return np.isin(doc.to_numpy(), left.column("doc").to_numpy())
 
 
 def _nowhere(_batch: Batch) -> None:
     raise AssertionError("documents are held out after dedup")
 
 
-def _save(work: Work[Any], name: str, values: npt.NDArray[np.generic], publish: str | None = None) -> None:
-    np.save(work.put(name, ".npy", rows=len(values), publish=publish), values)
+class _Exact:
+    """Entries of the hashes of normalized texts, of which a part of the unit's are in memory."""
 
+    def __init__(self, work: Work[Sketched]) -> None:
+        self._entries = Entries(work, "exact", work.memory // 64)
+        self._room = max(1, work.memory // 256)
+        self._waiting: list[tuple[U64, npt.NDArray[np.int64]]] = []
+        self._count = self._saved = 0
 
-def _save_entries(work: Work[Any], name: str, keys: U64, rows: npt.NDArray[np.int64], each: int) -> None:
-    """Save entries (key, row); row i has `each` keys in succession."""
-    found, found_rows, starts = grouped(keys, rows, each, LEADING_BITS)
-    _save(work, f"{name}_key", found.reshape(-1) if keys.shape[1] == 1 else found)
-    _save(work, f"{name}_row", found_rows)
-    _save(work, f"{name}_start", starts)
+    def add(self, keys: U64, rows: npt.NDArray[np.int64]) -> None:
+        """Take keys uint64[n, 2] of rows."""
+        self._waiting.append((keys, rows))
+        self._count += len(rows)
+        if self._count >= self._room:
+            self._flush()
+
+    def _flush(self) -> None:
+        keys = np.concatenate([np.zeros((0, 2), np.uint64), *(keys for keys, _ in self._waiting)])
+        rows = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in self._waiting)])
+        self._entries.add(*grouped(keys, rows, 1, LEADING_BITS))
+        self._saved += len(rows)
+        self._waiting, self._count = [], 0
+
+    def save(self) -> int:
+        """Write the parts; how many entries they have."""
+        if self._count or not self._saved:  # at least one block: a unit without documents has parts as well
+            self._flush()
+        self._entries.save()
+        return self._saved
 
 
 def _seed(scope: str, domain: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from corpuskit.core.kinds import STORED, Flow, StageKind, spec_of
+from corpuskit.core.flow import Flow
+from corpuskit.core.kinds import StageKind, spec_of
 from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 
@@ -114,12 +115,13 @@ class Model(Seen):
 
 
 def _segment(stage: Stage, flow: Flow) -> float:
-    return flow.through(stage) * STORED
+    return flow.through(stage) * flow.stored(stage, published=spec_of(stage, Segment).final)
 
 
-def _batches(stage: Stage, _flow: Flow, _memory: int) -> float:
-    # batches in steps and writers; the last segment fills row groups of 32 MiB
-    return 200 << 20 if spec_of(stage, Segment).final else 100 << 20
+def _batches(stage: Stage, flow: Flow, _memory: int) -> float:
+    # batches in steps and writers; the last segment fills row groups of 32 MiB of text
+    groups = 3 * flow.through(stage) / len(stage.units) if spec_of(stage, Segment).final else 0.0
+    return (100 << 20) + min(100 << 20, groups)
 
 
 ARPA = 12.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corpuskit.core.kinds import DOCUMENT, Flow, StageKind
+from corpuskit.core.flow import Flow
+from corpuskit.core.kinds import StageKind
 from corpuskit.core.plan import Stage
 from corpuskit.core.spec import Spec
 
@@ -19,7 +20,7 @@ class Spans(Spec):
 
 def _spans(stage: Stage, flow: Flow) -> float:
     # the text, a suffix of 4 bytes for each of its bytes; id, begin and separator of each document
-    return flow.through(stage) * 5 + flow.through(stage) / DOCUMENT * 21
+    return flow.through(stage) * 5 + flow.documents(stage) * 21
 
 
 KINDS = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from corpuskit.core.kinds import STORED, TOKEN, Flow, Holds, StageKind, constant, spec_of
+from corpuskit.core.flow import Flow
+from corpuskit.core.kinds import Holds, StageKind, constant, spec_of
 from corpuskit.core.plan import Stage
 from corpuskit.core.spec import ASIDE, Spec
 
@@ -101,16 +103,63 @@ class Mixed(OverSources):
     write: str = "shards"
 
 
+TOKEN = {256: 1.0, 1 << 10: 2.4, 1 << 13: 3.6, 1 << 15: 4.2, 1 << 17: 4.6}
+"""Bytes of text in a token, by the size of a vocabulary that is trained on such text."""
+
+VOCABULARY = 1 << 15
+"""Of a tokenizer that is given, which is not opened."""
+
+
+def _vocabulary(flow: Flow) -> int:
+    wanted = spec_of(flow.plan.stages["tokenizer"], Tokenizer).wanted
+    return VOCABULARY if isinstance(wanted, str) else int(wanted["train"]["vocab_size"])
+
+
+def _width(flow: Flow) -> int:
+    return 2 if _vocabulary(flow) <= 1 << 16 else 4
+
+
+def _token_bytes(flow: Flow, text: float) -> float:
+    """Bytes of the tokens of some bytes of text."""
+    size = _vocabulary(flow)
+    near = min(TOKEN, key=lambda one: abs(math.log2(one / size)))
+    return text / TOKEN[near] * _width(flow)
+
+
 def _tokens(stage: Stage, flow: Flow) -> float:
-    return flow.through(stage) / TOKEN * 2
+    # an index of 12 bytes a document, and a table of about 14
+    return _token_bytes(flow, flow.through(stage)) + flow.documents(stage) * 26
+
+
+def _tokenizer(_stage: Stage, flow: Flow) -> float:
+    return _vocabulary(flow) * 35.0
+
+
+def _cut(stage: Stage, flow: Flow) -> float:
+    packed = spec_of(stage, Cut).packing == "best_fit"
+    pieces = _token_bytes(flow, flow.through(stage)) / 2 / spec_of(stage, Cut).seq_len
+    return flow.documents(stage) * (28 if packed else 16) + pieces * 20 * packed
 
 
 def _sample(stage: Stage, flow: Flow) -> float:
-    return min(flow.through(stage), DRAWN * SAMPLE_BYTES * flow.through(stage) / max(1.0, flow.text)) * STORED
+    ratio = flow.stored(stage, published=False)
+    every = sum(flow.through(one) for one in flow.plan.stages.values() if one.kind == "sample")
+    return min(flow.through(stage), DRAWN * SAMPLE_BYTES * flow.through(stage) / max(1.0, every)) * ratio
 
 
-def _shards(_stage: Stage, flow: Flow) -> float:
-    return flow.text / TOKEN * 2
+def _shards(stage: Stage, flow: Flow) -> float:
+    spec = spec_of(stage, Mixed)
+    mix, domains = spec.mix, dict.fromkeys((one.domain for one in spec.sources), 0.0)
+    for one in spec.sources:
+        once = _token_bytes(flow, flow.into[stage.name][one.source].text)
+        domains[one.domain] += once * float(mix["max_epochs"])
+    largest = sum(domains.values())
+    weights = mix.get("weights")
+    if isinstance(weights, dict) and weights.keys() <= domains.keys():
+        # a domain is read `max_epochs` times at most: the first to be so ends the mixture
+        largest = min(domains[name] / share * sum(weights.values()) for name, share in weights.items() if share)
+    asked = math.inf if mix["tokens"] == "max" else float(mix["tokens"]) * _width(flow)
+    return min(largest, asked)
 
 
 LIBRARIES = 80 << 20
@@ -126,7 +175,7 @@ def _with_libraries(mib: int) -> Holds:
 
 def _training(stage: Stage, flow: Flow, _memory: int) -> float:
     trained = not isinstance(spec_of(stage, Tokenizer).wanted, str)
-    return LIBRARIES + trained * TRAINED * min(float(SAMPLE_BYTES), flow.text)
+    return LIBRARIES + trained * TRAINED * min(float(SAMPLE_BYTES), flow.through(stage))
 
 
 def _encoding(_stage: Stage, _flow: Flow, memory: int) -> float:
@@ -136,11 +185,13 @@ def _encoding(_stage: Stage, _flow: Flow, memory: int) -> float:
 KINDS = (
     StageKind("shares", f"{STAGES}:shares", "shards", spec=OverSources),
     StageKind("sample", f"{STAGES}:sample", "shards", _sample, constant(130), spec=Sampled),
-    StageKind("tokenizer", f"{STAGES}:tokenizer", "shards", holds=_training, spec=Tokenizer, packages=("tokenizers",)),
+    StageKind(
+        "tokenizer", f"{STAGES}:tokenizer", "shards", _tokenizer, _training, spec=Tokenizer, packages=("tokenizers",)
+    ),
     StageKind(
         "tokens", f"{STAGES}:tokens", "shards", _tokens, _encoding, spec=Tokens, packages=("tokenizers", "gigatoken")
     ),
-    StageKind("blocks", f"{STAGES}:blocks", "shards", holds=_with_libraries(40), spec=Cut),
+    StageKind("blocks", f"{STAGES}:blocks", "shards", _cut, _with_libraries(40), spec=Cut),
     StageKind("mixture", f"{STAGES}:mixture", "shards", holds=_with_libraries(40), spec=Mixed),
     StageKind("shards", f"{STAGES}:shards", "shards", _shards, _with_libraries(60), spec=Mixed),
 )

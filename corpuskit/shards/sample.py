@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -27,37 +26,39 @@ def drawn(ids: npt.NDArray[np.uint64], budget: int, total: int) -> npt.NDArray[n
 class Sample:
     """The documents of one domain with the smallest hashes, up to a number of bytes; the last one is cut to fit.
 
-    Depends on the documents alone, not on their order or batches; memory is the budget and one batch.
+    Depends on the documents alone, but for the order in which they are given. Memory: 24 bytes a document, and a batch.
 
     Args:
-        budget: UTF-8 bytes of text to keep.
+        batches: gives the documents, columns `doc` and `text`, each time that it is called, in one order.
+        budget: UTF-8 bytes of text to take.
     """
 
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
-        self._heap: list[tuple[int, int, bytes]] = []
-        self._bytes = 0
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Consider the documents of a batch with the columns `doc` and `text`."""
-        ids = batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64)
-        hashes, sizes = scrambled(ids), text_bytes(batch.column("text"))
-        candidates = np.flatnonzero(sizes > 0)
-        if self._bytes >= self.budget:
-            worst = -self._heap[0][0] if self._heap else -1
-            candidates = candidates[hashes[candidates] <= max(worst, 0)]
-        for row in candidates.tolist():
-            text: bytes = batch.column("text")[row].as_buffer().to_pybytes()
-            heapq.heappush(self._heap, (-int(hashes[row]), -int(ids[row]), text))
-            self._bytes += len(text)
-            while self._heap and self._bytes - len(self._heap[0][2]) >= self.budget:
-                self._bytes -= len(heapq.heappop(self._heap)[2])
+    def __init__(self, batches: Callable[[], Iterator[pa.RecordBatch]], budget: int) -> None:
+        self._batches = batches
+        known = [np.zeros((0, 3), np.uint64)]
+        for batch in batches():
+            ids = _ids(batch)
+            known.append(np.stack([scrambled(ids), ids, text_bytes(batch.column("text")).astype(np.uint64)], axis=1))
+        hashes, numbers, sizes = np.concatenate(known).T
+        order = np.lexsort((numbers, hashes))
+        total = np.cumsum(sizes[order], dtype=np.int64)
+        last = int(np.searchsorted(total, budget))
+        self._taken = np.zeros(len(order), np.int64)  # bytes
+        self._taken[order[: last + 1]] = sizes[order[: last + 1]]
+        if last < len(order):
+            self._taken[order[last]] -= total[last] - budget
 
     def __iter__(self) -> Iterator[str]:
-        left = self.budget
-        for _, _, text in sorted(self._heap, key=lambda item: (-item[0], -item[1])):
-            yield text[:left].decode(errors="ignore")
-            left -= len(text)
+        first = 0
+        for batch in self._batches():
+            taken, texts = self._taken[first : first + batch.num_rows], batch.column("text")
+            first += batch.num_rows
+            for row in np.flatnonzero(taken).tolist():
+                yield texts[row].as_buffer().to_pybytes()[: taken[row]].decode(errors="ignore")
+
+
+def _ids(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:
+    return np.asarray(batch.column("doc").to_numpy(zero_copy_only=False), np.uint64)
 
 
 def scrambled(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -7,6 +7,7 @@ source name, then unit number; that order, and not the one in the recipe, fixes 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -118,16 +119,19 @@ def _drawn(work: Work[Tokenizer]) -> Iterator[str]:
     told = work.receipts("shares")[0].facts["shares"]
     work.facts["sample"] = {}
     for domain in sorted(told):
-        chosen = Sample(told[domain]["wanted"])
-        for source in sorted(work.spec.sources):
-            for receipt in work.receipts(f"sample:{source.source}") if source.domain == domain else ():
-                for batch in PartReader(receipt.parts["sample"].local()):
-                    chosen.add(batch)
+        sources = [source.source for source in sorted(work.spec.sources) if source.domain == domain]
+        chosen = Sample(functools.partial(_sampled, work, sources), told[domain]["wanted"])
         counts = Counter(documents=0, bytes=0)
         for text in chosen:
             counts.update(documents=1, bytes=len(text.encode()))
             yield text
         work.facts["sample"][domain] = dict(counts)
+
+
+def _sampled(work: Work[Tokenizer], sources: list[str]) -> Iterator[pa.RecordBatch]:
+    for source in sources:
+        for receipt in work.receipts(f"sample:{source}"):
+            yield from PartReader(receipt.parts["sample"].local())
 
 
 def _text_sizes(path: Path) -> list[int]:

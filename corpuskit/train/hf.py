@@ -102,10 +102,11 @@ def _made(what: str, configured: Callable[[Any], Any], seed: int) -> Any:
         from transformers import AutoConfig, AutoModelForCausalLM
     except ImportError:
         raise UsageError(f"{what} needs transformers", install("hf")) from None
+    models: Any = AutoModelForCausalLM
     try:
         config = configured(AutoConfig)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            return models.from_config(config, dtype=torch.float32)
     except Exception as error:  # noqa: BLE001 - a model's own code raises any kind for values that it cannot take
         raise UsageError(f"{what}: transformers makes no causal language model of it: {error}") from None

@@ -15,11 +15,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpuskit.core.kinds import DOCUMENT, EXPANSION, TOKEN, spec_of
+from corpuskit.core.flow import DOCUMENT, EXPANSION
+from corpuskit.core.kinds import spec_of
 from corpuskit.documents.kinds import Segment
 from corpuskit.plan import planner
 from corpuskit.recipe import load
 from corpuskit.run.scheduler import Queue
+from corpuskit.shards.kinds import TOKEN
 from corpuskit.sources import listing
 
 FRAME = 2.35e-3
@@ -66,7 +68,7 @@ class Costs:
             if not spec_of(stage, Segment).final:
                 return Load(n / 134e6, 0.35 * n, 0.47 * n)
             return Load(n / 1400e6 + left / 180e6, 0.47 * n, 0.35 * left)
-        gone, tokens = (1 - KEPT) * every, KEPT * self.text / TOKEN
+        gone, tokens = (1 - KEPT) * every, KEPT * self.text / TOKEN[1 << 15]
         return {
             "signatures": lambda: Load(n / 212e6, 0.47 * n, 556 * docs),
             "buckets": lambda: Load(370e-9 * docs, 512 * docs, 204 * docs),

@@ -165,22 +165,18 @@ def batch(rows):
     st.randoms(),
 )
 def test_a_sample_depends_on_documents_alone_and_keeps_its_budget(rows, budget, size, shuffler: random.Random):
-    reference = Sample(budget)
-    reference.add(batch(rows))
+    reference = Sample(lambda: iter([batch(rows)]), budget)
     mixed = list(rows)
     shuffler.shuffle(mixed)
-    other = Sample(budget)
-    for low in range(0, len(mixed), size):
-        other.add(batch(mixed[low : low + size]))
-    assert list(other) == list(reference)
+    other = Sample(lambda: (batch(mixed[low : low + size]) for low in range(0, len(mixed), size)), budget)
+    assert sorted(other) == sorted(reference)
     total = sum(len(text.encode()) for _, text in rows)
     kept = sum(len(text.encode()) for text in reference)
     assert min(total, budget) - 3 <= kept <= budget or total <= kept <= budget
 
 
 def test_a_sample_cuts_its_last_document_to_fit():
-    sample = Sample(10)
-    sample.add(batch([(1, "abcdefgh" * 10)]))
+    sample = Sample(lambda: iter([batch([(1, "abcdefgh" * 10)])]), 10)
     assert list(sample) == ["abcdefghab"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from corpuskit.explore import evidence, report, stats, stats_text, views
 from corpuskit.explore.report import duplicates as duplicates_section
 from corpuskit.explore.report.page import quote
+from corpuskit.plan.looking import look
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.run.scheduler import run
@@ -45,7 +46,9 @@ def build(folder: Path, raw: Path, steps: str, domain: str = "web") -> Root:
     """A run of the small recipe with these steps in place of its `minhash`; `domain` is that of the source `web`."""
     path = written(folder, raw, steps)
     path.write_text(path.read_text().replace("web:   {read", f"web:   {{domain: {domain}, read", 1))
-    plan, root = make(load(path, [])), Root(folder / "root")
+    loaded, root = load(path, []), Root(folder / "root")
+    plan = make(loaded)
+    look(loaded, plan)
     outcome = run(plan, root, root.new_run(path.read_text(), "", plan), engine="inline")
     assert not outcome.failures, outcome.failures[0][1].traceback
     return root

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from corpuskit.core.kinds import Flow, kind_of, peak
+from corpuskit.core.flow import Flow
+from corpuskit.core.kinds import kind_of, peak
 from corpuskit.core.plan import Plan
 from corpuskit.core.tables import size
 from corpuskit.core.work import Receipt
