@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan
 from corpuskit.core.spec import Spec
 from corpuskit.documents.look import look as look_at
+from corpuskit.errors import CorpuskitError
 from corpuskit.recipe import Recipe
 from corpuskit.store.root import Root
 
 
 def look(recipe: Recipe, plan: Plan, root: Root) -> None:
     """Fill `plan.looked`, with what the last plan of the root has of the same files. It is in no key."""
-    before = root.latest_plan()
+    before = None
+    with contextlib.suppress(CorpuskitError):  # a plan that is damaged tells nothing, and is of no use to this run
+        before = root.latest_plan()
     for stage in plan.stages.values():
         if spec_of(stage, Spec).reads:
             source = recipe.sources[stage.spec["source"]]

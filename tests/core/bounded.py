@@ -68,9 +68,6 @@ train: {model: {width: 32, layers: 1, heads: 2}, tokens: 4k, batch_tokens: 1024}
 """
 
 
-TRAINERS = ("proxy", "losses", "train")
-
-
 def texts(random: np.random.Generator, words: np.ndarray, each: int, total: int) -> Iterator[bytes]:
     """Documents of about `each` bytes, in lines of 16 words, until they have `total`: a fifth repeats one before it."""
     at_once = max(1, 4 * MIB // each)

@@ -25,8 +25,9 @@ SLIMPAJAMA = "  - minhash: {%s}\n"
 def planned(folder: Path, raw: Path, steps: str, **options: Any) -> tuple[Plan, str, dict[str, Any]]:
     recipe = load(written(folder, raw, steps), [])
     plan = make(recipe, **options)
-    look(recipe, plan)
-    return plan, *announce(plan, Root(folder / "root"))
+    root = Root(folder / "root")
+    look(recipe, plan, root)
+    return plan, *announce(plan, root)
 
 
 def test_the_curve_tells_recall_and_the_work_of_unlike_pairs(raw: Path, tmp_path: Path) -> None:

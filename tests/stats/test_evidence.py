@@ -48,7 +48,7 @@ def build(folder: Path, raw: Path, steps: str, domain: str = "web") -> Root:
     path.write_text(path.read_text().replace("web:   {read", f"web:   {{domain: {domain}, read", 1))
     loaded, root = load(path, []), Root(folder / "root")
     plan = make(loaded)
-    look(loaded, plan)
+    look(loaded, plan, root)
     outcome = run(plan, root, root.new_run(path.read_text(), "", plan), engine="inline")
     assert not outcome.failures, outcome.failures[0][1].traceback
     return root
