@@ -1,12 +1,12 @@
-"""Runs every kind of stage in a process to which the system refuses more data than a budget and an overhead.
+"""Runs every kind of stage in processes to which the system refuses more data than a worker's memory and an overhead.
 
-`python -m tests.core.bounded BYTES FOLDER MIB`: a whole plan, unit by unit, over documents of so many bytes: first of a
-small corpus, which loads libraries and compiles kernels, then of one that is ten times the memory. Ends with an error
-that names the units which took more.
+`python -m tests.core.bounded BYTES FOLDER MIB`: a whole plan, unit by unit, over documents of so many bytes, ten times
+the memory in all. Ends with an error that names the units which took more.
 """
 
 import re
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +19,10 @@ from corpuskit.engines import Task
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.run.execute import BASE_BYTES, execute
-from corpuskit.store.root import WORKER_RECEIPT_BYTES, Root
+from corpuskit.store.receipts import WORKER_RECEIPT_BYTES
+from corpuskit.store.root import Root
 
 MIB = 1 << 20
-
-LEAST = 16 * MIB
 
 OVERHEAD = 96 * MIB
 """What a process may take besides: what allocators keep, threads, batches at work and the buffers of libraries."""
@@ -105,26 +104,56 @@ def planned(folder: Path, memory: int) -> tuple[Plan, Root]:
     return plan, Root(folder / "root", WORKER_RECEIPT_BYTES)
 
 
-def run(plan: Plan, root: Root, room: int | None) -> list[str]:
-    """Run the units of a plan, and say which took more than `room` bytes beside what the process has at the start.
+def run(small: Path, large: Path, memory: int) -> list[str]:
+    """Run the units of the plan of a folder, each in a process of its own, as workers do; say which took more.
 
-    Without `room`, those that train a model are left out: they do it in processes of their own.
+    Those that train are not held to it: their memory is that of a model, and torch's. `small` is a folder in which all
+    others have run.
     """
-    larger, here, free = [], data(), resource.RLIM_INFINITY
+    larger = []
+    plan, root = planned(large, memory)
     for name, stage in plan.stages.items():
-        if room is None and stage.kind in TRAINERS:
-            continue
         for number in range(len(stage.units)):
-            print(f"{name}:{number}", flush=True)  # the last word of a process that a library ends
-            limit = free if room is None else here + room + FIXED.get(stage.kind, 0)
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, free))
-            try:
+            if stage.kind in TRAINERS:
                 execute(plan, root, Task(name, number))
-            except Exception as error:  # noqa: BLE001 - a library says that in its own way
-                larger.append(f"{name}:{number}: {type(error).__name__}: {error}")
-                resource.setrlimit(resource.RLIMIT_DATA, (free, free))
+                continue
+            command = [
+                sys.executable,
+                "-m",
+                "tests.core.bounded",
+                str(small),
+                str(large),
+                str(memory),
+                name,
+                str(number),
+            ]
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ended.returncode:
+                larger.append(f"{name}:{number}: exit code {ended.returncode}: {ended.stderr[-300:]}")
                 execute(plan, root, Task(name, number))
     return larger
+
+
+def all_units(folder: Path, memory: int) -> None:
+    """Run all units of the plan of a folder here, but for those that train."""
+    plan, root = planned(folder, memory)
+    for name, stage in plan.stages.items():
+        if stage.kind not in TRAINERS:
+            for number in range(len(stage.units)):
+                execute(plan, root, Task(name, number))
+
+
+def unit(small: Path, large: Path, memory: int, name: str, number: int) -> None:
+    """Run one unit of `small` once more, which loads libraries and kernels, then that of `large` within the limit."""
+    plan, root = planned(small, memory)
+    for receipt in (small / "root" / "stages" / plan.stages[name].folder / "receipts").iterdir():
+        receipt.unlink()
+    for again in range(len(plan.stages[name].units)):
+        execute(plan, root, Task(name, again))
+    plan, root = planned(large, memory)
+    limit = data() + memory + OVERHEAD + FIXED.get(plan.stages[name].kind, 0)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+    execute(plan, root, Task(name, number))
 
 
 def data() -> int:
@@ -133,15 +162,17 @@ def data() -> int:
 
 
 def main(each: int, folder: Path, memory: int) -> None:
-    """Warm up, and run the corpus; with no `memory` only the first."""
-    for size, room in ((MIB, None), (10 * memory, memory + OVERHEAD)):
-        if size:
-            here = folder / str(size)
-            write(here / "raw", each, size)
-            larger = run(*planned(here, memory or LEAST), room)
-            if larger:
-                sys.exit(f"more than {memory // MIB} MiB and what is stated besides:\n" + "\n".join(larger))
+    """Run a small corpus, and within the limit one of ten times the memory."""
+    small, large = folder / "small", folder / "large"
+    write(small / "raw", each, max(MIB, 40 * each))  # some repeat one before them
+    write(large / "raw", each, 10 * memory)
+    all_units(small, memory)
+    if larger := run(small, large, memory):
+        sys.exit(f"more than {memory // MIB} MiB and what is stated besides:\n" + "\n".join(larger))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) * MIB)
+    if len(sys.argv) > 4:
+        unit(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+    else:
+        main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) * MIB)

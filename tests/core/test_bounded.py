@@ -28,13 +28,6 @@ def run(*given: object) -> None:
     assert ended.returncode == 0, f"{ended.stdout[-100:]}\n{ended.stderr[-3000:]}"
 
 
-@pytest.fixture(scope="module")
-def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A process that has compiled kernels has room for more."""
-    run(1000, tmp_path_factory.mktemp("compiled"), 0)
-
-
-@pytest.mark.usefixtures("_compiled")
 @pytest.mark.parametrize("memory", [16, pytest.param(64, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("each", [104, 200_000])
 def test_no_stage_takes_more_than_its_memory(tmp_path: Path, each: int, memory: int) -> None:
