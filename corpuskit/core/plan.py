@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -143,7 +144,10 @@ class Plan:
                 stage["kind"] = stage.pop("body").rpartition(":")[2]
             stage["run"] = _told(stage["kind"], stage["run"])
             stages[name] = Stage(**stage, needs=needs, units=units)
+        looked = data.pop("looked", None)
         plan = cls(**data, stages=stages)
+        if isinstance(looked, dict):
+            plan.looked = {source: told for source, told in looked.items() if _is_told(told)}
         plan.stages = {name: stages[name] for name in plan.order()}
         for name in plan.stages:
             if name in waiting:
@@ -207,6 +211,11 @@ def _alike(units: list[Unit], above: list[Unit]) -> bool:
 
 
 _NONE: list[dict[str, Any]] = []
+
+
+def _is_told(looked: Any) -> bool:
+    """Whether it is as a look at files gives it: positive numbers."""
+    return isinstance(looked, dict) and all(type(value) is float and 0 < value < math.inf for value in looked.values())
 
 
 def _told(kind: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from corpuskit.documents.reading import record_batch
 from corpuskit.sources.base import BatchedFile
 from corpuskit.sources.raw import RawStream
 
+READERS = tuple(f"corpuskit.sources.{name}" for name in ("delimited", "gutenberg", "jsonl", "parquet"))
+
 FILES = 8
 """Files of a source that are looked at: those at equal distances in its bytes."""
 
@@ -35,10 +37,11 @@ def look(source: Source, entries: list[dict[str, Any]]) -> dict[str, float]:
     """What the first records of some files of a source tell, as `Plan.looked` has it; nothing where they tell nothing.
 
     Args:
-        entries: its raw files, as units have them. Those that lie elsewhere are not fetched, and readers that make text
-            of markup are not started: what they load and compile takes longer than a plan may.
+        entries: its raw files, as units have them. Those that lie elsewhere are not fetched. Readers that make text of
+            markup, or read an archive whole before its first record, are not started, which may take longer than a
+            plan; nor are those of users.
     """
-    if source.step.extract:
+    if source.step.extract or source.step.function.__module__ not in READERS:
         return {}
     some = _some(entries)
     seen = [_Seen(source, entry, 1 / len(some)) for entry in some]
@@ -104,7 +107,7 @@ class _Seen:
                     self.read, self.of_read, last = last, self.text, file.read
                 if isinstance(record, pa.RecordBatch):
                     self.text += int(text_bytes(record.column("text")).sum())
-                    self.documents += record.num_rows
+                    self.documents += int((text_bytes(record.column("text")) > 0).sum())
                     self.batches.append(record)
                 elif not isinstance(record, (Bad, Skip)) and record["text"].strip():
                     self.text += len(record["text"].encode())

@@ -26,5 +26,6 @@ def look(recipe: Recipe, plan: Plan, root: Root) -> None:
                 plan.looked[source.name] = before.looked[source.name]
                 continue
             entries = [entry for unit in stage.units for entry in unit.inputs]
-            if found := look_at(source, entries):
-                plan.looked[source.name] = found
+            with contextlib.suppress(Exception):  # what is wrong with a file or a reader the run will say
+                if found := look_at(source, entries):
+                    plan.looked[source.name] = found

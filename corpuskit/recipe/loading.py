@@ -297,8 +297,8 @@ class _Loader:
             self._refused(model, train.model_dump(exclude_none=True, exclude={"processes"}))
 
     def _preset(self, model: Node | None) -> None:
-        """The name of a model of the trainer, alone: one of transformers, which needs more keys, is refused."""
-        if model is not None and isinstance(model.value, str):
+        """The name of a model of the trainer, alone; one of transformers needs more keys, and is not judged by it."""
+        if model is not None and isinstance(model.value, str) and not model.value.startswith("hf:"):
             self._refused(model, {"model": model.value})
 
     def _refused(self, model: Node, given: dict[str, Any]) -> None:

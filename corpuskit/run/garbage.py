@@ -177,10 +177,11 @@ def _wanted(root: Root, plan: Plan) -> dict[str, set[str]]:
 
 
 def _pages(runs: list[str], there: Collection[str]) -> list[str]:
-    """What earlier runs show; the newest report stays, which a run that changes nothing names."""
+    """What earlier runs show, but for the newest report and the newest tables, which a later run need not have made."""
     reports = [page for run in runs if (page := f"{run}/{PAGE}") in there]
-    shown = {f"{run}/{name}" for run in runs[:-1] for name in (PAGE, SHOWN, *TABLES)}
-    return sorted(shown.intersection(there).difference(reports[-1:]))
+    tables = [run for run in runs if f"{run}/{SHOWN}" in there][-1:]
+    shown = {f"{run}/{name}" for run in runs[:-1] if run not in tables for name in (SHOWN, *TABLES)}
+    return sorted(shown.intersection(there).union(reports[:-1]))
 
 
 def _what(folder: str, wanted: dict[str, set[str]]) -> str:

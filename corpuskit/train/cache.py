@@ -258,6 +258,9 @@ class Cache:
 
     def _weigh(self) -> int:
         """Count the blocks that are here: what a killed process counted last may not be so."""
+        for path in self.folder.glob(".*-*.*.*"):  # of a process that was killed while it wrote
+            if not Path("/proc", path.name.split(".")[2]).exists():
+                path.unlink(missing_ok=True)
         held = sum(entry.stat().st_size for entry in self._blocks())
         (self.folder / "total").write_text(str(held))
         return held

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import signal
 import threading
 import time
@@ -16,7 +15,7 @@ import torch.distributed as dist
 from corpuskit.buckets.bucket import Bucket
 from corpuskit.errors import CorpuskitError, UsageError
 from corpuskit.train import checkpoint
-from corpuskit.train.kept import Copy
+from corpuskit.train.kept import LOCK, Copy
 from corpuskit.train.parallel import World
 
 TERMINATED = threading.Event()
@@ -55,7 +54,7 @@ def alone(out: Path, group: World) -> Iterator[None]:
         dist.barrier()
         yield
         return
-    with (out / ".lock").open("w") as file:
+    with (out / LOCK).open("w") as file:
         deadline = time.monotonic() + WAIT_FOR_LOCK
         while True:
             try:
@@ -92,11 +91,11 @@ def followed(place: str, out: Path, group: World) -> Iterator[None]:
         yield
         return
     copy = Copy(Bucket.from_url(place), "", out)
-    copy.clear()
-    copy.fetch()
+    copy.begin()
     dist.barrier()  # the others look for checkpoints only now
     try:
         with copy.followed():
             yield
     finally:
-        shutil.rmtree(out, ignore_errors=True)
+        if copy.is_put:  # else what was trained is here alone, and the next run goes on from it
+            copy.clear()

@@ -23,6 +23,9 @@ from corpuskit.buckets.fetched import own_folder
 from corpuskit.errors import CorpuskitError
 from corpuskit.train.saved import STATE
 
+LOCK = ".lock"
+"""Held by the trainer that is at work in the folder."""
+
 SECONDS = 5.0
 """Between two looks for a new checkpoint."""
 
@@ -63,6 +66,14 @@ class Copy:
         self.whole: dict[str, int] = {}
         """Whole checkpoints that the bucket has, as `_whole` gives them."""
 
+    def begin(self) -> None:
+        """Take what the bucket has; but stay with what is here, if it is further: a run was killed before it put it."""
+        there = (re.fullmatch(rf"step-(\d+)/{STATE}", name) for name in self._there())
+        put = max((int(found[1]) for found in there if found), default=-1)
+        if max((int(name.removeprefix("step-")) for name in self._whole()), default=-1) <= put:
+            self.clear()
+            self.fetch()
+
     def fetch(self) -> None:
         """Take what the bucket has, of checkpoints the whole ones."""
         there = self._there()
@@ -74,12 +85,17 @@ class Copy:
         self.whole = self._whole()
 
     def clear(self) -> None:
-        """Remove what is here: a run that was killed may have left something else than the bucket has."""
+        """Remove what is here, but for the lock of those who use it."""
         for path in self.here.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.suffix != ".lock":
+            elif path.name != LOCK:
                 path.unlink()
+
+    @property
+    def is_put(self) -> bool:
+        """Whether the bucket has all checkpoints that are here."""
+        return self.whole == self._whole()
 
     @contextlib.contextmanager
     def followed(self) -> Iterator[None]:
@@ -156,7 +172,9 @@ class Copy:
             (self.links / name).parent.mkdir(parents=True, exist_ok=True)
             try:
                 (self.links / name).hardlink_to(self.here / name)
-            except PermissionError:  # a file system without links
+            except FileNotFoundError:
+                raise
+            except OSError:  # a file system without links
                 shutil.copyfile(self.here / name, self.links / name)
         with ThreadPoolExecutor(REQUESTS) as threads:
             list(threads.map(lambda name: self.bucket.put(self._key(name), self.links / name), names))

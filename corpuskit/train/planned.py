@@ -76,6 +76,8 @@ class Planned:
 
     def blocks(self, sequences: Indices) -> list[Wanted]:
         """See `corpuskit.train.data.Source`."""
+        if not len(sequences):  # of a step that has fewer than there are processes
+            return []
         domain, found = self._located(sequences)
         return [
             block

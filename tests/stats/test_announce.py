@@ -94,6 +94,20 @@ def test_a_look_at_files_tells_what_a_run_leaves(tmp_path: Path, chars: int, doc
         assert foretold[name] == pytest.approx(sum(part.bytes - 128 for part in parts) - fixed, rel=0.25, abs=1000)
 
 
+def test_a_look_finds_no_fault_and_takes_no_number_on_trust(tmp_path: Path) -> None:
+    """Blank texts are no documents; a plan that somebody changed tells nothing that is none."""
+    raw = corpus(tmp_path / "raw", [])
+    long_texts(raw, 100, 50)
+    for path in (raw / "web").iterdir():
+        path.write_text(json.dumps({"text": "", "url": "", "score": 0}) + "\n")
+    plan, text, _ = planned(tmp_path, raw, EXACT)
+    assert "web" not in plan.looked
+    assert " to " in text
+    plan.looked["books"] = {"document": 0.0}
+    plan.looked["web"] = {"document": 100.0}
+    assert Plan.parse(plan.dump()).looked == {"web": {"document": 100.0}}
+
+
 def test_units_that_are_done_tell_of_those_to_come(tmp_path: Path) -> None:
     raw = corpus(tmp_path / "raw", [])
     long_texts(raw, 1000, 200)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from corpuskit.cli import main
@@ -101,4 +102,6 @@ def test_steps_and_documents_lead_to_each_other(both: tuple[Trace, Trace], capsy
     assert json.loads(capsys.readouterr().out)["document"]["doc"]
     assert main(["trace", str(planned.root.path), "shards/train-00000.bin:99999999"]) == 2
     assert "has no place" in capsys.readouterr().err
-    assert len(Shards(planned.root.path / "shards", "document").train) == 2
+    phases = Shards(planned.root.path / "shards", "document").train
+    assert len(phases) == 2
+    assert phases[0].source.blocks(np.arange(0)) == []  # the share of a process in a step of fewer sequences

@@ -15,6 +15,7 @@ from corpuskit.loops.kept import kept
 from corpuskit.store import root
 from corpuskit.store.objects import ObjectStore
 from corpuskit.train import saved
+from corpuskit.train.kept import Copy
 from tests.store import s3
 
 obstore = pytest.importorskip("obstore", reason="a root in a bucket needs the extra bucket")
@@ -139,3 +140,26 @@ def test_a_bucket_that_stays_away_fails_the_unit_and_has_no_half_checkpoint(
     with kept(work(honest, tmp_path / "two"), FOLDER) as out:
         assert not list(out.iterdir())
     assert contents(honest) == {}
+
+
+def test_a_trainer_goes_on_from_what_it_could_not_put(store: ObjectStore, tmp_path: Path) -> None:
+    """And from the bucket, where that is further; the lock of those who use the folder stays."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").touch()
+    for step, put in ((10, True), (20, False)):
+        save(out, f"step-{step}", str(step).encode())
+        if put:
+            Copy(store.bucket, FOLDER, out).put_back()
+    copy = Copy(store.bucket, FOLDER, out)
+    copy.begin()
+    assert {path.name for path in out.iterdir()} == {".lock", "step-10", "step-20"}
+    assert not copy.is_put
+    copy.put_back()
+    assert copy.is_put
+    shutil.rmtree(out / "step-20")
+    behind = Copy(store.bucket, FOLDER, out)
+    behind.begin()
+    assert {path.name for path in out.iterdir()} == {".lock", "step-10", "step-20"}
+    behind.clear()
+    assert [path.name for path in out.iterdir()] == [".lock"]
