@@ -58,7 +58,10 @@ def doremi(options: argparse.Namespace) -> None:
 
 
 def _rounds(options: argparse.Namespace) -> Iterator[Round]:
-    recipe = _changed(options, "train.policy.reference=none yet")
+    try:
+        recipe = _changed(options, "train.policy.reference=none yet")
+    except UsageError:  # a policy of no name, where the recipe has none; other faults are said again
+        recipe = _changed(options)
     name = None if recipe.train is None else (recipe.train.policy or {}).get("name")
     if name != "doremi":
         raise UsageError(f"`train.policy` of {options.recipe} is {name}", "mix doremi iterates `{name: doremi}`")
