@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import signal
 import threading
 import time
@@ -98,4 +99,4 @@ def followed(place: str, out: Path, group: World) -> Iterator[None]:
             yield
     finally:
         if copy.is_put:  # else what was trained is here alone, and the next run goes on from it
-            copy.clear()
+            shutil.rmtree(out, ignore_errors=True)

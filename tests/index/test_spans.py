@@ -187,7 +187,8 @@ def test_an_index_is_added_to_a_finished_run_and_its_cost_is_said_before(
         "spans-web": 1,
     }
     assert sum(one["disk"] for one in plan["stages"] if one["stage"].startswith("spans")) == pytest.approx(
-        5 * size, rel=0.1
+        5 * size,
+        rel=0.2,  # of the text, and not of the JSON around it
     )
     assert main(["run", str(recipe), *more, "--engine", "inline"]) == 0
     assert asked(capsys, root, "plain")["indexed"]
