@@ -9,14 +9,12 @@ import contextlib
 import datetime as dt
 import hashlib
 import hmac
-import http.client
-import http.server
+import http
 import json
 import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +22,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
+
+from tests.store.relay import Handler, Relay
 
 HOME = Path(os.environ.get("CLOUDS", ".venv-clouds")).resolve()
 ACCOUNT = "devstoreaccount1"
@@ -93,43 +93,30 @@ def google(bucket: str) -> Iterator[dict[str, str]]:
     make = urllib.request.Request(
         f"{url}/storage/v1/b?project=test", content, {"Content-Type": "application/json"}, method="POST"
     )
-    with _running([*command, "-external-url", url, "-public-host", f"127.0.0.1:{port}"], make), _Puts(port) as before:
+    with (
+        _running([*command, "-external-url", url, "-public-host", f"127.0.0.1:{port}"], make),
+        Relay(port, _Handler) as before,
+    ):
         key = {"gcs_base_url": f"http://127.0.0.1:{before.server_port}", "disable_oauth": True}
         key |= {"client_email": "", "private_key": "", "private_key_id": ""}
         yield {
             "GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(key), "STORAGE_EMULATOR_HOST": url, "FSSPEC_GS_TOKEN": "anon",
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # which asks by gRPC how the bucket is laid out
         }  # fmt: skip
-        before.shutdown()
 
 
-class _Puts(http.server.ThreadingHTTPServer):
-    """The server before fake-gcs-server."""
+class _Handler(Handler):
+    """What stands before fake-gcs-server."""
 
-    daemon_threads = True
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.target = port
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Puts
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def do_GET(self) -> None:  # noqa: N802 - a name of http.server
+        body = self.body()
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-        self._say(*self._ask(self.command, self.path, body, headers))
+        self.say(*self.ask(self.command, self.path, body, headers))
 
     do_HEAD = do_DELETE = do_POST = do_GET  # noqa: N815 - names of http.server
 
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def do_PUT(self) -> None:  # noqa: N802
+        body = self.body()
         bucket, _, name = unquote(self.path).lstrip("/").partition("/")
         kind = "application/octet-stream"
         if source := self.headers.get("x-goog-copy-source"):
@@ -143,33 +130,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body, kind = body + b"--cut--\r\n", "multipart/related; boundary=cut"
         else:
             path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(name, safe='')}"
-        status, content, _ = self._ask("POST", path, body, {"Content-Type": kind})
+        status, content, _ = self.ask("POST", path, body, {"Content-Type": kind})
         if status != http.HTTPStatus.OK:
-            self._say(status, content, [])
+            self.say(status, content, [])
             return
         made = json.loads(content)
-        self._say(status, b"", [("ETag", f'"{made["etag"]}"'), ("x-goog-generation", made["generation"])])
-
-    def _ask(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> tuple[int, bytes, list[tuple[str, str]]]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)) as connection:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(), answer.getheaders()
-
-    def _say(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
-        self.send_response(status)
-        for name, value in headers:
-            if name.lower() not in ("transfer-encoding", "connection", "date") and (
-                name.lower() != "content-length" or self.command == "HEAD"
-            ):
-                self.send_header(name, value)
-        if self.command != "HEAD":
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.say(status, b"", [("ETag", f'"{made["etag"]}"'), ("x-goog-generation", made["generation"])])
 
 
 def set_environment(patch: pytest.MonkeyPatch, found: dict[str, str], tmp: Path) -> None:

@@ -1,14 +1,11 @@
 """A real server of S3's protocol on loopback, and one before it that loses, refuses, delays or repeats answers."""
 
 import contextlib
-import http.client
-import http.server
 import itertools
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -16,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.store.relay import Answer, Handler, Relay
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "MARKED-KEY-ID-6f1d", "AWS_SECRET_ACCESS_KEY": "MARKED-SECRET-90ae"}
 
@@ -71,7 +70,7 @@ def upload(folder: Path, url: str) -> None:
             store.put(path.relative_to(folder).as_posix(), path.read_bytes())
 
 
-class Faulty(http.server.ThreadingHTTPServer):
+class Faulty(Relay):
     """Passes requests on to a server, but the n-th ones as `fault` says.
 
     Args:
@@ -84,31 +83,20 @@ class Faulty(http.server.ThreadingHTTPServer):
         flips: as many of the first answers to each request for a range have a bit changed.
     """
 
-    daemon_threads = True
-
     def __init__(self, port: int, faults: Sequence[str], every: int, flips: int = 0, dead: int = 0) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.target, self.every = port, every
+        self.every = every
         self.counted, self.turns, self.done = itertools.count(1), itertools.cycle(faults), Counter[str]()
         self.refused: tuple[str, ...] = ()
         self.dead, self.flips, self.ranges = dead, flips, Counter[tuple[str, str]]()
-        self.listings: dict[str, tuple[int, bytes, list[tuple[str, str]]]] = {}
-        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
-        self.thread.start()
-
-    def handle_error(self, *_: object) -> None:
-        """A client that went is no news."""
+        self.listings: dict[str, Answer] = {}
+        super().__init__(port, _Handler)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: Faulty
 
-    def log_message(self, *_: object) -> None:
-        pass
-
     def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         number = next(self.server.counted)
         fault = "" if number % self.server.every else next(self.server.turns)
         if number <= self.server.dead or any(word in self.path for word in self.server.refused):
@@ -116,7 +104,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         listing = "list-type" in self.path
         self.server.done[fault] += 1
         if fault == "refused":
-            self._say(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>", [])
+            self.say(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>", [])
             return
         if fault == "reset":
             self.close_connection = True
@@ -124,13 +112,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault == "slow":
             time.sleep(0.2)
         if fault == "stale" and listing and self.path in self.server.listings:
-            self._say(*self.server.listings[self.path])
+            self.say(*self.server.listings[self.path])
             return
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
-        with contextlib.closing(connection):
-            connection.request(self.command, self.path, body, dict(self.headers.items()))
-            answer = connection.getresponse()
-            found = answer.status, answer.read(), answer.getheaders()
+        found = self.ask(self.command, self.path, body, dict(self.headers.items()))
         if "Range" in self.headers and self.command == "GET":
             self.server.ranges[self.path, self.headers["Range"]] += 1
             if self.server.ranges[self.path, self.headers["Range"]] <= self.server.flips:
@@ -140,26 +124,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         if listing:
             self.server.listings[self.path] = found
-        self._say(*found)
+        self.say(*found)
 
     def __getattr__(self, name: str) -> object:
         """`do_GET` and so on."""
         if name.startswith("do_"):
             return self._pass_on
         raise AttributeError(name)
-
-    def _say(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
-        self.send_response(status)
-        for name, value in headers:
-            if name.lower() not in ("transfer-encoding", "connection", "server", "date") and (
-                name.lower() != "content-length" or self.command == "HEAD"
-            ):
-                self.send_header(name, value)
-        if self.command != "HEAD":
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
 
 @contextlib.contextmanager
@@ -168,11 +139,7 @@ def faulty(
 ) -> Iterator[Faulty]:
     """A server before the one at `port`."""
     with Faulty(port, faults, every, flips, dead) as server:
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            server.thread.join()
+        yield server
 
 
 def set_environment(patch: pytest.MonkeyPatch, port: int, tmp: Path) -> None:
