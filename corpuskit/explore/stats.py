@@ -31,6 +31,10 @@ HALF = 0.5
 """A domain that loses more than this share of its documents to dedup is warned about."""
 
 
+COUNTS = ("read", "unreadable", "empty", "dropped", "exact", "near", "contaminated", "held_out", "kept", "bytes")
+"""Attributes of `DomainStats` that every domain has, in the order in which tables show them."""
+
+
 @dataclass(frozen=True)
 class DomainStats:
     """The books of one domain, or of all.

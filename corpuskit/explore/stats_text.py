@@ -10,19 +10,7 @@ from corpuskit.explore import evidence, stats
 from corpuskit.mix.explain import explain
 from corpuskit.store.root import Root
 
-COLUMNS = (
-    "domain",
-    "read",
-    "unreadable",
-    "empty",
-    "dropped",
-    "exact",
-    "near",
-    "contaminated",
-    "held out",
-    "kept",
-    "bytes",
-)
+COLUMNS = ("domain", *(name.replace("_", " ") for name in stats.COUNTS))
 
 LARGEST = 5
 """Cluster sizes that are shown, from the largest down."""
@@ -67,8 +55,7 @@ def domains(found: Sequence[stats.DomainStats]) -> str:
 
 def cells(row: stats.DomainStats) -> list[str]:
     """A row of the domain table, as `COLUMNS`."""
-    counts = (row.read, row.unreadable, row.empty, row.dropped, row.exact, row.near, row.contaminated, row.held_out)
-    return [row.domain, *(f"{count:,}" for count in (*counts, row.kept)), size(row.bytes)]
+    return [row.domain, *(f"{getattr(row, name):,}" for name in stats.COUNTS[:-1]), size(row.bytes)]
 
 
 def _tokens(row: stats.DomainStats) -> str:

@@ -24,22 +24,9 @@ _RECEIPTS = pa.schema(
     + [(name, pa.string()) for name in ("content", "reused", "books", "facts")]
 )
 
-_COUNTS = (
-    "read",
-    "unreadable",
-    "empty",
-    "dropped",
-    "exact",
-    "near",
-    "contaminated",
-    "held_out",
-    "kept",
-    "bytes",
-    "tokens",
-)
 _DOMAIN_STATS = pa.schema(
     [("domain", pa.string())]
-    + [(name, pa.int64()) for name in _COUNTS]
+    + [(name, pa.int64()) for name in (*stats.COUNTS, "tokens")]
     + [("duplicate_rate", pa.float64()), ("rules", pa.map_(pa.string(), pa.int64()))]
 )
 
