@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from corpuskit.core.flow import Amount, Done, Flow
+from corpuskit.core.flow import Flow, Looked
 from corpuskit.core.kinds import disk, kind_of, peak, spec_of
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import counted, size, table
 from corpuskit.dedup.kinds import Compared
-from corpuskit.plan.why import reasons
+from corpuskit.plan.why import done, reasons
 from corpuskit.steps.lsh import Minhash, s_curve
 from corpuskit.store.root import Root
 
@@ -26,14 +26,15 @@ UNLIKE = (0.5, 0.6)
 """Similarities of pairs that are no duplicates, at any threshold above; that they share a band costs work."""
 
 
-def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dict[str, Any]]:
+def announce(plan: Plan, root: Root, looked: Looked, *, verbose: bool = False) -> tuple[str, dict[str, Any]]:
     """The plan as text and as data; nothing is run or written.
 
     Args:
+        looked: what `corpuskit.plan.looking.look` found.
         verbose: a line a stage, and not one for the stages of all sources together.
     """
-    why = reasons(plan, root.latest_plan(), root)
-    flow = Flow.of(plan, done(plan, root))
+    known = done(plan, root)
+    why, flow = reasons(plan, root.latest_plan(), known), Flow.of(plan, known, looked)
     disks = {name: disk(stage, flow) for name, stage in plan.stages.items()}
     peaks = {name: peak(stage, flow, plan.memory) for name, stage in plan.stages.items()}
     asked = {name: kind_of(stage).asks(stage, plan.memory) for name, stage in plan.stages.items()}
@@ -65,13 +66,13 @@ def announce(plan: Plan, root: Root, *, verbose: bool = False) -> tuple[str, dic
     for name, stages in groups.items():
         names = [stage.name for stage in stages]
         units, missing = sum(len(stage.units) for stage in stages), sum(why[one][0] for one in names)
-        known = [most for one in names if (most := peaks[one]) is not None]
+        most = max(peaks[one] or 0.0 for one in names)
         rows.append(
             [
                 name,
                 str(units),
                 str(missing),
-                size(max(known)) if known else "",
+                size(most) if most else "",
                 _range(flow, stages, sum(disks[one] for one in names)),
                 _together([why[n][1] for n in names]),
             ]
@@ -107,22 +108,6 @@ def _range(flow: Flow, stages: Collection[Stage], predicted: float) -> str:
     if any(flow.guessed(stage) for stage in stages):
         return f"{size(predicted / AVERAGE)} to {size(predicted * AVERAGE)}"
     return "up to " * any(stage.name in flow.at_most for stage in stages) + size(predicted)
-
-
-def done(plan: Plan, root: Root) -> dict[str, Done]:
-    """What the units of each stage that are done have left, from their receipts."""
-    found = {}
-    for name, stage in plan.stages.items():
-        units = {unit.key: unit.bytes for unit in stage.units}
-        raw = parts = text = documents = 0
-        for receipt in root.each_complete(stage):
-            raw += units[receipt.key]
-            parts += sum(part.bytes for part in receipt.parts.values())
-            told = [receipt.facts[each] for each in ("docs", "corpus") if each in receipt.facts]
-            text, documents = text + sum(one["bytes"] for one in told), documents + sum(one["rows"] for one in told)
-        if raw:
-            found[name] = Done(raw, parts, Amount(text, documents) if stage.kind == "segment" else None)
-    return found
 
 
 def _together(reasons: list[str]) -> str:

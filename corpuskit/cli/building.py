@@ -86,8 +86,7 @@ def plan(options: argparse.Namespace) -> None:
     recipe = load_recipe(options)
     check_runnable(recipe)
     made, root = make(recipe, sample=options.sample), Root(root_of(options, recipe))
-    look(recipe, made, root)
-    text, data = announce(made, root, verbose=options.verbose)
+    text, data = announce(made, root, look(recipe, made), verbose=options.verbose)
     if recipe.mix is not None:
         slow = encoder(recipe.mix, made, root)
         data["encoder"] = {"name": "tokenizers" if slow else "gigatoken", "why": slow}
@@ -102,7 +101,6 @@ def run(options: argparse.Namespace) -> int:
     from corpuskit.engines import check_engine
     from corpuskit.explore.opened import as_yaml, failed_expects
     from corpuskit.explore.views import rebuild
-    from corpuskit.plan.looking import look
     from corpuskit.plan.planner import make
     from corpuskit.run import failure_report
     from corpuskit.run import run as run_plan
@@ -131,7 +129,6 @@ def run(options: argparse.Namespace) -> int:
     if options.unit is not None:
         root.refuse_other(root.latest_plan(), plan)
         return _one_unit(options, plan, root)
-    look(recipe, plan, root)
     folder = root.new_run(recipe.path.read_text(), as_yaml(recipe), plan)
     with progress(sys.stderr) as report:
         outcome = run_plan(

@@ -34,10 +34,11 @@ class Done:
     """What is known of a stage some or all of whose units are done.
 
     Attributes:
-        raw: bytes of raw files that these descend from. disk: bytes of their parts. left: what left them, if they give
-            documents.
+        units: how many. raw: bytes of raw files that these descend from. disk: bytes of their parts. left: what left
+            them, if they give documents.
     """
 
+    units: int
     raw: int
     disk: int
     left: Amount | None = None
@@ -46,26 +47,32 @@ class Done:
 Amounts = dict[str, Amount]
 """By source."""
 
+Looked = Mapping[str, Mapping[str, float]]
+"""By source, what a look at its files has told: `text`, bytes for a raw byte; `document`, bytes of text in one;
+`part` and `corpus`, bytes on disk for a byte of text in a part and in the corpus."""
+
 
 @dataclass(frozen=True)
 class Flow:
     """What goes into each stage.
 
     Attributes:
-        plan: the plan. done: by stage. into: by stage and source.
+        plan: the plan. done: by stage. looked: by source. into: by stage and source.
         at_most: stages that get less, but nobody knows how much: what filters and dedup leave is known when some units
             are done.
     """
 
     plan: Plan
     done: Mapping[str, Done]
+    looked: Looked
     into: dict[str, Amounts] = field(default_factory=dict)
     at_most: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, plan: Plan, done: Mapping[str, Done] | None = None) -> Flow:
+    def of(cls, plan: Plan, done: Mapping[str, Done] | None = None, looked: Looked | None = None) -> Flow:
         """From the sizes of files, what a look at them told, and what is done."""
-        flow, left = cls(plan, done or {}), dict[str, Amounts]()
+        told = {name: one for name, one in (done or {}).items() if one.raw}
+        flow, left = cls(plan, told, looked or {}), dict[str, Amounts]()
         for name, stage in plan.stages.items():
             needs = list(stage.needs.values())
             own = [need.stage for need in needs if need.how == "each"] or [need.stage for need in needs]
@@ -75,9 +82,9 @@ class Flow:
                     known = into.get(source, amount)
                     into[source] = min(known, amount, key=lambda one: one.text)
             flow.into[name] = into
-            if any(need.stage in flow.at_most for need in needs):
+            left[name] = measured = flow._measured(stage, into)
+            if measured is into and (_takes(stage) or any(need.stage in flow.at_most for need in needs)):
                 flow.at_most.add(name)
-            left[name] = flow._left(stage, into)
         return flow
 
     def _read(self, stage: Stage) -> Amounts:
@@ -89,7 +96,7 @@ class Flow:
             text = sum(unit.bytes for unit in stage.units) / CORPUS
             return {stage.name: Amount(text, text / DOCUMENT)}
         source = str(stage.spec["source"])
-        looked = self.plan.looked.get(source, {})
+        looked = self.looked.get(source, {})
         text = 0.0
         for entry in entries:
             size = entry["size"] if entry["start"] is None else entry["end"] - entry["start"]
@@ -97,16 +104,13 @@ class Flow:
             text += size * looked.get("text", EXPANSION.get(Path(entry["path"]).suffix, 1.0) if packed else 1.0)
         return {source: Amount(text, text / looked.get("document", DOCUMENT))}
 
-    def _left(self, stage: Stage, into: Amounts) -> Amounts:
-        """What leaves a stage, at most; where some of its units are done, what is to be expected."""
+    def _measured(self, stage: Stage, into: Amounts) -> Amounts:
+        """What is to be expected to leave a stage some of whose units are done; of another `into`, at most that."""
         done = self.done.get(stage.name)
-        if done is not None and done.left is not None:
-            more = self.raw(stage) / done.raw
-            self.at_most.discard(stage.name)
-            return {next(iter(into)): Amount(done.left.text * more, done.left.documents * more)}
-        if stage.spec.get("steps") or stage.spec.get("apply"):
-            self.at_most.add(stage.name)
-        return into
+        if done is None or done.left is None:
+            return into
+        more = self.raw(stage) / done.raw
+        return {next(iter(into)): Amount(done.left.text * more, done.left.documents * more)}
 
     def raw(self, stage: Stage) -> int:
         """Bytes of raw files that the units of a stage descend from."""
@@ -123,18 +127,21 @@ class Flow:
     def stored(self, stage: Stage, *, published: bool) -> float:
         """Bytes on disk for a byte of the text of a stage of one source, in the corpus or in a part."""
         name, otherwise = ("corpus", CORPUS) if published else ("part", PART)
-        return max(
-            (self.plan.looked.get(source, {}).get(name, otherwise) for source in self.into[stage.name]), default=0
-        )
+        return max((self.looked.get(source, {}).get(name, otherwise) for source in self.into[stage.name]), default=0)
 
     def guessed(self, stage: Stage) -> bool:
         """Whether averages say what goes into a stage: nothing looked at a source of it, and no unit of it is done."""
         done = {name for name, one in self.done.items() if one.left is not None}
         read = {one.spec["source"] for name, one in self.plan.stages.items() if "source" in one.spec and name in done}
-        return stage.name not in self.done and not self.into[stage.name].keys() <= read | self.plan.looked.keys()
+        return stage.name not in self.done and not self.into[stage.name].keys() <= read | self.looked.keys()
 
     @property
     def text(self) -> float:
         """Bytes of text of all files that are read."""
         reading = [stage for stage in self.plan.stages.values() if "source" in stage.spec]
         return sum(amount.text for stage in reading for amount in self._read(stage).values())
+
+
+def _takes(stage: Stage) -> bool:
+    """Whether filters or dedup may take of what goes into a stage."""
+    return bool(stage.spec.get("steps") or stage.spec.get("apply"))

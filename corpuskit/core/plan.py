@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -72,13 +71,7 @@ class Stage:
 
 @dataclass
 class Plan:
-    """All stages in an order in which they can run.
-
-    Attributes:
-        timeouts: seconds that a unit may take, by stage.
-        looked: what a look at the files of a source has told, by its name: `text`, bytes for a raw byte; `document`,
-            bytes of text in one; `part` and `corpus`, bytes on disk for a byte of text in a part and in the corpus.
-    """
+    """All stages in an order in which they can run; `timeouts`: seconds that a unit may take, by stage."""
 
     recipe: str
     stages: dict[str, Stage]
@@ -89,7 +82,6 @@ class Plan:
     warnings: list[str]
     sample: float | None = None
     timeouts: dict[str, int] = field(default_factory=dict)
-    looked: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def groups(self) -> dict[str, list[Stage]]:
         """The stages without their sources' names (`corpus` for `corpus-web` and `corpus-books`), in their order."""
@@ -144,10 +136,7 @@ class Plan:
                 stage["kind"] = stage.pop("body").rpartition(":")[2]
             stage["run"] = _told(stage["kind"], stage["run"])
             stages[name] = Stage(**stage, needs=needs, units=units)
-        looked = data.pop("looked", None)
         plan = cls(**data, stages=stages)
-        if isinstance(looked, dict):
-            plan.looked = {source: told for source, told in looked.items() if _is_told(told)}
         plan.stages = {name: stages[name] for name in plan.order()}
         for name in plan.stages:
             if name in waiting:
@@ -211,11 +200,6 @@ def _alike(units: list[Unit], above: list[Unit]) -> bool:
 
 
 _NONE: list[dict[str, Any]] = []
-
-
-def _is_told(looked: Any) -> bool:
-    """Whether it is as a look at files gives it: positive numbers."""
-    return isinstance(looked, dict) and all(type(value) is float and 0 < value < math.inf for value in looked.values())
 
 
 def _told(kind: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from corpuskit.documents.reading import record_batch
 from corpuskit.sources.base import BatchedFile
 from corpuskit.sources.raw import RawStream
 
+# those that stream: one that makes text of markup, or reads an archive whole first, may take longer than a plan
 READERS = tuple(f"corpuskit.sources.{name}" for name in ("delimited", "gutenberg", "jsonl", "parquet"))
 
 FILES = 8
@@ -34,25 +35,21 @@ MOST = 4
 
 
 def look(source: Source, entries: list[dict[str, Any]]) -> dict[str, float]:
-    """What the first records of some files of a source tell, as `Plan.looked` has it; nothing where they tell nothing.
+    """What the first records of some files of a source tell, as `Looked` has it; nothing if that is too little.
 
     Args:
-        entries: its raw files, as units have them. Those that lie elsewhere are not fetched. Readers that make text of
-            markup, or read an archive whole before its first record, are not started, which may take longer than a
-            plan; nor are those of users.
+        entries: its raw files, as units have them. Those that lie elsewhere are not fetched, and other readers than
+            `READERS` are not started: those of users may do anything.
     """
-    if source.step.extract or source.step.function.__module__ not in READERS:
+    if source.step.function.__module__ not in READERS:
         return {}
     some = _some(entries)
     seen = [_Seen(source, entry, 1 / len(some)) for entry in some]
-    documents = sum(one.documents for one in seen)
-    if not documents:
+    documents, read = (sum(getattr(one, name) for one in seen) for name in ("documents", "read"))
+    if not documents or not read:
         return {}
-    found = {"document": sum(one.text for one in seen) / documents, **_stored(seen)}
-    told = [one for one in seen if one.read]
-    if told:
-        found["text"] = sum(one.of_read for one in told) / sum(one.read for one in told)
-    return found
+    of_read, text = (sum(getattr(one, name) for one in seen) for name in ("of_read", "text"))
+    return {"text": of_read / read, "document": text / documents, **_stored(seen)}
 
 
 def _some(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -71,18 +68,17 @@ class _Counted(BatchedFile):
 
     def __init__(self, entry: dict[str, Any], limit: int) -> None:
         super().__init__(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
-        self.streams: list[RawStream] = []
+        self.stream: RawStream | None = None
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[RawStream]:
         with super().raw() as stream:
-            self.streams.append(stream)
+            self.stream = stream
             yield stream
 
     @property
     def read(self) -> int:
-        # readers of archives begin more than once
-        return self.streams[-1].offset - (self.start or 0) if self.streams else 0
+        return 0 if self.stream is None else self.stream.offset - (self.start or 0)
 
 
 class _Seen:

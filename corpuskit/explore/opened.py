@@ -143,13 +143,11 @@ def build(
         UsageError: the recipe cannot be run. UnitFailed: a unit failed; all others are committed.
         ExpectFailed: the run is complete, and an `expect` of the recipe does not hold.
     """
-    from corpuskit.plan.looking import look
     from corpuskit.plan.planner import make
     from corpuskit.run import failure_report
     from corpuskit.run import run as run_plan
 
     plan, at = make(recipe), Root(root if root is not None else f"runs/{recipe.name}")
-    look(recipe, plan, at)
     folder = at.new_run(recipe.path.read_text(encoding="utf-8"), as_yaml(recipe), plan)
     outcome = run_plan(plan, at, folder, engine=engine, workers=workers, until=until)
     if outcome.failures:

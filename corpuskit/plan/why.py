@@ -1,20 +1,42 @@
-"""Why a stage would run: the difference between what its key was hashed from now and in the last run of this root."""
+"""What is done of a plan, and why a stage would run.
+
+Why is the difference between what its key was hashed from now and in the last run of this root.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from corpuskit.core.flow import Amount, Done
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import counted
 from corpuskit.store.root import Root
 
 
-def reasons(plan: Plan, before: Plan | None, root: Root) -> dict[str, tuple[int, str]]:
+def done(plan: Plan, root: Root) -> dict[str, Done]:
+    """What the units of each stage that are done have left, from their receipts; of stages of which some are."""
+    found = {}
+    for name, stage in plan.stages.items():
+        raw_of = {unit.key: unit.bytes for unit in stage.units}
+        units = raw = parts = text = documents = 0
+        for receipt in root.each_complete(stage):
+            units += 1
+            raw += raw_of[receipt.key]
+            parts += sum(part.bytes for part in receipt.parts.values())
+            told = [receipt.facts[each] for each in ("docs", "corpus") if each in receipt.facts]
+            text, documents = text + sum(one["bytes"] for one in told), documents + sum(one["rows"] for one in told)
+        if units:
+            left = Amount(text, documents) if stage.kind == "segment" else None
+            found[name] = Done(units, raw, parts, left)
+    return found
+
+
+def reasons(plan: Plan, before: Plan | None, done: Mapping[str, Done]) -> dict[str, tuple[int, str]]:
     """For each stage, how many of its units would run, and why in a few words."""
     found = {}
     for name, stage in plan.stages.items():
-        missing = len(stage.units) - len(root.complete(stage))
+        missing = len(stage.units) - (done[name].units if name in done else 0)
         found[name] = (missing, _why(plan, before, name, missing) if missing else "complete")
     return found
 

@@ -30,7 +30,7 @@ OVERHEAD = 96 * MIB
 TRAINERS = ("proxy", "losses", "train")
 """Kinds that run in, or wait for, a process with torch, whose memory is that of the model."""
 
-FIXED = {"segment": 64 * MIB, "sample": 64 * MIB, "tokens": 128 * MIB, "duplicates": 64 * MIB, "spans": 256 * MIB}
+FIXED = {"corpus": 64 * MIB, "sample": 64 * MIB, "tokens": 128 * MIB, "duplicates": 64 * MIB, "spans": 256 * MIB}
 """What some stages take besides, however much flows through them: a row group of the corpus that is written or read;
 the least that DuckDB gets; the suffix array of a piece of text, five bytes for each of 48 MiB, and the piece."""
 
@@ -151,7 +151,8 @@ def unit(small: Path, large: Path, memory: int, name: str, number: int) -> None:
     for again in range(len(plan.stages[name].units)):
         execute(plan, root, Task(name, again))
     plan, root = planned(large, memory)
-    limit = data() + memory + OVERHEAD + FIXED.get(plan.stages[name].kind, 0)
+    last = name.startswith("corpus-")  # the segment that writes the corpus
+    limit = data() + memory + OVERHEAD + FIXED.get("corpus" if last else plan.stages[name].kind, 0)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
     execute(plan, root, Task(name, number))
 

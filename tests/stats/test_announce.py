@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from corpuskit.cli.announce import announce, done
+from corpuskit.cli.announce import announce
 from corpuskit.core.flow import DOCUMENT, Amount, Done, Flow
 from corpuskit.core.kinds import REST, disk
 from corpuskit.core.plan import Plan
+from corpuskit.documents.look import READERS
 from corpuskit.plan.looking import look
 from corpuskit.plan.planner import make
+from corpuskit.plan.why import done
 from corpuskit.recipe import load
+from corpuskit.sources import FILES
 from corpuskit.store.root import Root
 from tests.core.builder import recipe
 from tests.stats.test_evidence import EXACT, NEAR, build, corpus, written
@@ -25,9 +28,7 @@ SLIMPAJAMA = "  - minhash: {%s}\n"
 def planned(folder: Path, raw: Path, steps: str, **options: Any) -> tuple[Plan, str, dict[str, Any]]:
     recipe = load(written(folder, raw, steps), [])
     plan = make(recipe, **options)
-    root = Root(folder / "root")
-    look(recipe, plan, root)
-    return plan, *announce(plan, root)
+    return plan, *announce(plan, Root(folder / "root"), look(recipe, plan))
 
 
 def test_the_curve_tells_recall_and_the_work_of_unlike_pairs(raw: Path, tmp_path: Path) -> None:
@@ -80,12 +81,12 @@ def long_texts(raw: Path, chars: int, documents: int) -> None:
 def test_a_look_at_files_tells_what_a_run_leaves(tmp_path: Path, chars: int, documents: int) -> None:
     raw = corpus(tmp_path / "raw", [])
     long_texts(raw, chars, documents)
+    plan, _, data = planned(tmp_path, raw, EXACT + NEAR % "")
+    looked = look(load(tmp_path / "recipe.yaml", []), plan)
+    assert looked["web"]["document"] == pytest.approx(chars)
     root = build(tmp_path, raw, EXACT + NEAR % "")
-    plan = root.require_plan()
-    assert plan.looked["web"]["document"] == pytest.approx(chars)
-    _, data = announce(plan, Root(tmp_path / "not run"))
     foretold = {stage["stage"]: stage["disk"] for stage in data["stages"]}
-    _, again = announce(plan, root)
+    _, again = announce(plan, root, {})
     for name in ("filter-web", "exact-signatures-web", "signatures-web", "buckets-web", "rank"):
         parts = [part for one in root.complete(plan.stages[name]) for part in one.parts.values()]
         assert {stage["stage"]: stage["disk"] for stage in again["stages"]}[name] == sum(part.bytes for part in parts)
@@ -94,18 +95,19 @@ def test_a_look_at_files_tells_what_a_run_leaves(tmp_path: Path, chars: int, doc
         assert foretold[name] == pytest.approx(sum(part.bytes - 128 for part in parts) - fixed, rel=0.25, abs=1000)
 
 
-def test_a_look_finds_no_fault_and_takes_no_number_on_trust(tmp_path: Path) -> None:
-    """Blank texts are no documents; a plan that somebody changed tells nothing that is none."""
+def test_a_look_finds_no_fault(tmp_path: Path) -> None:
+    """Texts that are empty are no documents."""
     raw = corpus(tmp_path / "raw", [])
     long_texts(raw, 100, 50)
     for path in (raw / "web").iterdir():
         path.write_text(json.dumps({"text": "", "url": "", "score": 0}) + "\n")
     plan, text, _ = planned(tmp_path, raw, EXACT)
-    assert "web" not in plan.looked
+    assert look(load(tmp_path / "recipe.yaml", []), plan).keys() == {"books"}
     assert " to " in text
-    plan.looked["books"] = {"document": 0.0}
-    plan.looked["web"] = {"document": 100.0}
-    assert Plan.parse(plan.dump()).looked == {"web": {"document": 100.0}}
+
+
+def test_readers_that_are_looked_through_are_there() -> None:
+    assert {name.rpartition(".")[2] for name in READERS} < FILES.keys()
 
 
 def test_units_that_are_done_tell_of_those_to_come(tmp_path: Path) -> None:
@@ -115,7 +117,9 @@ def test_units_that_are_done_tell_of_those_to_come(tmp_path: Path) -> None:
     plan = root.require_plan()
     whole = done(plan, root)
     half = {
-        name: Done(one.raw // 2, one.disk // 2, one.left and Amount(one.left.text / 2, one.left.documents / 2))
+        name: Done(
+            one.units, one.raw // 2, one.disk // 2, one.left and Amount(one.left.text / 2, one.left.documents / 2)
+        )
         for name, one in whole.items()
     }
     before, after = Flow.of(plan), Flow.of(plan, {name: half[name] for name in ("filter-web", "corpus-web")})
@@ -130,7 +134,7 @@ def test_units_that_are_done_tell_of_those_to_come(tmp_path: Path) -> None:
 
 def test_a_finished_corpus_counts_where_it_is_read(raw: Path, tmp_path: Path) -> None:
     against = build(tmp_path / "first", raw, NEAR % "").path
-    alone, _, before = planned(tmp_path / "alone", raw, EXACT + NEAR % "")
+    alone, said, before = planned(tmp_path / "alone", raw, EXACT + NEAR % "")
     plan, text, data = planned(tmp_path / "with", raw, EXACT + NEAR % f", against: [{against}]")
     finished = [stage for stage in plan.stages if stage.startswith("signatures-against-")]
     assert len(finished) == 2
@@ -141,7 +145,7 @@ def test_a_finished_corpus_counts_where_it_is_read(raw: Path, tmp_path: Path) ->
     assert all(disk[name] == of_alone[name] for name in alone.stages if name.startswith(("signatures-", "corpus-")))
     assert disk["rank"] > of_alone["rank"]
     assert disk["exact-rank"] == of_alone["exact-rank"]
-    assert f"about {text.split('about ')[1].split(' of text')[0]} of text" in announce(alone, Root(tmp_path / "no"))[0]
+    assert f"about {text.split('about ')[1].split(' of text')[0]} of text" in said
 
 
 def test_every_stage_of_lines_is_estimated(raw: Path, tmp_path: Path) -> None:
@@ -185,7 +189,7 @@ def test_the_peak_of_a_stage_is_predicted_within_what_memory_allows(tmp_path: Pa
 def test_nothing_is_predicted_of_the_memory_of_a_model(raw: Path, tmp_path: Path) -> None:
     path = recipe(tmp_path, raw, extra=TRAIN)
     plan = make(load(path, []))
-    text, data = announce(plan, Root(tmp_path / "root"))
+    text, data = announce(plan, Root(tmp_path / "root"), {})
     peaks = {stage["stage"]: stage["peak"] for stage in data["stages"]}
     assert [name for name, peak in peaks.items() if peak is None] == ["train"]
     assert "`train` is predicted" not in text

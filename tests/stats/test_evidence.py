@@ -12,7 +12,6 @@ import pytest
 from corpuskit.explore import evidence, report, stats, stats_text, views
 from corpuskit.explore.report import duplicates as duplicates_section
 from corpuskit.explore.report.page import quote
-from corpuskit.plan.looking import look
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.run.scheduler import run
@@ -48,7 +47,6 @@ def build(folder: Path, raw: Path, steps: str, domain: str = "web") -> Root:
     path.write_text(path.read_text().replace("web:   {read", f"web:   {{domain: {domain}, read", 1))
     loaded, root = load(path, []), Root(folder / "root")
     plan = make(loaded)
-    look(loaded, plan, root)
     outcome = run(plan, root, root.new_run(path.read_text(), "", plan), engine="inline")
     assert not outcome.failures, outcome.failures[0][1].traceback
     return root

@@ -17,6 +17,7 @@ from corpuskit.explore.report.mixture import chart
 from corpuskit.explore.report.page import code, figure, folded, heading, paragraph, table
 from corpuskit.explore.stats_text import COLUMNS, cells, drops, percent
 from corpuskit.mix.explain import explain
+from corpuskit.plan.why import done
 from corpuskit.store.root import Root
 from corpuskit.store.versions import other_versions
 
@@ -128,7 +129,7 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def resources(root: Root, plan: Plan) -> str:
     """Time, throughput, memory and disk of each stage, and the slowest units; times are sums over units."""
     rows, seconds, peaks, units = [], [], [], []
-    flow = Flow.of(plan)
+    flow = Flow.of(plan, done(plan, root))
     for stage in plan.stages.values():
         complete = root.complete(stage)
         if not complete:
