@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from corpuskit.buckets.secrets import refuse_secrets, without_secrets
 from corpuskit.errors import CorpuskitError, UsageError, install
@@ -26,6 +27,27 @@ REQUESTS = 16
 
 PIECE = 1 << 20
 """Bytes that a file opened for reading, or fetched, is taken in at least."""
+
+
+PATIENCE = 180.0
+"""Seconds for which a bucket that does not answer is asked again where much is lost if it never does."""
+
+T = TypeVar("T")
+
+
+def insist(ask: Callable[[], T], closed: threading.Event | None = None) -> T:
+    """Ask a bucket that may be away for a while, for `PATIENCE` seconds.
+
+    Args:
+        ask: is done again after a CorpuskitError. closed: ends it early.
+    """
+    deadline, closed = time.monotonic() + PATIENCE, closed or threading.Event()
+    while True:
+        try:
+            return ask()
+        except CorpuskitError:  # obstore has asked ten times, which takes some seconds
+            if time.monotonic() > deadline or closed.wait(1.0):
+                raise
 
 
 class Bucket:

@@ -34,7 +34,7 @@ class Chosen(Spec):
 INDEXED = 13.0
 """Bytes of the index of held-out texts for a token of them."""
 
-TOKEN = 4.0
+TOKEN_BYTES = 4.0
 """Bytes of text for each of those."""
 
 
@@ -45,8 +45,8 @@ def _index(stage: Stage, flow: Flow) -> float:
         amounts = [into[source] for source, of in told.sources.items() if of == domain]
         text, documents = sum(one.text for one in amounts), sum(one.documents for one in amounts)
         # a twentieth of the domain at most, and a document at least
-        asked = min(float(told.holdout["tokens"]), text / TOKEN / 20)
-        held_out += max(asked, text / max(1.0, documents) / TOKEN)
+        asked = min(float(told.holdout["tokens"]), text / TOKEN_BYTES / 20)
+        held_out += max(asked, text / max(1.0, documents) / TOKEN_BYTES)
     return held_out * INDEXED if told.holdout["dedup_train"] else 0.0
 
 

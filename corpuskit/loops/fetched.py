@@ -9,8 +9,7 @@ from typing import Any
 
 from corpuskit.core.work import Part, Work
 from corpuskit.store.files import link_or_copy
-
-BESIDE = "_manifest.json"
+from corpuskit.train.manifest import NAME
 
 
 def handed(work: Work[Any], parts: Iterable[tuple[str, Part]], made: Mapping[str, bytes]) -> dict[str, Any]:
@@ -41,6 +40,6 @@ def handed(work: Work[Any], parts: Iterable[tuple[str, Part]], made: Mapping[str
         (shards / name).write_bytes(content)
         files["shards"][name] = {"sha256": hashlib.sha256(content).hexdigest()}
     for folder, entries in files.items():
-        (work.scratch / folder / BESIDE).write_text(json.dumps({"files": entries}))
+        (work.scratch / folder / NAME).write_text(json.dumps({"files": entries}))
     config = {"shards": str(shards)}
-    return config if local else {**config, "bucket": work.store.url, "cache": str(work.scratch)}
+    return config if local else {**config, "bucket": work.store.url}

@@ -68,8 +68,8 @@ def train_parameters(asked: Train) -> dict[str, Any]:
     What was added later has no key where a recipe does not ask for it.
     """
     found: dict[str, Any] = plain(asked)
-    given = {name: value for name, value in found.items() if value is not None or name in FIRST}
-    return {name: value for name, value in given.items() if name != "cache_bytes"}
+    found.pop("cache_bytes")  # changes nothing of it
+    return {name: value for name, value in found.items() if value is not None or name in FIRST}
 
 
 FIRST = ("batch_tokens", "lr", "checkpoint_every", "validation_sequences")

@@ -21,6 +21,7 @@ from corpuskit.core.tables import size, table
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError
 from corpuskit.run.seal import unsealed
+from corpuskit.store.receipts import receipt_key
 from corpuskit.store.removed import refuse_pending
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
@@ -202,7 +203,7 @@ def _content(root: Root, gone: set[str]) -> list[str]:
     for key, content in zip(keys, root.store.get_all(keys), strict=True):
         try:
             place = orjson.loads(content or b"")
-            receipt = f"stages/{place['folder']}/receipts/{place['key']}.json"
+            receipt = receipt_key(place["folder"], place["key"])
         except (orjson.JSONDecodeError, KeyError):
             found.append(key)
             continue

@@ -180,15 +180,7 @@ class ObjectStore:
 
     @property
     def _fetched(self) -> Path:
-        return _fetched(self._own_folder(), self._number)
-
-    def _own_folder(self) -> Path:
-        """The folder in TMPDIR, which others on this machine cannot read: texts are in it.
-
-        Raises:
-            UsageError: somebody else has made it.
-        """
-        return own_folder(self._folder)
+        return _fetched(own_folder(self._folder), self._number)
 
     def release(self) -> None:
         """Remove what was fetched by this store."""
@@ -196,7 +188,7 @@ class ObjectStore:
 
     def scratch(self, stage: str, name: str) -> Path:
         """A folder in TMPDIR."""
-        return self._own_folder() / stage / name
+        return own_folder(self._folder) / stage / name
 
     def scratches(self, stage: str | None = None) -> Iterator[Path]:
         """The folders in TMPDIR; of fetched parts those whose processes are gone: one that only looks is no run."""

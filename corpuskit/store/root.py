@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpuskit.buckets.secrets import refuse_secrets
 from corpuskit.core.checksum import Damaged, digests, parse_record, with_sum
 from corpuskit.core.kinds import kind_of, spec_of
 from corpuskit.core.plan import Plan, Stage
@@ -38,10 +37,7 @@ from corpuskit.store.removed import refuse_pending
 def opened(place: str | os.PathLike[str]) -> Store:
     """The store at a path, or in a bucket (`s3://bucket/prefix`, and the other URLs that obstore knows)."""
     url = os.fspath(place)
-    if "://" not in url:
-        return LocalStore(Path(url))
-    refuse_secrets(url)
-    return ObjectStore.from_url(url)
+    return ObjectStore.from_url(url) if "://" in url else LocalStore(Path(url))
 
 
 STATE = "state.json"

@@ -29,18 +29,6 @@ class Ready:
     """Of the whole step, where a policy chose them."""
 
 
-def even(rows: int, at_once: int, most: int, group: World) -> tuple[int, int]:
-    """Rows of this process in a step, and of one forward pass: on CUDA all passes are alike, which are compiled once.
-
-    Args:
-        rows: that hold sequences. at_once: of a forward pass, at most. most: sequences of a step of all processes.
-    """
-    if group.device.type != "cuda":
-        return rows, at_once
-    at_once = min(at_once, -(-most // group.size))
-    return -(-rows // at_once) * at_once, at_once
-
-
 def batches(
     steps: range, plan: Budget, shards: Shards, micro_batch: int, group: World
 ) -> Iterator[tuple[int, Step, Ready]]:
@@ -51,7 +39,7 @@ def batches(
         split = shards.train[now.phase]
         mine, rows = share(now.sequences.start, now.sequences.stop, group.rank, group.size)
         at_once = micro_batch * shards.seq_len // split.seq_len
-        rows, at_once = even(rows, at_once, plan.stretches[now.phase].batch, group)
+        rows, at_once = group.even(rows, at_once, plan.stretches[now.phase].batch)
         batch = split.batch(mine, rows)
         return step, now, Ready(batch.micro_batches(at_once, group.device), batch.valid)
 
@@ -87,7 +75,7 @@ def drawn(
         now = plan.step(step)
         numbers = acting.sequences(now.sequences, now.tokens - len(now.sequences) * split.seq_len)
         mine, rows = numbers[group.rank :: group.size], -(-len(numbers) // group.size)
-        rows, at_once = even(rows, micro_batch, plan.stretches[now.phase].batch, group)
+        rows, at_once = group.even(rows, micro_batch, plan.stretches[now.phase].batch)
         batch = split.batch(mine, rows)
         domain = torch.zeros(rows, dtype=torch.int64)
         domain[: len(mine)] = torch.from_numpy(acting.domain[mine])

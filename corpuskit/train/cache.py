@@ -16,7 +16,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 import weakref
 import zlib
 from collections import deque
@@ -28,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from corpuskit.buckets.bucket import REQUESTS, Bucket
+from corpuskit.buckets.bucket import REQUESTS, Bucket, insist
 from corpuskit.buckets.fetched import own_folder
 from corpuskit.errors import CorpuskitError, InputError
 
@@ -41,9 +40,6 @@ DIGITS = 8
 TRIES = 2
 """Times that a block is fetched before it is said to be damaged."""
 
-PATIENCE = 180.0
-"""Seconds for which a bucket that does not answer is asked again; a run that ends trains again from its checkpoint."""
-
 LOCKS = 256
 """Blocks that have the same lock are fetched one after the other."""
 
@@ -53,7 +49,7 @@ STEPS = 4
 FILLED = 0.9
 """Of the room, after blocks were removed: a listing of the folder pays for many."""
 
-_MEND = "corpuskit verify ROOT --repair, then corpuskit run RECIPE --root ROOT makes it again"
+MEND = "corpuskit verify ROOT --repair, then corpuskit run RECIPE --root ROOT makes it again"
 
 
 @dataclass(eq=False)
@@ -208,19 +204,14 @@ class Cache:
             if entry.right(block, content):
                 return content
         where = f"the bytes from {start:,} on have not the sum that was written down"
-        raise InputError(f"{self._name(entry)} is damaged, and was when it was fetched again: {where}", _MEND)
+        raise InputError(f"{self._name(entry)} is damaged, and was when it was fetched again: {where}", MEND)
 
     def _answered(self, entry: Entry, start: int, end: int) -> bytes:
         """Bytes of a file as the bucket gives them; it may be away for a while."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.bucket.range(entry.key, start, end)
-            except FileNotFoundError:
-                raise InputError(f"{self._name(entry)} is gone", "corpuskit run RECIPE makes it again") from None
-            except CorpuskitError:  # obstore has asked ten times, which takes some seconds
-                if time.monotonic() > deadline or self._closed.wait(1.0):
-                    raise
+        try:
+            return insist(lambda: self.bucket.range(entry.key, start, end), self._closed)
+        except FileNotFoundError:
+            raise InputError(f"{self._name(entry)} is gone", "corpuskit run RECIPE makes it again") from None
 
     def _name(self, entry: Entry) -> str:
         return f"{self.bucket.url}/{entry.key}"
@@ -232,7 +223,7 @@ class Cache:
             yield
         except OSError as error:
             path.unlink(missing_ok=True)
-            hint = "set `cache_bytes` to what the disk has, or `cache` to a folder on another one"
+            hint = "set `cache_bytes` to what the disk has, or TMPDIR to a folder on another one"
             raise CorpuskitError(f"{path.parent}: {error.strerror}: the shards are cached there", hint) from None
 
     @contextlib.contextmanager

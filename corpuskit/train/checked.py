@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from corpuskit.errors import InputError
+from corpuskit.train.cache import MEND
 from corpuskit.train.data import Source
-from corpuskit.train.manifest import MEND, Stored
+from corpuskit.train.manifest import Stored
 from corpuskit.train.parallel import World
 
 

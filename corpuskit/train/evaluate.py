@@ -47,8 +47,7 @@ def _score(model: nn.Module, shards: Shards, name: str, group: World, micro_batc
     found = torch.zeros(2, count, dtype=torch.float64, device=group.device)
     for start in range(0, count, micro_batch * group.size):
         mine, rows = share(start, min(start + micro_batch * group.size, count), group.rank, group.size)
-        if group.device.type == "cuda":
-            rows = micro_batch  # one shape, which is compiled once
+        rows, _ = group.even(rows, micro_batch, micro_batch * group.size)
         batch = split.batch(mine, rows)
         for part in batch.micro_batches(rows, group.device):
             losses = model(part.to(group.device), each=True)[: len(mine)].double().sum(1)

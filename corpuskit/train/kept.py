@@ -13,12 +13,11 @@ import re
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from corpuskit.buckets.bucket import REQUESTS, Bucket
+from corpuskit.buckets.bucket import REQUESTS, Bucket, insist
 from corpuskit.buckets.fetched import own_folder
 from corpuskit.errors import CorpuskitError
 from corpuskit.train.saved import STATE
@@ -28,9 +27,6 @@ LOCK = ".lock"
 
 SECONDS = 5.0
 """Between two looks for a new checkpoint."""
-
-PATIENCE = 180.0
-"""Seconds for which a bucket that does not answer at the end is asked again."""
 
 
 def local(place: str) -> Path:
@@ -113,24 +109,11 @@ class Copy:
             ended.set()
             follower.join()
             with contextlib.suppress(CorpuskitError, OSError):  # why it failed is what matters
-                self._insist()
+                insist(self.put_back)  # nothing else holds what was trained
             raise
         ended.set()
         follower.join()
-        self._insist()
-
-    def _insist(self) -> None:
-        """Put back, also into a bucket that is away for a while: nothing else holds what was trained."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.put_back()
-            except CorpuskitError:  # obstore has asked ten times, which takes some seconds
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(1.0)
-            else:
-                return
+        insist(self.put_back)
 
     def _follow(self, ended: threading.Event) -> None:
         while not ended.wait(SECONDS):

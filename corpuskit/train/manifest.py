@@ -17,10 +17,8 @@ import pyarrow as pa
 
 from corpuskit.buckets.bucket import Bucket
 from corpuskit.errors import InputError
-from corpuskit.train.cache import BLOCK, Cache, Entry, Wanted
+from corpuskit.train.cache import BLOCK, MEND, Cache, Entry, Wanted
 from corpuskit.train.stream import OpenFiles
-
-MEND = "corpuskit verify ROOT --repair, then corpuskit run RECIPE --root ROOT makes it again"
 
 NAME = "_manifest.json"
 

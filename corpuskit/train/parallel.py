@@ -38,6 +38,17 @@ class World:
     threads: int
     neighbours: int
 
+    def even(self, rows: int, at_once: int, most: int) -> tuple[int, int]:
+        """Rows of this process in a step, and of one forward pass: on CUDA all passes are alike, and compiled once.
+
+        Args:
+            rows: that hold sequences. at_once: of a forward pass, at most. most: sequences of a step of all processes.
+        """
+        if self.device.type != "cuda":
+            return rows, at_once
+        at_once = min(at_once, -(-most // self.size))
+        return -(-rows // at_once) * at_once, at_once
+
     def sum(self, value: Tensor) -> Tensor:
         """Sum over all processes, in place; on CUDA without waiting for the result."""
         dist.all_reduce(value)

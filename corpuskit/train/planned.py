@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from corpuskit.errors import InputError
 from corpuskit.train.blocks import PIECE, Blocks
-from corpuskit.train.cache import Wanted
-from corpuskit.train.manifest import MEND, Manifest, Reader, Stored
+from corpuskit.train.cache import MEND, Wanted
+from corpuskit.train.manifest import Manifest, Reader, Stored
 from corpuskit.train.order import Indices, Plan
 from corpuskit.train.stream import Domain, map_documents
 

@@ -81,9 +81,9 @@ def test_what_cuda_compiles_is_one_graph_whose_loss_and_gradients_are_those_of_a
 @given(st.integers(1, 300), st.integers(1, 64), st.integers(1, 8))
 def test_all_passes_on_cuda_have_one_shape_and_hold_all_rows(most, at_once, processes):
     group = parallel.World(0, processes, torch.device("cuda"), None, 1, processes)
-    whole = even(-(-most // processes), at_once, most, group)
+    whole = group.even(-(-most // processes), at_once, most)
     for held in range(1, most + 1):  # the last step of a phase has fewer
-        rows, each = even(-(-held // processes), at_once, most, group)
+        rows, each = group.even(-(-held // processes), at_once, most)
         assert each == whole[1] <= at_once
         assert rows % each == 0
         assert 0 <= rows - -(-held // processes) < each

@@ -124,7 +124,7 @@ def test_a_bucket_that_stays_away_fails_the_unit_and_has_no_half_checkpoint(
     port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3.set_environment(monkeypatch, port, tmp_path / "tmp")
-    monkeypatch.setattr("corpuskit.train.kept.PATIENCE", 0.0)
+    monkeypatch.setattr("corpuskit.buckets.bucket.PATIENCE", 0.0)
     honest = ObjectStore.from_url("s3://corpora/away")
 
     def put_while_it_goes() -> None:

@@ -173,7 +173,7 @@ def test_a_bucket_that_is_away_for_longer_than_its_client_asks_is_asked_again(bu
         assert some.content(entry).tobytes() == path.read_bytes()
         some.close()
         s3.set_environment(monkeypatch, 1, tmp_path / "tmp")
-        monkeypatch.setattr(cache, "PATIENCE", 0.0)
+        monkeypatch.setattr("corpuskit.buckets.bucket.PATIENCE", 0.0)
         some = Cache(Bucket.from_url("s3://corpora/run"), tmp_path, ROOM)
         with pytest.raises(CorpuskitError, match="the bucket refused or did not answer"):
             some.content(entry)
