@@ -56,7 +56,7 @@ class Unneeded:
     def breaks(self) -> str:
         """What is lost with it."""
         if self.what == "pages":
-            return "the reports alone: what those runs were asked and did stays"
+            return "reports, and tables of views: what those runs were asked and did stays"
         if self.what == "scratch":
             return "nothing: a process that is gone left it"
         if self.what == "signal":

@@ -6,6 +6,7 @@ the memory in all. Ends with an error that names the units which took more.
 
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import scipy.linalg  # noqa: F401 - of kernels, before the limit: OpenBLAS asks forever for what it is refused
 
 from corpuskit.core.plan import Plan
 from corpuskit.engines import Task
@@ -127,7 +129,7 @@ def run(small: Path, large: Path, memory: int) -> list[str]:
                 name,
                 str(number),
             ]
-            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
             if ended.returncode:
                 larger.append(f"{name}:{number}: exit code {ended.returncode}: {ended.stderr[-300:]}")
                 execute(plan, root, Task(name, number))
@@ -146,8 +148,10 @@ def all_units(folder: Path, memory: int) -> None:
 def unit(small: Path, large: Path, memory: int, name: str, number: int) -> None:
     """Run one unit of `small` once more, which loads libraries and kernels, then that of `large` within the limit."""
     plan, root = planned(small, memory)
-    for receipt in (small / "root" / "stages" / plan.stages[name].folder / "receipts").iterdir():
-        receipt.unlink()
+    stages = small / "root" / "stages"
+    shutil.rmtree(stages / plan.stages[name].folder / "receipts")
+    for stored in stages.glob("signal-*"):
+        shutil.rmtree(stored)
     for again in range(len(plan.stages[name].units)):
         execute(plan, root, Task(name, again))
     plan, root = planned(large, memory)

@@ -13,7 +13,6 @@ from torch._dynamo.testing import CompileCounterWithBackend  # noqa: E402
 from torch.nn.attention import flex_attention  # noqa: E402
 
 from corpuskit.train import attention, model, parallel  # noqa: E402
-from corpuskit.train.batches import even  # noqa: E402
 from corpuskit.train.data import Shards  # noqa: E402
 from tests.gpu import check  # noqa: E402
 from tests.gpu.made_shards import make_shards  # noqa: E402
@@ -87,7 +86,7 @@ def test_all_passes_on_cuda_have_one_shape_and_hold_all_rows(most, at_once, proc
         assert each == whole[1] <= at_once
         assert rows % each == 0
         assert 0 <= rows - -(-held // processes) < each
-    assert even(7, at_once, most, dataclasses.replace(group, device=torch.device("cpu"))) == (7, at_once)
+    assert dataclasses.replace(group, device=torch.device("cpu")).even(7, at_once, most) == (7, at_once)
 
 
 def test_made_shards_are_read_by_the_trainer(tmp_path):

@@ -21,7 +21,7 @@ from corpuskit.buckets.bucket import Bucket  # noqa: E402
 from corpuskit.core import checksum  # noqa: E402
 from corpuskit.errors import CorpuskitError, InputError, UsageError  # noqa: E402
 from corpuskit.train import cache, loop  # noqa: E402
-from corpuskit.train.cache import BLOCK, Cache, Entry  # noqa: E402
+from corpuskit.train.cache import BLOCK, Ahead, Cache, Entry  # noqa: E402
 from corpuskit.train.config import from_dict  # noqa: E402
 from corpuskit.train.data import Shards  # noqa: E402
 from corpuskit.train.launch import launch  # noqa: E402
@@ -191,6 +191,28 @@ def test_what_was_used_longest_ago_goes_first(bucket, folder, tmp_path):
     left = {path.name[:32] for path in held(tmp_path)}
     assert left == {entries[n].sha256[:32] for n in (0, 2)}
     small.close()
+
+
+def test_what_is_fetched_before_it_is_read_is_bounded_too(bucket, tmp_path):
+    path, content = tmp_path / "large.bin", np.random.default_rng(0).bytes(9 * BLOCK - 5)
+    path.write_bytes(content)
+    sha, sums = checksum.digests(path)
+    entry, store = Entry("large.bin", len(content), sha, sums), Bucket.from_url("s3://corpora/large")
+    store.put("large.bin", content)
+    blocks = [(entry, block) for block in range(9)]
+    with closing(Cache(store, tmp_path, 4 * BLOCK)) as small:
+        small.gather(blocks)
+        assert {found.name.split("-")[1] for found in held(tmp_path)} == {"0", "1"}  # half of the room
+        assert small.content(entry).tobytes() == content
+        ahead = Ahead(small, 1, range(1, 10), lambda step: blocks[step - 1 : step])
+        for step, (_, block) in enumerate(blocks, 1):
+            ahead.reach(step)
+            assert len(ahead.held) <= 1  # a quarter
+            view = bytearray(BLOCK)
+            read = small.read(entry, memoryview(view), block * BLOCK)
+            assert view[:read] == content[block * BLOCK : (block + 1) * BLOCK]
+            assert sum(found.stat().st_size for found in held(tmp_path)) <= 4 * BLOCK
+        assert not ahead.waiting or ahead.waiting[-1][0] == 9  # all steps were asked for
 
 
 def test_a_cache_that_others_use_stays_until_the_last_one_goes(bucket, tmp_path):

@@ -20,17 +20,16 @@ from corpuskit.train.config import budget, from_dict  # noqa: E402
 from corpuskit.train.data import Shards  # noqa: E402
 from corpuskit.train.launch import launch  # noqa: E402
 from corpuskit.train.loop import train  # noqa: E402
+from corpuskit.train.parallel import World  # noqa: E402
 
 MUON = {"optimizer": "muon", "z_loss": 1e-3}
 
 
-class Alone:
+class Alone(World):
     """A process of `size` that never asks the others."""
 
-    device = torch.device("cpu")
-
     def __init__(self, rank, size):
-        self.rank, self.size = rank, size
+        super().__init__(rank, size, torch.device("cpu"), None, 1, size)
 
     def total(self, *values):
         return list(values)

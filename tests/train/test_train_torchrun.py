@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -22,8 +23,12 @@ def test_torchrun_trains_the_same_bits_and_goes_on_from_the_same_checkpoints(sha
     config.write_text(json.dumps(given | {"out": str(tmp_path / "theirs")}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "corpuskit.train", str(config)]
-    for _ in range(2):  # the second time there is nothing to do
+    for again in (False, True):
+        if again:
+            shutil.rmtree(max((tmp_path / "theirs").glob("step-*"), key=lambda path: int(path.name[5:])))
+            (tmp_path / "theirs/result.json").unlink()
         subprocess.run(command, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}, check=True)
+    assert len(list((tmp_path / "ours").glob("step-*"))) > 1
     for one, other in zip(*(sorted((tmp_path / name).glob("step-*")) for name in ("ours", "theirs")), strict=True):
         ours, theirs = Trained.open(one), Trained.open(other)
         assert ours.state["world_size"] == theirs.state["world_size"] == 2
