@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
+import numpy as np
 import pyarrow as pa
 
 from corpuskit.core.batch import ParquetPart, PartWriter, text_bytes
 from corpuskit.core.calls import Source
 from corpuskit.core.step import Bad, Skip
 from corpuskit.documents.reading import record_batch
+from corpuskit.sources import FILES
 from corpuskit.sources.base import BatchedFile
 from corpuskit.sources.raw import RawStream
 
-# those that stream: one that makes text of markup, or reads an archive whole first, may take longer than a plan
-READERS = tuple(f"corpuskit.sources.{name}" for name in ("delimited", "gutenberg", "jsonl", "parquet"))
+READERS = {f"corpuskit.sources.{name}" for name in FILES if name != "commoncrawl_index"}  # which asks a server
 
-FILES = 8
-"""Files of a source that are looked at: those at equal distances in its bytes."""
+PLACES = 8
+"""At equal distances in the bytes of a source: the files that they lie in are looked at."""
+
+ENOUGH = 0.75
+"""Of these places must lie in files that tell what a byte of them gives; else nothing is known."""
+
+BEFORE = 8 << 20
+"""Bytes of all of them that may be read before their first records: a reader that takes an archive whole first, to sort
+what is in it or to find licences, would take longer than a plan."""
 
 SECONDS = 0.4
 """For all of them together, each from its first record on."""
@@ -39,36 +48,85 @@ def look(source: Source, entries: list[dict[str, Any]]) -> dict[str, float]:
 
     Args:
         entries: its raw files, as units have them. Those that lie elsewhere are not fetched, and other readers than
-            `READERS` are not started: those of users may do anything.
+            `READERS` are not started: those of users may do anything, and some ask a server.
     """
     if source.step.function.__module__ not in READERS:
         return {}
-    some = _some(entries)
-    seen = [_Seen(source, entry, 1 / len(some)) for entry in some]
-    documents, read = (sum(getattr(one, name) for one in seen) for name in ("documents", "read"))
-    if not documents or not read:
+    budget, known, seen = _Budget(BEFORE), 0.0, []
+    text = documents = 0.0  # for a byte of the source
+    for entry, share in _some(entries):
+        seen.append(one := _Seen(source, entry, share, budget))
+        if one.read:
+            known += share
+            text += share * one.of_read / one.read
+            documents += share * one.of_read / one.read * one.documents / max(1, one.text)
+    if known < ENOUGH or not documents:
         return {}
-    of_read, text = (sum(getattr(one, name) for one in seen) for name in ("of_read", "text"))
-    return {"text": of_read / read, "document": text / documents, **_stored(seen)}
+    return {"text": text / known, "document": text / documents, **_stored(seen)}
 
 
-def _some(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    local = [entry for entry in entries if "://" not in entry["path"] and entry["size"]]
-    total, at = sum(entry["size"] for entry in local), 0.0
-    chosen: list[dict[str, Any]] = []
-    for entry in local:
-        at += entry["size"]
-        if at * FILES >= total * (len(chosen) + 0.5) and len(chosen) < FILES:
-            chosen.append(entry)
-    return chosen
+def _some(entries: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """The files that are looked at, and what share of the places lies in each."""
+    local = [entry for entry in entries if "://" not in entry["path"] and _size(entry)]
+    ends = np.cumsum([_size(entry) for entry in local])
+    places = (np.arange(PLACES) + 0.5) / PLACES * (ends[-1] if local else 0)
+    for number, count in zip(*np.unique(np.searchsorted(ends, places), return_counts=True), strict=True):
+        yield local[number], int(count) / PLACES
+
+
+def _size(entry: dict[str, Any]) -> int:
+    return int(entry["size"] if entry["start"] is None else entry["end"] - entry["start"])
+
+
+class _Budget:
+    """Bytes that may still be read before first records; `counts` while there was none of a file."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.counts = False
+
+
+class _Handle(io.RawIOBase):
+    """A raw file whose reader may take no more than a budget."""
+
+    def __init__(self, handle: IO[bytes], budget: _Budget) -> None:
+        super().__init__()
+        self._handle, self._budget = handle, budget
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._handle.seekable()
+
+    def tell(self) -> int:
+        return self._handle.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._handle.seek(offset, whence)
+
+    def readinto(self, view: Any, /) -> int:
+        found = self._handle.read(len(view))
+        view[: len(found)] = found
+        if self._budget.counts:
+            self._budget.left -= len(found)
+            if self._budget.left < 0:
+                raise OSError("no record in what a look may read")
+        return len(found)
 
 
 class _Counted(BatchedFile):
     """A raw file that says how much of it was read."""
 
-    def __init__(self, entry: dict[str, Any], limit: int) -> None:
+    def __init__(self, entry: dict[str, Any], limit: int, budget: _Budget) -> None:
         super().__init__(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
         self.stream: RawStream | None = None
+        self._budget = budget
+
+    @contextlib.contextmanager
+    def seekable(self) -> Iterator[IO[bytes]]:
+        with super().seekable() as handle:
+            yield cast("IO[bytes]", _Handle(handle, self._budget))
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[RawStream]:
@@ -88,17 +146,17 @@ class _Seen:
         text, documents: of them. read: bytes of the file, and `of_read`: of text in these. batches: as they were read.
     """
 
-    def __init__(self, source: Source, entry: dict[str, Any], share: float) -> None:
+    def __init__(self, source: Source, entry: dict[str, Any], share: float, budget: _Budget) -> None:
         self.text = self.documents = self.read = self.of_read = 0
         self.batches: list[pa.RecordBatch] = []
         rows: list[dict[str, Any]] = []
-        file = _Counted(entry, 64 << 20)
-        size = entry["size"] if entry["start"] is None else entry["end"] - entry["start"]
+        file, size = _Counted(entry, 64 << 20, budget), _size(entry)
+        budget.counts = not entry["path"].endswith(".parquet")  # which is not read in order
         begun, last = None, 0
         records = source.step.function(file, **source.params)
         with contextlib.suppress(Exception), contextlib.closing(records):  # what is wrong with it the run will say
             for record in records:
-                begun = begun or time.monotonic()
+                begun, budget.counts = begun or time.monotonic(), False
                 if file.read > last:  # what came until now was in what had been read
                     self.read, self.of_read, last = last, self.text, file.read
                 if isinstance(record, pa.RecordBatch):

@@ -47,13 +47,15 @@ class Training(Spec):
 
     Attributes:
         torch: its version; None where it is not installed. train: the trainer's configuration.
-        config: SHA-256 of the `config.json` of a model of transformers.
+        config: SHA-256 of the `config.json` of a model of transformers, which in `train` is `hf:`.
+        model: `hf:` and the place of that file.
         cache_bytes: of what it keeps here of shards in a bucket; None: half of what is free.
     """
 
     torch: str | None
     train: dict[str, Any]
     config: str | None = None
+    model: str | None = field(metadata=ASIDE, default=None)
     cache_bytes: int | None = field(metadata=ASIDE, default=None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from corpuskit.core.plan import Need, Stage
 from corpuskit.core.planning import Planner
 from corpuskit.core.spec import Spec
 from corpuskit.loops.kinds import Proxy, Swarm, Training
-from corpuskit.loops.settings import Train
+from corpuskit.loops.settings import FOREIGN, Train
 from corpuskit.mix.runs import read_ratios
 from corpuskit.shards.planning import listed, packing
 from corpuskit.shards.settings import Mix
@@ -58,7 +59,10 @@ def train(planner: Planner, asked: Train, mix: Mix) -> None:
     if mix.write == "plan":
         stages = ["mixture", "blocks", *(f"tokens-{source}" for source in planner.sources)]
     needs = {stage: Need(stage, "all") for stage in stages}
-    told = Training(_torch(), train_parameters(asked), _config(asked.model), asked.cache_bytes)
+    told = Training(_torch(), train_parameters(asked), cache_bytes=asked.cache_bytes)
+    if isinstance(asked.model, str) and asked.model.startswith(FOREIGN):  # another content is another model
+        digest = file_digest(Path(asked.model.removeprefix(FOREIGN)))
+        told = replace(told, train=told.train | {"model": FOREIGN}, config=digest, model=asked.model)
     planner.add(Stage.of("train", "train", told, needs), count=1)
 
 
@@ -73,14 +77,6 @@ def train_parameters(asked: Train) -> dict[str, Any]:
 
 
 FIRST = ("batch_tokens", "lr", "checkpoint_every", "validation_sequences")
-
-
-def _config(model: Any) -> str | None:
-    """The digest of what `hf:PATH` names: another content is another model."""
-    if not isinstance(model, str) or not model.startswith("hf:"):
-        return None
-    path = Path(model.removeprefix("hf:"))
-    return file_digest(path / "config.json" if path.is_dir() else path)
 
 
 def _torch() -> str | None:

@@ -34,6 +34,10 @@ def _in_tokens(value: Any) -> Any:
     return round(float(hours[1]) * 3600 * rate)
 
 
+FOREIGN = "hf:"
+"""What names a model of transformers, before the path of its configuration."""
+
+
 class Train(Keys):
     """Train a model on the shards."""
 

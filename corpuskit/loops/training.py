@@ -25,6 +25,7 @@ def train(work: Work[Training]) -> None:
     with kept(work, folder) as out:
         config = {**work.spec.train, **reads, "out": str(out), "tokenizer": tokenizer}
         config["cache_bytes"] = work.spec.cache_bytes
+        config["model"] = work.spec.model or config["model"]
         processes = config.pop("processes")
         launch(resolved(config), processes)
         result = json.loads((out / "result.json").read_text())

@@ -12,7 +12,7 @@ from corpuskit.core.calls import Source
 from corpuskit.core.identity import File
 from corpuskit.core.step import Step
 from corpuskit.errors import UsageError, did_you_mean
-from corpuskit.loops.settings import Train
+from corpuskit.loops.settings import FOREIGN, Train
 from corpuskit.mix import methods
 from corpuskit.mix.presets import check_weights
 from corpuskit.recipe import override
@@ -100,6 +100,7 @@ class _Loader:
         if settings is not None and settings.mix is not None and settings.mix.shards.fim is not None:
             check_fim(self._at("mix") or self.root, settings.mix, tokenizer, self.domains, self.faults)
         self._train(settings)
+        train = self._foreign(None if settings is None else settings.train)
         self._expect(rules)
         name = self._recipe_name(settings)
         self.faults.check()
@@ -129,7 +130,7 @@ class _Loader:
             written_steps=len(written.value) if (written := self.root.get("steps")) is not None else 0,
             index=settings.index,
             mix=mix,
-            train=settings.train,
+            train=train,
             expect=settings.expect,
             warnings=[*warnings(listed.values(), placed), *self.warnings],
         )
@@ -289,6 +290,17 @@ class _Loader:
             said = f"training ends after {train.tokens:,} of the {mix.tokens:,} tokens of `mix`"
             self.warnings.append(f"{tokens.span}: {said}: of `phases` it follows as much as that")
 
+    def _foreign(self, train: Train | None) -> Train | None:
+        """The training, with the place of the `config.json` of a model of transformers; a folder is that of one."""
+        model = self._at("train", "model")
+        if train is None or model is None or not str(train.model).startswith(FOREIGN):
+            return train
+        path: Path = model.span.document.base / str(train.model).removeprefix(FOREIGN)
+        path = path / "config.json" if path.is_dir() else path
+        if not path.is_file():
+            self.faults.add(model.span, f"there is no {path}", "give a config.json, or the folder that holds it")
+        return train.model_copy(update={"model": f"{FOREIGN}{path}"})
+
     def _trainer(self, model: Node | None, train: Train | None) -> None:
         """What the trainer has to say: of all keys together, or, where some are wrong by themselves, of the model."""
         if train is None:
@@ -298,7 +310,7 @@ class _Loader:
 
     def _preset(self, model: Node | None) -> None:
         """The name of a model of the trainer, alone; one of transformers needs more keys, and is not judged by it."""
-        if model is not None and isinstance(model.value, str) and not model.value.startswith("hf:"):
+        if model is not None and isinstance(model.value, str) and not model.value.startswith(FOREIGN):
             self._refused(model, {"model": model.value})
 
     def _refused(self, model: Node, given: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from corpuskit.errors import UsageError
 from corpuskit.plan.planner import make
 from corpuskit.recipe import load
 from corpuskit.recipe.faults import RecipeError
@@ -42,10 +41,11 @@ def key(recipe):
 def test_a_model_of_transformers_is_what_its_file_says(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "recipe.yaml").write_text(
-        RECIPE % f"model: 'hf:{tmp_path / 'model'}', lr: 0.01, batch_tokens: 64, mask: causal"
+        RECIPE % "model: 'hf:model', lr: 0.01, batch_tokens: 64, mask: causal"  # beside the recipe
     )
-    with pytest.raises(UsageError, match=r"model: cannot be read: No such file"):
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:4:.* there is no .*/model\n") as raised:
         key(tmp_path / "recipe.yaml")
+    assert "give a config.json, or the folder that holds it" in str(raised.value)
     (tmp_path / "model").mkdir()
     config = tmp_path / "model/config.json"
     config.write_text(json.dumps({"model_type": "llama"}))
@@ -54,3 +54,7 @@ def test_a_model_of_transformers_is_what_its_file_says(tmp_path):
     assert key(tmp_path / "recipe.yaml") != before
     config.write_text(json.dumps({"model_type": "llama"}))
     assert key(tmp_path / "recipe.yaml") == before
+    (tmp_path / "moved").mkdir()
+    for name in ("a.jsonl", "model", "recipe.yaml"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert key(tmp_path / "moved/recipe.yaml") == before

@@ -11,12 +11,10 @@ from corpuskit.cli.announce import announce
 from corpuskit.core.flow import DOCUMENT, Amount, Done, Flow
 from corpuskit.core.kinds import REST, disk
 from corpuskit.core.plan import Plan
-from corpuskit.documents.look import READERS
 from corpuskit.plan.looking import look
 from corpuskit.plan.planner import make
 from corpuskit.plan.why import done
 from corpuskit.recipe import load
-from corpuskit.sources import FILES
 from corpuskit.store.root import Root
 from tests.core.builder import recipe
 from tests.stats.test_evidence import EXACT, NEAR, build, corpus, written
@@ -104,10 +102,6 @@ def test_a_look_finds_no_fault(tmp_path: Path) -> None:
     plan, text, _ = planned(tmp_path, raw, EXACT)
     assert look(load(tmp_path / "recipe.yaml", []), plan).keys() == {"books"}
     assert " to " in text
-
-
-def test_readers_that_are_looked_through_are_there() -> None:
-    assert {name.rpartition(".")[2] for name in READERS} < FILES.keys()
 
 
 def test_units_that_are_done_tell_of_those_to_come(tmp_path: Path) -> None:
