@@ -40,10 +40,11 @@ soak: .venv/installed
 
 # a Ray cluster of this machine and, where slurm-wlm and munge are installed, a Slurm; in a network of their own, since
 # both listen on every interface (a user who is not root is root in it, which Slurm's munge does not take for one)
+# (192.0.2.1: where 127.0.0.1 is the only address, Slurm's daemons find none to listen on)
 NETWORK := unshare --net $(shell [ "$$(id -u)" = 0 ] || echo --map-root-user)
 
 clusters: .venv/installed
-	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests'
+	$(NETWORK) sh -c 'ip link set lo up && ip address add 192.0.2.1/32 dev lo && exec $(BIN)/python -m pytest -m clusters tests'
 
 # the servers of other clouds' object stores, and what fsspec reads raw files from them by; Azurite wants node
 .venv-clouds/installed: Makefile
@@ -54,7 +55,7 @@ clusters: .venv/installed
 	touch $@
 
 clouds: .venv/installed .venv-clouds/installed
-	$(NETWORK) sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m clusters tests/store/test_clouds.py'
+	$(NETWORK) sh -c 'ip link set lo up && ip address add 192.0.2.1/32 dev lo && exec $(BIN)/python -m pytest -m clusters tests/store/test_clouds.py'
 
 # $(call consumer,NAME,PACKAGES): the environment of a tool that reads exports, with torch for CPUs
 define consumer

@@ -105,6 +105,8 @@ def announce(plan: Plan, root: Root, looked: Looked, *, verbose: bool = False) -
 
 def _range(flow: Flow, stages: Collection[Stage], predicted: float) -> str:
     """Bytes of disk: how many at most, where filters or dedup take of it; within a factor of `AVERAGE`, if guessed."""
+    if not predicted:
+        return ""
     if any(flow.guessed(stage) for stage in stages):
         return f"{size(predicted / AVERAGE)} to {size(predicted * AVERAGE)}"
     return "up to " * any(stage.name in flow.at_most for stage in stages) + size(predicted)

@@ -26,6 +26,7 @@ def stats(options: argparse.Namespace) -> None:
     from corpuskit.core.tables import table
     from corpuskit.explore import stats, stats_text
     from corpuskit.explore.views import query, rebuild
+    from corpuskit.run.seal import unpublished
     from corpuskit.store.root import Root
 
     root = Root(options.root)
@@ -41,6 +42,10 @@ def stats(options: argparse.Namespace) -> None:
         answer(options, stats_text.render(root, plan), stats.as_json(stats.domain_table(root, plan)))
         return
     found = query(root, options.sql)
+    for folder in unpublished(plan, root):
+        if folder in options.sql or folder == "corpus":
+            told = "what an earlier plan gave" if root.manifest(folder) else "nothing"
+            print(f"warning: `{folder}/` holds {told}: the run is not at its end; see status", file=sys.stderr)
     rows = found.to_pylist()
     text = table(found.column_names, [["" if v is None else str(v) for v in row.values()] for row in rows])
     answer(options, text, rows)

@@ -30,7 +30,7 @@ not known, or does not apply, is null.
 | `check` | recipe, sources, steps, warnings |
 | `plan` | stages [stage, key, units, to_run, why, disk, at_most, guessed, peak, memory, cores, gpus], raw_bytes, disk, memory; with dedup: dedup_bits, lsh; with a mixture: encoder |
 | `run` | root, units_run, units_reused, units_complete_before, other_versions, report, domains, failed_expects |
-| `status` | recipe, run, stages [stage, units, complete, reused, at_work, rows, bytes, seconds, peak_bytes], failures, slow, last_activity |
+| `status` | recipe, run, stages [stage, units, complete, reused, at_work, rows, bytes, seconds, peak_bytes], failures, slow, unpublished, last_activity |
 | `stats` | domains [domain, read, unreadable, empty, rules, exact, near, contaminated, held_out, kept, compared, bytes, tokens, dropped, drop_rates, duplicate_rate], total |
 | `stats --sql` | a list of rows by column |
 | `stats --what-if` | rule, before, after, changes [domain, kept, leave, tokens, held_out, orphans, again, dropped, back, unjudged, estimated_tokens], later, anew |

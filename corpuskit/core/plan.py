@@ -125,6 +125,7 @@ class Plan:
     def parse(cls, text: str) -> Plan:
         """Read what `dump` wrote."""
         data = json.loads(text)
+        data.pop("looked", None)  # which a version between had
         stages: dict[str, Stage] = {}
         waiting: dict[str, dict[str, Any]] = {}
         for name, stage in data.pop("stages").items():

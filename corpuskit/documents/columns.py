@@ -36,7 +36,9 @@ class ColumnStore:
         self._docs: npt.NDArray[np.uint64] = (
             self._stored.column("doc").to_numpy() if self._stored is not None else np.zeros(0, np.uint64)
         )
-        self._new: list[Batch] = []
+        self._waiting = work.scratch / f"column-{id(self):x}.arrow"
+        self._writer: PartWriter | None = None
+        self._sum, self._last, self._rising = hashlib.sha256(), -1, True
 
     def columns(self, batch: Batch, compute: Callable[[Batch], dict[str, pa.Array]]) -> dict[str, pa.Array]:
         """Columns for a batch: stored values, and `compute` called for exactly the documents that have none."""
@@ -69,22 +71,36 @@ class ColumnStore:
 
     def _remember(self, batch: Batch, computed: dict[str, pa.Array]) -> dict[str, pa.Array]:
         arrays = [batch.column("doc"), *computed.values()]
-        self._new.append(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
+        self._write(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
         return computed
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
+        if self._writer is None:
+            self._writer = PartWriter(self._waiting, batch.schema)
+        elif batch.schema != self._writer.schema:
+            raise pa.ArrowInvalid(f"a batch has {batch.schema}, one before it {self._writer.schema}")
+        docs = batch.column("doc").to_numpy()
+        self._rising = self._rising and self._last <= int(docs[0]) and bool((docs[:-1] <= docs[1:]).all())
+        self._last = int(docs[-1])
+        self._sum.update(docs.tobytes())
+        self._writer.write(batch)
 
     def save(self) -> int:
         """Store what was computed since the store was opened; returns the number of documents."""
-        if not self._new:
+        if self._writer is None:
             return 0
-        table = pa.Table.from_batches(self._new).sort_by("doc")
-        docs = table.column("doc").combine_chunks().to_numpy()
-        name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
-        waiting = self._work.scratch / f"column-{name}.arrow"
-        with PartWriter(waiting, table.schema) as writer:
+        with self._writer:
+            pass
+        if not self._rising:  # not as they came from one file
+            table = _read(self._waiting).sort_by("doc")
+            self._writer, self._sum, self._last, self._rising = None, hashlib.sha256(), -1, True
             for batch in table.to_batches():
-                writer.write(batch)
-        self._memo.put(f"{name}.arrow", waiting)
-        return len(docs)
+                self._write(batch)
+            return self.save()
+        self._memo.put(f"{self._sum.hexdigest()[:16]}.arrow", self._waiting)
+        return self._writer.rows
 
 
 def _read(path: Path) -> pa.Table:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,7 +21,16 @@ from corpuskit.sources import FILES
 from corpuskit.sources.base import BatchedFile
 from corpuskit.sources.raw import RawStream
 
-READERS = {f"corpuskit.sources.{name}" for name in FILES if name != "commoncrawl_index"}  # which asks a server
+_ROOM = "corpuskit.sources."
+
+READERS = {_ROOM + name for name in FILES if name != "commoncrawl_index"}  # which asks a server
+
+WHOLE = {_ROOM + name for name in ("repositories", "stackexchange")}
+"""Those that take a file whole before its first document, to find licences or to sort what is in it: what they pass by
+says nothing of what they give, so that a file tells nothing until it has been read to its end."""
+
+WHOLE_SECONDS = 2.0
+"""For the files of such a source together."""
 
 PLACES = 8
 """At equal distances in the bytes of a source: the files that they lie in are looked at."""
@@ -29,14 +38,10 @@ PLACES = 8
 ENOUGH = 0.75
 """Of these places must lie in files that tell what a byte of them gives; else nothing is known."""
 
-BEFORE = 8 << 20
-"""Bytes of all of them that may be read before their first records: a reader that takes an archive whole first, to sort
-what is in it or to find licences, would take longer than a plan."""
-
 SECONDS = 0.4
-"""For all of them together, each from its first record on."""
+"""For all of them together, each from its first document on."""
 
-TEXT_BYTES = 8 << 20
+TEXT_BYTES = 16 << 20
 """Text of all of them that is enough."""
 
 MOST = 4
@@ -52,10 +57,11 @@ def look(source: Source, entries: list[dict[str, Any]]) -> dict[str, float]:
     """
     if source.step.function.__module__ not in READERS:
         return {}
-    budget, known, seen = _Budget(BEFORE), 0.0, []
+    end = time.monotonic() + WHOLE_SECONDS if source.step.function.__module__ in WHOLE else None
+    known, seen = 0.0, []
     text = documents = 0.0  # for a byte of the source
     for entry, share in _some(entries):
-        seen.append(one := _Seen(source, entry, share, budget))
+        seen.append(one := _Seen(source, entry, share, end))
         if one.read:
             known += share
             text += share * one.of_read / one.read
@@ -68,8 +74,10 @@ def look(source: Source, entries: list[dict[str, Any]]) -> dict[str, float]:
 def _some(entries: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
     """The files that are looked at, and what share of the places lies in each."""
     local = [entry for entry in entries if "://" not in entry["path"] and _size(entry)]
+    if not local:
+        return
     ends = np.cumsum([_size(entry) for entry in local])
-    places = (np.arange(PLACES) + 0.5) / PLACES * (ends[-1] if local else 0)
+    places = (np.arange(PLACES) + 0.5) / PLACES * ends[-1]
     for number, count in zip(*np.unique(np.searchsorted(ends, places), return_counts=True), strict=True):
         yield local[number], int(count) / PLACES
 
@@ -78,20 +86,12 @@ def _size(entry: dict[str, Any]) -> int:
     return int(entry["size"] if entry["start"] is None else entry["end"] - entry["start"])
 
 
-class _Budget:
-    """Bytes that may still be read before first records; `counts` while there was none of a file."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self.counts = False
-
-
 class _Handle(io.RawIOBase):
-    """A raw file whose reader may take no more than a budget."""
+    """A raw file that says how far it was read, and is not read beyond a time."""
 
-    def __init__(self, handle: IO[bytes], budget: _Budget) -> None:
+    def __init__(self, handle: IO[bytes], end: float | None) -> None:
         super().__init__()
-        self._handle, self._budget = handle, budget
+        self._handle, self._end = handle, end
 
     def readable(self) -> bool:
         return True
@@ -106,37 +106,37 @@ class _Handle(io.RawIOBase):
         return self._handle.seek(offset, whence)
 
     def readinto(self, view: Any, /) -> int:
+        if self._end is not None and time.monotonic() > self._end:
+            raise OSError("the time for a look is over")
         found = self._handle.read(len(view))
         view[: len(found)] = found
-        if self._budget.counts:
-            self._budget.left -= len(found)
-            if self._budget.left < 0:
-                raise OSError("no record in what a look may read")
         return len(found)
 
 
 class _Counted(BatchedFile):
-    """A raw file that says how much of it was read."""
+    """A raw file that says how much of it a reader has passed."""
 
-    def __init__(self, entry: dict[str, Any], limit: int, budget: _Budget) -> None:
+    def __init__(self, entry: dict[str, Any], limit: int, end: float | None) -> None:
         super().__init__(entry["path"], entry["relative"], entry["start"], entry["end"], limit)
-        self.stream: RawStream | None = None
-        self._budget = budget
+        self._last: Callable[[], int] = lambda: 0
+        self._end = end
 
     @contextlib.contextmanager
     def seekable(self) -> Iterator[IO[bytes]]:
         with super().seekable() as handle:
-            yield cast("IO[bytes]", _Handle(handle, self._budget))
+            if self.start:  # a range, which is read in order without `raw`
+                self._last = handle.tell
+            yield cast("IO[bytes]", _Handle(handle, self._end))
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[RawStream]:
         with super().raw() as stream:
-            self.stream = stream
+            self._last = lambda: stream.offset
             yield stream
 
     @property
-    def read(self) -> int:
-        return 0 if self.stream is None else self.stream.offset - (self.start or 0)
+    def passed(self) -> int:
+        return max(0, self._last() - (self.start or 0))
 
 
 class _Seen:
@@ -146,19 +146,17 @@ class _Seen:
         text, documents: of them. read: bytes of the file, and `of_read`: of text in these. batches: as they were read.
     """
 
-    def __init__(self, source: Source, entry: dict[str, Any], share: float, budget: _Budget) -> None:
+    def __init__(self, source: Source, entry: dict[str, Any], share: float, end: float | None) -> None:
         self.text = self.documents = self.read = self.of_read = 0
         self.batches: list[pa.RecordBatch] = []
         rows: list[dict[str, Any]] = []
-        file, size = _Counted(entry, 64 << 20, budget), _size(entry)
-        budget.counts = not entry["path"].endswith(".parquet")  # which is not read in order
-        begun, last = None, 0
+        file, size = _Counted(entry, 64 << 20, end), _size(entry)
+        begun, last = time.monotonic() + WHOLE_SECONDS, 0  # and from the first document on, which loads kernels
         records = source.step.function(file, **source.params)
         with contextlib.suppress(Exception), contextlib.closing(records):  # what is wrong with it the run will say
             for record in records:
-                begun, budget.counts = begun or time.monotonic(), False
-                if file.read > last:  # what came until now was in what had been read
-                    self.read, self.of_read, last = last, self.text, file.read
+                if end is None and file.passed > last:  # what came until now was in what had been passed
+                    self.read, self.of_read, last = last, self.text, file.passed
                 if isinstance(record, pa.RecordBatch):
                     self.text += int(text_bytes(record.column("text")).sum())
                     self.documents += int((text_bytes(record.column("text")) > 0).sum())
@@ -167,21 +165,27 @@ class _Seen:
                     self.text += len(record["text"].encode())
                     self.documents += 1
                     rows.append(record)
-                times = share if self.read else MOST * share
-                if self.text >= times * TEXT_BYTES or time.monotonic() > begun + times * SECONDS:
+                if self.documents:
+                    begun = min(begun, time.monotonic())
+                if end is not None:
+                    enough = self.text >= MOST * TEXT_BYTES or time.monotonic() > end
+                else:
+                    times = share if self.read else MOST * share
+                    enough = self.text >= times * TEXT_BYTES or time.monotonic() > begun + times * SECONDS
+                if enough:
                     break
             else:
                 self.read, self.of_read = size, self.text
         if rows:
             self.batches.append(record_batch(rows, source.step.output_columns(source.params), source.domain))
-        if not self.read:
+        if not self.read and self.documents and source.step.function.__module__ == f"{_ROOM}parquet":
             self._by_rows(entry, size)
 
     def _by_rows(self, entry: dict[str, Any], size: int) -> None:
-        """Of a Parquet file, which is not read in order, the rows tell; else what was read in one piece."""
-        if entry["path"].endswith(".parquet") and self.documents:
-            import pyarrow.parquet as pq
+        """Of a Parquet file, which is not read in order, the rows tell."""
+        import pyarrow.parquet as pq
 
+        with contextlib.suppress(pa.ArrowInvalid):  # it is one of Arrow
             rows = pq.read_metadata(entry["path"]).num_rows
             self.read, self.of_read = max(1, size * self.documents // rows), self.text
 

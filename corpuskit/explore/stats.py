@@ -195,9 +195,9 @@ def mixture(root: Root, plan: Plan) -> dict[str, Any] | None:
 
 def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:
     """What a person should look at: of the plan, of dedup, of the held-out documents."""
-    from corpuskit.run.seal import unsealed
+    from corpuskit.run.seal import unpublished, unsealed
 
-    found = list(plan.warnings)
+    found, whole = list(plan.warnings), "corpus" not in unpublished(plan, root)
     stale = unsealed(plan, root)
     found += [f"`{folder}/` still holds what an earlier plan gave: this one is not complete" for folder in stale]
     found += [
@@ -205,7 +205,8 @@ def warnings(root: Root, plan: Plan, table: list[DomainStats]) -> list[str]:
         for row in table
         if (rate := row.duplicate_rate) is not None and rate > HALF
     ]
-    found += [f"{row.domain} kept none of its {row.read:,} documents" for row in table if row.read and not row.kept]
+    lost = [row for row in table if whole and row.read and not row.kept]
+    found += [f"{row.domain} kept none of its {row.read:,} documents" for row in lost]
     holdout = single(root, plan, "holdout")
     return found + [f"holdout: {text}" for text in (holdout.facts["warnings"] if holdout is not None else [])]
 

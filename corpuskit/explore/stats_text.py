@@ -63,7 +63,10 @@ def _tokens(row: stats.DomainStats) -> str:
 
 
 def drops(found: Sequence[stats.DomainStats], order: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """(head, rows): a row a rule that dropped something, in the order of the recipe, a column a domain."""
+    """(head, rows): a row a rule that dropped something, in the order of the recipe, a column a domain.
+
+    The share is one of documents, or, of what readers leave out, of raw records.
+    """
     everything = stats.total(found)
     place = {rule: number for number, rule in enumerate(order)}
     names = sorted(everything.rules, key=lambda name: (place.get(name.removesuffix(stats.NO_VALUE), -1), name))
@@ -71,11 +74,11 @@ def drops(found: Sequence[stats.DomainStats], order: Sequence[str]) -> tuple[lis
         [
             name,
             *(f"{row.rules.get(name, 0):,}" for row in (*found, everything)),
-            percent(everything.rules[name], everything.documents),
+            percent(everything.rules[name], everything.read if name.startswith(stats.UNREAD) else everything.documents),
         ]
         for name in names
     ]
-    return ["rule", *(row.domain for row in found), "total", "share of documents"], rows
+    return ["rule", *(row.domain for row in found), "total", "share"], rows
 
 
 def percent(part: int, whole: int) -> str:

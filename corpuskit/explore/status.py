@@ -11,6 +11,7 @@ import orjson
 from corpuskit.core.plan import Plan, Stage
 from corpuskit.core.tables import counted, size, table
 from corpuskit.engines.slurm import failures
+from corpuskit.run.seal import unpublished
 from corpuskit.store.root import Root
 from corpuskit.store.scratch import at_work
 
@@ -30,7 +31,7 @@ def as_json(root: Root) -> dict[str, Any]:
         unit), at_work (units whose worker lives on this machine), rows (of the largest part of each unit), bytes of
         all parts, seconds (summed over units), peak_bytes; failures: of the last run, of units that are still not
         complete; slow: units at work for far longer than any complete one of their stage took;
-        last_activity: seconds since the epoch, or None.
+        unpublished: folders that the plan publishes and has not; last_activity: seconds since the epoch, or None.
 
     Raises:
         UsageError: there was no run in this root.
@@ -44,6 +45,7 @@ def as_json(root: Root) -> dict[str, Any]:
         "stages": [_stage(root, stage) for stage in plan.stages.values()],
         "failures": failures,
         "slow": _slow(root, plan, log),
+        "unpublished": unpublished(plan, root),
         "last_activity": _last_activity(root, plan, folder),
     }
 
@@ -159,7 +161,9 @@ def render(root: Root, *, verbose: bool = False) -> str:
         f"the slowest complete one took {one['slowest_other']:.1f} s. `timeout:` in the recipe ends such units"
         for one in found["slow"]
     ]
-    if complete < units and not _any_at_work(root):
+    if complete == units and found["unpublished"]:
+        lines += ["", f"not published yet: {', '.join(f'`{folder}/`' for folder in found['unpublished'])}"]
+    if (complete < units or found["unpublished"]) and not _any_at_work(root):
         again = f"corpuskit run RECIPE --root {root.url}"
         lines += ["", f"no process of this machine is at work on it, and none of another is known of; {again} goes on"]
     lines += _failures(found["failures"])

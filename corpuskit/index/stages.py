@@ -6,10 +6,12 @@ have to begin and end where tokens do. A suffix array is one for its text, so th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpuskit.core.batch import text_bytes, utf8
@@ -39,29 +41,39 @@ def spans(work: Work[Spans]) -> None:
     """
     part = work.receipt("corpus").parts.get("corpus")
     text = work.put("text", ".u8")
-    starts, docs = _write_texts(part.local() if part is not None else None, text)
-    pieces = borders(starts, PIECE)
-    numbers = {"start": starts.astype("<i8"), "doc": docs.astype("<u8"), "pieces": pieces.astype("<i8")}
-    for name, values in numbers.items():
-        work.put(name, f".{values.dtype.str[1:]}", rows=len(docs)).write_bytes(values.tobytes())
-    work.rows("text", len(docs))
-    with work.put("suffixes", ".i4", rows=len(docs)).open("wb") as file:
+    pieces, documents = _write_texts(work, part.local() if part is not None else None, text)
+    for name in ("text", "start", "doc", "pieces"):
+        work.rows(name, documents)
+    with work.put("suffixes", ".i4", rows=documents).open("wb") as file:
         for begin, end in zip(pieces[:-1].tolist(), pieces[1:].tolist(), strict=True):
             file.write(suffixes(np.fromfile(text, np.uint8, end - begin, offset=begin)).data)
-    work.facts["spans"] = {"documents": len(docs), "bytes": int(starts[-1]) - len(docs), "pieces": len(pieces) - 1}
+    work.facts["spans"] = {"documents": documents, "bytes": int(pieces[-1]) - documents, "pieces": len(pieces) - 1}
 
 
-def _write_texts(corpus: Path | None, target: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """Write the texts of a Parquet file, if there is one; where they start, and the ids."""
-    sizes, docs = [np.zeros(1, np.int64)], [np.zeros(0, np.uint64)]
-    with target.open("wb") as file:
-        if corpus is not None:
-            for batch in pq.ParquetFile(corpus).iter_batches(ROWS, columns=["doc", "text"]):
-                docs.append(batch.column("doc").to_numpy(zero_copy_only=False).astype(np.uint64))
-                sizes.append(text_bytes(batch.column("text")) + 1)
-                data, offsets = utf8(batch.column("text"))
-                file.write(np.insert(data[: offsets[-1]], offsets[1:], SEPARATOR).data)
-    return np.cumsum(np.concatenate(sizes)), np.concatenate(docs)
+def _write_texts(work: Work[Spans], corpus: Path | None, target: Path) -> tuple[npt.NDArray[np.int64], int]:
+    """Write the texts of a Parquet file, if there is one, and their borders; the pieces, and how many texts."""
+    sizes = [np.zeros(1, np.int64)]
+    start = work.put("start", ".i8")
+    with target.open("wb") as file, work.put("doc", ".u8").open("wb") as docs:
+        for batch in _batches(corpus) if corpus is not None else ():
+            docs.write(batch.column("doc").to_numpy(zero_copy_only=False).astype("<u8").data)
+            sizes.append(text_bytes(batch.column("text")) + 1)
+            data, offsets = utf8(batch.column("text"))
+            file.write(np.insert(data[: offsets[-1]], offsets[1:], SEPARATOR).data)
+    starts = np.concatenate(sizes)
+    sizes.clear()
+    np.cumsum(starts, out=starts)
+    pieces = borders(starts, PIECE)
+    start.write_bytes(starts.astype("<i8", copy=False).data)
+    work.put("pieces", ".i8").write_bytes(pieces.astype("<i8", copy=False).data)
+    return pieces, len(starts) - 1
+
+
+def _batches(corpus: Path) -> Iterator[pa.RecordBatch]:
+    """The documents of a Parquet file, a row group at a time: a batch over several would hold more."""
+    file = pq.ParquetFile(corpus)
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(ROWS, row_groups=[group], columns=["doc", "text"])
 
 
 def borders(starts: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:

@@ -295,10 +295,11 @@ class _Loader:
         model = self._at("train", "model")
         if train is None or model is None or not str(train.model).startswith(FOREIGN):
             return train
-        path: Path = model.span.document.base / str(train.model).removeprefix(FOREIGN)
+        path: Path = model.span.document.base / Path(str(train.model).removeprefix(FOREIGN)).expanduser()
         path = path / "config.json" if path.is_dir() else path
         if not path.is_file():
-            self.faults.add(model.span, f"there is no {path}", "give a config.json, or the folder that holds it")
+            hint = "give a config.json, or the folder that holds it; names on the hub are not taken"
+            self.faults.add(model.span, f"there is no {path}", hint)
         return train.model_copy(update={"model": f"{FOREIGN}{path}"})
 
     def _trainer(self, model: Node | None, train: Train | None) -> None:

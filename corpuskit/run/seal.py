@@ -86,6 +86,13 @@ def unsealed(plan: Plan, root: Root) -> list[str]:
     return found
 
 
+def unpublished(plan: Plan, root: Root) -> list[str]:
+    """Folders that a plan publishes and has not: `unsealed`, and those that nothing was published in."""
+    stages = {folder: sealed_by(plan, folder) for folder in FOLDERS}
+    made = {folder: (root.manifest(folder) or {}).get("plan") for folder in FOLDERS}
+    return [folder for folder in FOLDERS if stages[folder] and made[folder] != fingerprint(stages[folder])]
+
+
 def books(root: Root, stages: Iterable[Stage]) -> dict[str, Counter[str]]:
     """Counts by domain and category over the complete units of `stages`."""
     total: dict[str, Counter[str]] = {}

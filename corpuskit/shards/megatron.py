@@ -20,6 +20,7 @@ _MAGIC = b"MMIDIDX\0\0"
 _HEADER = struct.Struct("<9sQBQQ")
 _CODES = {4: "int32", 8: "uint16"}
 _SMALL_VOCABULARY = 65_500
+_PIECE = 1 << 16
 
 
 def token_dtype(vocab_size: int) -> str:
@@ -31,13 +32,18 @@ def write_index(path: Path, lengths: npt.NDArray[np.int32], dtype: str) -> None:
     """Write the `.idx` of a `.bin` whose documents have these lengths in tokens, int32[n], in order."""
     size = np.dtype(dtype).itemsize
     code = next(code for code, name in _CODES.items() if name == dtype)
-    offsets = np.zeros(len(lengths), "<i8")
-    np.cumsum(lengths[:-1].astype(np.int64) * size, out=offsets[1:])
+    pieces = [slice(at, at + _PIECE) for at in range(0, len(lengths), _PIECE)]
+    end = 0
     with path.open("wb") as stream:
         stream.write(_HEADER.pack(_MAGIC, 1, code, len(lengths), len(lengths) + 1))
-        stream.write(lengths.astype("<i4").data)
-        stream.write(offsets.data)
-        stream.write(np.arange(len(lengths) + 1, dtype="<i8").data)
+        stream.write(lengths.astype("<i4", copy=False).data)
+        for piece in pieces:
+            ends = end + np.cumsum(lengths[piece], dtype="<i8") * size
+            stream.write((ends - lengths[piece] * np.int64(size)).data)
+            end = ends[-1]
+        for piece in pieces:
+            stream.write(np.arange(piece.start, min(piece.stop, len(lengths)), dtype="<i8").data)
+        stream.write(np.int64(len(lengths)).astype("<i8").tobytes())
 
 
 @dataclass(frozen=True)

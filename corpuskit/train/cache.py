@@ -223,7 +223,7 @@ class Cache:
             yield
         except OSError as error:
             path.unlink(missing_ok=True)
-            hint = "set `cache_bytes` to what the disk has, or TMPDIR to a folder on another one"
+            hint = "set `cache_bytes` to what the disk has, or `cache` of a trainer, or TMPDIR, to another one"
             raise CorpuskitError(f"{path.parent}: {error.strerror}: the shards are cached there", hint) from None
 
     @contextlib.contextmanager

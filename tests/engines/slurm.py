@@ -68,7 +68,8 @@ def slurm(folder: Path, port: int) -> Iterator[Path]:
         for command, pid in ((munged, "munge"), ([_found("slurmctld")], "slurmctld"), ([_found("slurmd")], "slurmd")):
             subprocess.run([str(word) for word in command], env=environment, check=True, capture_output=True)
             started.append(folder / f"{pid}.pid")
-        for _ in range(300):
+        deadline = time.monotonic() + 60  # sinfo may take ten seconds to say that there is no controller
+        while time.monotonic() < deadline:
             states = subprocess.run(
                 ["sinfo", "-h", "-o", "%t"], env=environment, capture_output=True, text=True, check=False
             )

@@ -109,7 +109,7 @@ def test_a_unit_gets_the_gpu_that_it_asks_for_and_one_that_no_node_can_run_is_re
     cluster: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     task, large = Task("only", 0), Task("large", 1)
-    asks = {task: Resources(1 << 28, 1, 1), large: Resources(1 << 60)}
+    asks = {task: Resources(1 << 28, 1, 1), large: Resources(1 << 45)}  # Ray counts in ten-thousandths, in 64 bits
     job = Job(lambda _task: None, "tests.engines.writing", "run", str(tmp_path), asks.__getitem__, str)
     with Ray(job, None, patience=0.1) as engine:
         assert engine.free() == 2
@@ -119,7 +119,7 @@ def test_a_unit_gets_the_gpu_that_it_asks_for_and_one_that_no_node_can_run_is_re
         [(given_up, failure)] = ended(engine, large)
     assert given_up == large
     assert failure is not None
-    assert "no node of the cluster has 1 core, 0 GPUs and 1048576.0 TiB" in failure.message
+    assert "no node of the cluster has 1 core, 0 GPUs and 32.0 TiB" in failure.message
     assert "large:1: waits for a node with" in capfd.readouterr().err
 
 

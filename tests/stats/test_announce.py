@@ -187,4 +187,4 @@ def test_nothing_is_predicted_of_the_memory_of_a_model(raw: Path, tmp_path: Path
     peaks = {stage["stage"]: stage["peak"] for stage in data["stages"]}
     assert [name for name, peak in peaks.items() if peak is None] == ["train"]
     assert "`train` is predicted" not in text
-    assert re.search(r"^train +1 +1 +0 B", text, re.MULTILINE), text
+    assert re.search(r"^train +1 +1 +new", text, re.MULTILINE), text

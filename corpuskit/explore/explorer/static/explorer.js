@@ -88,13 +88,13 @@ function pages(found, offset, go) {
 // -- run ---------------------------------------------------------------------------------------------------------------
 
 function showRun(view) {
-  const rows = run.domains.map((one) => [one.domain, count(one.read), count(one.dropped), count(one.exact), count(one.near),
-    count(one.held_out), count(one.kept), percent(one.kept, one.read)]);
+  const outcomes = ["read", "unreadable", "empty", "dropped", "exact", "near", "contaminated", "held_out", "kept"];
+  const rows = run.domains.map((one) => [one.domain, ...outcomes.map((name) => count(one[name])), percent(one.kept, one.read)]);
   const progress = el("div", {});
   view.append(
     ...run.warnings.map((one) => el("p", { class: "warning" }, one)),
     el("h2", {}, "Domains"),
-    table(["domain", "read", "dropped", "exact", "near", "held out", "kept", ""], rows, (k) => k > 0),
+    table(["domain", ...outcomes.map((name) => name.replace("_", " ")), ""], rows, (k) => k > 0),
     el("h2", {}, "Dropped, by rule"),
     table(["rule", "documents"], Object.entries(run.rules).map(([rule, n]) => [rule, count(n)]), (k) => k > 0),
     progress);
