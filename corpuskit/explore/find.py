@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from corpuskit.core.kinds import spec_of
 from corpuskit.core.plan import Plan, Stage
-from corpuskit.core.tables import table
+from corpuskit.core.tables import counted, table
 from corpuskit.core.work import Receipt
 from corpuskit.documents.kinds import Segment
 from corpuskit.errors import UsageError
@@ -125,8 +125,8 @@ def _occurrences(data: bytes, passage: bytes) -> Iterator[int]:
 
 def said(passage: str, found: Found) -> str:
     """What was found of a passage, as text."""
-    counted = f"{found.total.occurrences:,} times in {found.total.documents:,} documents"
-    lines = [f"{_short(passage)}: {counted if found.total.occurrences else 'nowhere in the corpus'}"]
+    much = f"{counted(found.total.occurrences, 'time')} in {counted(found.total.documents, 'document')}"
+    lines = [f"{_short(passage)}: {much if found.total.occurrences else 'nowhere in the corpus'}"]
     if found.total.occurrences:
         rows = [[name, f"{one.documents:,}", f"{one.occurrences:,}"] for name, one in sorted(found.domains.items())]
         lines += ["", table(["domain", "documents", "times"], rows, right=(1, 2)), ""]

@@ -39,8 +39,8 @@ A recipe is one YAML file (YAML 1.2: `no` and `on` are text). `${NAME}` in a tex
 paths start at the recipe's folder. Whole numbers may be written `500k`, `2M`, `1.5B`, `1T`, and bytes `512MiB`, `4GiB`,
 `2GB`. `corpuskit run RECIPE --set key.sub=value` changes a value, `--set key=@FILE` takes it from a YAML file, in which
 relative paths start at that file's folder; an item of a list is named by its number from 0, a step also by its name:
-`--set steps.minhash.threshold=0.9`. What a run makes goes to `runs/NAME` in the folder in which the command was given, or
-to `--root`.
+`--set steps.minhash.threshold=0.9`. What a run makes goes to `runs/NAME` in the folder in which the command was given,
+or to `--root`.
 """
 
 _STEPS = """\

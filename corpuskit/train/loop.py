@@ -291,7 +291,7 @@ def _open_log(
     size, rest = _non_embedding(model), sum(parameter.numel() for parameter in model.parameters())
     name = torch.cuda.get_device_name() if group.device.type == "cuda" else "cpu"
     peak = peak_flops(name)
-    say(f"{size:,} parameters + {rest - size:,} of embedding; {group.size} processes on {name}")
+    say(f"{size:,} parameters + {rest - size:,} of embedding; {group.size} process{'es' * (group.size > 1)} on {name}")
     for stretch in plan.stretches:
         say(
             f"{stretch.steps:,} steps of {stretch.batch * stretch.seq_len:,} tokens "
