@@ -58,12 +58,7 @@ class ColumnStore:
         order[known] = np.arange(known.sum())
         order[~known] = known.sum() + np.arange((~known).sum())
         for name, values in computed.items():
-            stored = loaded.schema.field(name).type
-            if values.type != stored:
-                raise UsageError(
-                    f"the column `{name}` is {values.type} for these documents and {stored} for others",
-                    f'declare it: @step.signal(columns={{"{name}": "{values.type}"}})',
-                )
+            _of_one_type(name, values.type, loaded.schema)
         return {
             name: pa.concat_arrays([loaded.column(name).combine_chunks(), values]).take(pa.array(order))
             for name, values in computed.items()
@@ -79,8 +74,8 @@ class ColumnStore:
             return
         if self._writer is None:
             self._writer = PartWriter(self._waiting, batch.schema)
-        elif batch.schema != self._writer.schema:
-            raise pa.ArrowInvalid(f"a batch has {batch.schema}, one before it {self._writer.schema}")
+        for field in batch.schema:
+            _of_one_type(field.name, field.type, self._writer.schema)
         docs = batch.column("doc").to_numpy()
         self._rising = self._rising and self._last <= int(docs[0]) and bool((docs[:-1] <= docs[1:]).all())
         self._last = int(docs[-1])
@@ -101,6 +96,16 @@ class ColumnStore:
             return self.save()
         self._memo.put(f"{self._sum.hexdigest()[:16]}.arrow", self._waiting)
         return self._writer.rows
+
+
+def _of_one_type(name: str, kind: pa.DataType, others: pa.Schema) -> None:
+    """Refuse a column that has another type for other documents."""
+    other = others.field(name).type
+    if kind != other:
+        raise UsageError(
+            f"the column `{name}` is {kind} for these documents and {other} for others",
+            f'declare it: @step.signal(columns={{"{name}": "{kind}"}})',
+        )
 
 
 def _read(path: Path) -> pa.Table:

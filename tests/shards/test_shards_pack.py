@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpuskit.errors import InputError
-from corpuskit.shards import pack
+from corpuskit.shards import megatron, pack
 from corpuskit.shards.megatron import read_index, token_dtype, write_index
 from corpuskit.shards.pack import best_fit
 from corpuskit.train import blocks as cut
@@ -119,10 +119,12 @@ def test_real_lengths_are_packed_almost_without_padding():
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(1, 2**31 - 1), max_size=30), st.sampled_from(["uint16", "int32"]))
-def test_an_independent_reader_finds_the_megatron_layout(tmp_path_factory, lengths, dtype):
+@given(st.lists(st.integers(1, 2**31 - 1), max_size=30), st.sampled_from(["uint16", "int32"]), st.integers(1, 40))
+def test_an_independent_reader_finds_the_megatron_layout(tmp_path_factory, lengths, dtype, at_once):
     path = tmp_path_factory.mktemp("idx") / "x.idx"
-    write_index(path, np.array(lengths, np.int32), dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(megatron, "_PIECE", at_once)
+        write_index(path, np.array(lengths, np.int32), dtype)
     content = path.read_bytes()
     n = len(lengths)
     magic, version, code, sequences, entries = struct.unpack_from("<9sQBQQ", content)

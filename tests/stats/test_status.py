@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from corpuskit.cli import main
 from corpuskit.explore import status
 from corpuskit.store.root import Root
 
@@ -21,7 +24,7 @@ def test_a_finished_run_is_complete(root: Root) -> None:
     found = status.as_json(root)
     assert all(stage["complete"] == stage["units"] for stage in found["stages"])
     assert {stage["at_work"] for stage in found["stages"]} == {0}
-    assert found["failures"] == []
+    assert found["failures"] == found["unpublished"] == []
     assert 0 < found["last_activity"] <= time.time()
     assert next(stage for stage in found["stages"] if stage["stage"] == "filter-web")["rows"] > 0
     text = status.render(root)
@@ -63,6 +66,18 @@ def test_units_at_work_are_those_whose_process_lives(root: Root) -> None:
     found = {row["stage"]: row for row in status.as_json(Root(root.path))["stages"]}
     killed.wait()
     assert (found["corpus-web"]["complete"], found["corpus-web"]["at_work"]) == (0, 1)
+
+
+def test_units_that_are_complete_are_not_yet_published(root: Root, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was killed between its last unit and the seal."""
+    (root.path / "corpus/_manifest.json").unlink()
+    again = Root(root.path)
+    assert status.as_json(again)["unpublished"] == ["corpus"]
+    text = status.render(again)
+    assert "not published yet: `corpus/`" in text
+    assert f"corpuskit run RECIPE --root {root.url} goes on" in text
+    assert main(["stats", str(root.path), "--sql", "SELECT count(*) FROM corpus"]) == 0
+    assert "warning: `corpus/` holds nothing: the run is not at its end" in capsys.readouterr().err
 
 
 def test_a_run_whose_processes_are_gone_says_what_goes_on(root: Root) -> None:
