@@ -19,6 +19,9 @@ from corpuskit.core.spec import Spec
 from corpuskit.core.work import Work
 from corpuskit.errors import UsageError
 
+PIECE = 1 << 19
+"""Documents whose values are held before they are stored, in a file of their own."""
+
 
 class ColumnStore:
     """Stored values of one signal for the documents that descend from one unit of raw input.
@@ -36,9 +39,8 @@ class ColumnStore:
         self._docs: npt.NDArray[np.uint64] = (
             self._stored.column("doc").to_numpy() if self._stored is not None else np.zeros(0, np.uint64)
         )
-        self._waiting = work.scratch / f"column-{id(self):x}.arrow"
-        self._writer: PartWriter | None = None
-        self._sum, self._last, self._rising = hashlib.sha256(), -1, True
+        self._new: list[pa.RecordBatch] = []
+        self._rows = self._stored_rows = 0
 
     def columns(self, batch: Batch, compute: Callable[[Batch], dict[str, pa.Array]]) -> dict[str, pa.Array]:
         """Columns for a batch: stored values, and `compute` called for exactly the documents that have none."""
@@ -66,36 +68,33 @@ class ColumnStore:
 
     def _remember(self, batch: Batch, computed: dict[str, pa.Array]) -> dict[str, pa.Array]:
         arrays = [batch.column("doc"), *computed.values()]
-        self._write(pa.RecordBatch.from_arrays(arrays, names=["doc", *computed]))
+        new = pa.RecordBatch.from_arrays(arrays, names=["doc", *computed])
+        for field in new.schema if self._new else ():
+            _of_one_type(field.name, field.type, self._new[0].schema)
+        self._new.append(new)
+        self._rows += new.num_rows
+        if self._rows >= PIECE:
+            self._store()
         return computed
 
-    def _write(self, batch: pa.RecordBatch) -> None:
-        if not batch.num_rows:
-            return
-        if self._writer is None:
-            self._writer = PartWriter(self._waiting, batch.schema)
-        for field in batch.schema:
-            _of_one_type(field.name, field.type, self._writer.schema)
-        docs = batch.column("doc").to_numpy()
-        self._rising = self._rising and self._last <= int(docs[0]) and bool((docs[:-1] <= docs[1:]).all())
-        self._last = int(docs[-1])
-        self._sum.update(docs.tobytes())
-        self._writer.write(batch)
+    def _store(self) -> None:
+        """Store what was computed since the last piece."""
+        table = pa.Table.from_batches(self._new).sort_by("doc")
+        docs = table.column("doc").combine_chunks().to_numpy()
+        name = hashlib.sha256(docs.tobytes()).hexdigest()[:16]
+        waiting = self._work.scratch / f"column-{name}.arrow"
+        with PartWriter(waiting, table.schema) as writer:
+            for batch in table.to_batches():
+                writer.write(batch)
+        self._memo.put(f"{name}.arrow", waiting)
+        # an empty batch knows the types
+        self._new, self._rows, self._stored_rows = [self._new[0][:0]], 0, self._stored_rows + len(docs)
 
     def save(self) -> int:
-        """Store what was computed since the store was opened; returns the number of documents."""
-        if self._writer is None:
-            return 0
-        with self._writer:
-            pass
-        if not self._rising:  # not as they came from one file
-            table = _read(self._waiting).sort_by("doc")
-            self._writer, self._sum, self._last, self._rising = None, hashlib.sha256(), -1, True
-            for batch in table.to_batches():
-                self._write(batch)
-            return self.save()
-        self._memo.put(f"{self._sum.hexdigest()[:16]}.arrow", self._waiting)
-        return self._writer.rows
+        """Store what is left; returns the documents that values were computed of since the store was opened."""
+        if self._rows:
+            self._store()
+        return self._stored_rows
 
 
 def _of_one_type(name: str, kind: pa.DataType, others: pa.Schema) -> None:
