@@ -125,7 +125,7 @@ class Plan:
     def parse(cls, text: str) -> Plan:
         """Read what `dump` wrote."""
         data = json.loads(text)
-        data.pop("looked", None)  # which a version between had
+        data.pop("looked", None)  # what a version kept of the look at its files
         stages: dict[str, Stage] = {}
         waiting: dict[str, dict[str, Any]] = {}
         for name, stage in data.pop("stages").items():

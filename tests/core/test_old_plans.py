@@ -47,7 +47,7 @@ def test_a_plan_made_before_stages_were_told_dataclasses_is_read() -> None:
         ),
     ]
     whole = {"recipe": "mine", "memory": 1, "batch_bytes": 1, "raw_bytes": 0, "expect": [], "warnings": []}
-    text = json.dumps({**whole, "sample": None, "stages": {one["name"]: one for one in old}})
+    text = json.dumps({**whole, "sample": None, "looked": {}, "stages": {one["name"]: one for one in old}})
     plan = Plan.parse(text)
     first, last = spec_of(plan.stages["filter-web"], Segment), spec_of(plan.stages["corpus-web"], Segment)
     assert (first.reads, first.strict, last.reads, last.strict) == (True, True, False, False)
