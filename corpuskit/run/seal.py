@@ -77,20 +77,18 @@ def fingerprint(stages: Iterable[Stage]) -> str:
 
 def unsealed(plan: Plan, root: Root) -> list[str]:
     """Published folders that hold what an earlier plan gave, because this one is not complete."""
-    found = []
-    for folder in FOLDERS:
-        manifest = root.manifest(folder)
-        wanted = fingerprint(sealed_by(plan, folder))
-        if manifest and manifest.get("plan") != wanted:
-            found.append(folder)
-    return found
+    return [folder for folder in FOLDERS if (made := root.manifest(folder)) and _other(plan, folder, made)]
 
 
 def unpublished(plan: Plan, root: Root) -> list[str]:
     """Folders that a plan publishes and has not: `unsealed`, and those that nothing was published in."""
-    stages = {folder: sealed_by(plan, folder) for folder in FOLDERS}
-    made = {folder: (root.manifest(folder) or {}).get("plan") for folder in FOLDERS}
-    return [folder for folder in FOLDERS if stages[folder] and made[folder] != fingerprint(stages[folder])]
+    publishes = [folder for folder in FOLDERS if sealed_by(plan, folder)]
+    return [folder for folder in publishes if _other(plan, folder, root.manifest(folder) or {})]
+
+
+def _other(plan: Plan, folder: str, manifest: dict[str, Any]) -> bool:
+    """Whether a manifest is of another plan than this one."""
+    return bool(manifest.get("plan") != fingerprint(sealed_by(plan, folder)))
 
 
 def books(root: Root, stages: Iterable[Stage]) -> dict[str, Counter[str]]:
