@@ -40,6 +40,7 @@ class ColumnStore:
             self._stored.column("doc").to_numpy() if self._stored is not None else np.zeros(0, np.uint64)
         )
         self._new: list[pa.RecordBatch] = []
+        self._schema: pa.Schema | None = None
         self._rows = self._stored_rows = 0
 
     def columns(self, batch: Batch, compute: Callable[[Batch], dict[str, pa.Array]]) -> dict[str, pa.Array]:
@@ -69,8 +70,9 @@ class ColumnStore:
     def _remember(self, batch: Batch, computed: dict[str, pa.Array]) -> dict[str, pa.Array]:
         arrays = [batch.column("doc"), *computed.values()]
         new = pa.RecordBatch.from_arrays(arrays, names=["doc", *computed])
-        for field in new.schema if self._new else ():
-            _of_one_type(field.name, field.type, self._new[0].schema)
+        self._schema = self._schema or new.schema
+        for field in new.schema:
+            _of_one_type(field.name, field.type, self._schema)
         self._new.append(new)
         self._rows += new.num_rows
         if self._rows >= PIECE:
@@ -87,8 +89,7 @@ class ColumnStore:
             for batch in table.to_batches():
                 writer.write(batch)
         self._memo.put(f"{name}.arrow", waiting)
-        # an empty batch knows the types
-        self._new, self._rows, self._stored_rows = [self._new[0][:0]], 0, self._stored_rows + len(docs)
+        self._new, self._rows, self._stored_rows = [], 0, self._stored_rows + len(docs)
 
     def save(self) -> int:
         """Store what is left; returns the documents that values were computed of since the store was opened."""
